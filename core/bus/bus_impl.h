@@ -1,0 +1,97 @@
+/* What the files of bus/ share; nobody else includes this. */
+#ifndef MTI_BUS_IMPL_H
+#define MTI_BUS_IMPL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/map.h"
+#include "bus/bus.h"
+#include "bus/patch.h"
+#include "bus/ticks.h"
+
+/* What a handler did on one loop; written by that loop only, read by anyone: hence relaxed atomics. */
+typedef struct mti_bus_stats {
+    _Alignas(64) uint64_t calls;
+    uint64_t denied, errors, ticks, slow;
+    unsigned overruns;           /* in a row */
+} mti_bus_stats;
+
+/* A registered handler; lives while a snapshot or the pending set holds it. */
+typedef struct mti_bus_entry {
+    mt_hook_fn run;
+    void *self;
+    uint16_t owner;
+    atomic_bool bypassed;
+    const char *label;           /* interned in the bus */
+    mti_bus_stats *stats;        /* one a loop, and one for callers without a loop */
+    int hook, priority;
+    mti_uuid org_id;
+    void (*release)(void *self);
+    unsigned order;
+    atomic_uint refs;
+} mti_bus_entry;
+
+/* The handlers of a hook in order, for everybody or, own ones merged in, for one organization. */
+typedef struct mti_bus_chain {
+    mti_uuid org_id;
+    mti_bus_entry **items;
+    unsigned count;
+} mti_bus_chain;
+
+typedef struct mti_bus_hook {
+    mti_bus_chain common;
+    mti_bus_chain *orgs;         /* sorted by org_id */
+    unsigned org_count;
+} mti_bus_hook;
+
+/* Suspended emits of one loop that still walk a snapshot. */
+typedef struct mti_bus_walkers {
+    _Alignas(64) unsigned active;
+    bool waiting;                /* the loop's turn has passed; the last walker says so */
+} mti_bus_walkers;
+
+typedef struct mti_bus_snapshot {
+    mti_bus *bus;
+    struct mti_bus_snapshot *next;   /* in the retired list */
+    mti_bus_walkers *walkers;        /* one a loop, and one for callers without a loop */
+    atomic_uint passed;              /* loops that are through with it */
+    mti_bus_entry **entries;
+    unsigned entry_count;
+    mti_bus_hook hooks[MTI_HOOK_COUNT];
+} mti_bus_snapshot;
+
+struct mti_bus {
+    _Atomic(mti_bus_snapshot *) current;
+    bool (*enabled)(const mt_call *c, uint16_t owner);
+    mti_ticks_base ticks;
+    mti_loop **loops;
+    unsigned n_loops;
+    mti_bus_entry **pending;         /* publisher's thread */
+    unsigned pending_count, pending_cap, order;
+    mti_map *labels;                 /* kept to the end: traces borrow them */
+    pthread_mutex_t lock;            /* guards retired */
+    mti_bus_snapshot *retired;
+};
+
+/* The emit that runs now; handlers reach it through c->hook. */
+typedef struct mti_bus_frame {
+    struct mti_bus_frame *up;
+    const mti_bus *bus;
+    const mti_hook_info *info;
+    uint64_t started;            /* ticks when the current handler began */
+    int64_t cpu_ns, turn_us;     /* at that moment; cpu_ns only for a handler that overran before */
+    unsigned depth;
+    bool denied;                 /* mti_bus_deny was called */
+} mti_bus_frame;
+
+/* A loop is through with a retired snapshot; frees it when it was the last. */
+void mti_bus_snapshot_pass(mti_bus_snapshot *s);
+
+static inline unsigned mti_bus_lane(const mti_bus *b, const mt_call *c)
+{
+    unsigned i = c->loop ? mti_loop_index(c->loop) : b->n_loops;
+    return i < b->n_loops ? i : b->n_loops;
+}
+
+#endif

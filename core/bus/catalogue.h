@@ -1,0 +1,39 @@
+/* What manifests/interfaces says of hooks, as constant tables (catalogue.gen.c). */
+#ifndef MTI_BUS_CATALOGUE_H
+#define MTI_BUS_CATALOGUE_H
+
+#include <mortise/types.h>
+
+typedef enum mti_field_type { MTI_F_SLICE, MTI_F_JSON, MTI_F_I32, MTI_F_U32, MTI_F_I64, MTI_F_F64, MTI_F_BOOL } mti_field_type;
+
+typedef struct mti_hook_field {
+    const char *name;
+    mti_field_type type;
+    uint16_t offset;             /* in the payload struct, after its size member */
+    bool patchable;
+} mti_hook_field;
+
+typedef struct mti_hook_info {
+    const char *name;            /* "chat.prepare" */
+    bool filter;                 /* handlers may patch and deny */
+    bool hot;                    /* on every request: typed, no JSON */
+    bool fail_closed;
+    bool suspends;               /* handlers may suspend (never Lua) */
+    bool always;                 /* runs whatever happened before; DENY and STOP do not end it */
+    bool platform;               /* scope platform: runs before the organization is known, not toggled per organization */
+    uint32_t budget_us;
+    uint16_t size;               /* sizeof the payload struct */
+    const mti_hook_field *fields;
+    uint16_t n_fields;
+} mti_hook_info;
+
+extern const mti_hook_info mti_hook_catalogue[];
+extern const unsigned mti_hook_count;
+
+/* Index of a hook by name, or -1. */
+int mti_hook_find(mt_slice name);
+
+/* Indexes of the hooks that the host itself emits: enum mti_hook_id { MTI_HOOK_HTTP_REQUEST, … } */
+#include "bus/hook_ids.gen.h"
+
+#endif

@@ -1,0 +1,37 @@
+/* A filter's changes: collected and checked while the handler runs, applied to the payload when it has answered. */
+#ifndef MTI_BUS_PATCH_H
+#define MTI_BUS_PATCH_H
+
+#include "base/buf.h"
+#include "bus/catalogue.h"
+#include "loop/call.h"
+
+typedef struct mti_patch_op {
+    struct mti_patch_op *next;
+    const mti_hook_field *field;
+    mt_slice pointer;            /* as the handler gave it */
+    mt_slice below;              /* what of it lies below the field: "/0/score", or empty */
+    mt_slice value;              /* the text of a slice field, else JSON */
+    double number;
+    int64_t integer;
+} mti_patch_op;
+
+struct mt_patch {
+    mt_call *c;                  /* owns the memory */
+    const mti_hook_info *hook;
+    mti_patch_op *first, *last;
+    unsigned count;              /* at most 256 */
+};
+
+static inline void mti_patch_init(mt_patch *p, mt_call *c, const mti_hook_info *hook)
+{
+    *p = (mt_patch){.c = c, .hook = hook};
+}
+
+/* Writes the changes into the payload in their order; new texts live as long as the call. All or nothing: when one cannot be applied (MT_NOT_FOUND, MT_INVALID,
+ * MT_TOO_LARGE; e filled) the payload is as before. Call's fiber, no suspend. */
+mt_status mti_patch_apply(mt_patch *p, void *payload, mti_error *e);
+/* Adds a JSON array of {pointer, value}. */
+void mti_patch_write(const mt_patch *p, mti_buf *out);
+
+#endif

@@ -1,0 +1,293 @@
+/* Who stands where: the pending set, and the snapshots that publish makes of it. */
+#include "bus/bus_impl.h"
+
+#include <stdlib.h>
+
+static void *must(void *p)
+{
+    if (!p)
+        abort();
+    return p;
+}
+
+/* --- entries --- */
+
+static const char *label_intern(mti_bus *b, const char *label)
+{
+    mt_slice key = mt_str(label ? label : "");
+    char *kept = mti_map_get(b->labels, key);
+    if (!kept) {
+        kept = must(strndup(key.p, key.len));
+        mti_map_put(b->labels, key, kept);
+    }
+    return kept;
+}
+
+static mti_bus_entry *entry_create(mti_bus *b, const mti_bus_handler *h)
+{
+    mti_bus_entry *e = must(calloc(1, sizeof *e));
+    size_t size = (b->n_loops + 1) * sizeof(mti_bus_stats);
+    e->stats = must(aligned_alloc(64, size));
+    memset(e->stats, 0, size);
+    e->run = h->run;
+    e->self = h->self;
+    e->owner = h->owner;
+    e->label = label_intern(b, h->label);
+    e->hook = h->hook;
+    e->priority = h->priority;
+    e->org_id = h->org_id;
+    e->release = h->release;
+    e->order = b->order++;
+    e->refs = 1;
+    return e;
+}
+
+static void entry_unref(mti_bus_entry *e)
+{
+    if (atomic_fetch_sub(&e->refs, 1) != 1)
+        return;
+    if (e->release)
+        e->release(e->self);
+    free(e->stats);
+    free(e);
+}
+
+static int compare_place(const void *pa, const void *pb)
+{
+    const mti_bus_entry *a = *(mti_bus_entry *const *)pa, *b = *(mti_bus_entry *const *)pb;
+    if (a->hook != b->hook)
+        return a->hook < b->hook ? -1 : 1;
+    if (a->priority != b->priority)
+        return a->priority < b->priority ? -1 : 1;
+    return a->order < b->order ? -1 : 1;
+}
+
+void mti_bus_add(mti_bus *b, const mti_bus_handler *h)
+{
+    if (h->hook < 0 || (unsigned)h->hook >= mti_hook_count || !h->run)
+        abort();
+    if (b->pending_count == b->pending_cap) {
+        b->pending_cap = b->pending_cap ? b->pending_cap * 2 : 32;
+        b->pending = must(realloc(b->pending, b->pending_cap * sizeof *b->pending));
+    }
+    b->pending[b->pending_count++] = entry_create(b, h);
+}
+
+static void remove_where(mti_bus *b, uint16_t owner, const mti_uuid *org)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < b->pending_count; i++) {
+        mti_bus_entry *e = b->pending[i];
+        if (e->owner == owner && (!org || mti_uuid_eq(e->org_id, *org)))
+            entry_unref(e);
+        else
+            b->pending[kept++] = e;
+    }
+    b->pending_count = kept;
+}
+
+void mti_bus_remove_owner(mti_bus *b, uint16_t owner)
+{
+    remove_where(b, owner, NULL);
+}
+
+void mti_bus_remove_org(mti_bus *b, mti_uuid org_id, uint16_t owner)
+{
+    remove_where(b, owner, &org_id);
+}
+
+/* --- snapshots --- */
+
+static void snapshot_free(mti_bus_snapshot *s)
+{
+    for (int h = 0; h < MTI_HOOK_COUNT; h++) {
+        for (unsigned i = 0; i < s->hooks[h].org_count; i++)
+            free(s->hooks[h].orgs[i].items);
+        free(s->hooks[h].orgs);
+        free(s->hooks[h].common.items);
+    }
+    for (unsigned i = 0; i < s->entry_count; i++)
+        entry_unref(s->entries[i]);
+    free(s->entries);
+    free(s->walkers);
+    free(s);
+}
+
+/* The handlers in [from, from + n) that everybody or, with org, this organization has. */
+static mti_bus_chain chain_build(mti_bus_entry **from, unsigned n, const mti_uuid *org)
+{
+    mti_bus_chain chain = {.items = must(calloc(n ? n : 1, sizeof(mti_bus_entry *)))};
+    if (org)
+        chain.org_id = *org;
+    for (unsigned i = 0; i < n; i++)
+        if (mti_uuid_is_nil(from[i]->org_id) || (org && mti_uuid_eq(from[i]->org_id, *org)))
+            chain.items[chain.count++] = from[i];
+    return chain;
+}
+
+static int compare_org(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(mti_uuid));
+}
+
+static void hook_build(mti_bus_hook *hook, mti_bus_entry **from, unsigned n)
+{
+    hook->common = chain_build(from, n, NULL);
+    unsigned own = n - hook->common.count, count = 0;
+    if (!own)
+        return;
+    mti_uuid *ids = must(calloc(own, sizeof *ids));
+    for (unsigned i = 0; i < n; i++)
+        if (!mti_uuid_is_nil(from[i]->org_id))
+            ids[count++] = from[i]->org_id;
+    qsort(ids, count, sizeof *ids, compare_org);
+    hook->orgs = must(calloc(count, sizeof *hook->orgs));
+    for (unsigned i = 0; i < count; i++)
+        if (i == 0 || !mti_uuid_eq(ids[i], ids[i - 1]))
+            hook->orgs[hook->org_count++] = chain_build(from, n, &ids[i]);
+    free(ids);
+}
+
+static mti_bus_snapshot *snapshot_build(mti_bus *b)
+{
+    mti_bus_snapshot *s = must(calloc(1, sizeof *s));
+    s->bus = b;
+    size_t size = (b->n_loops + 1) * sizeof(mti_bus_walkers);
+    s->walkers = must(aligned_alloc(64, size));
+    memset(s->walkers, 0, size);
+    s->entry_count = b->pending_count;
+    s->entries = must(calloc(s->entry_count + 1, sizeof *s->entries));
+    for (unsigned i = 0; i < s->entry_count; i++) {
+        s->entries[i] = b->pending[i];
+        atomic_fetch_add(&s->entries[i]->refs, 1);
+    }
+    qsort(s->entries, s->entry_count, sizeof *s->entries, compare_place);
+    for (unsigned i = 0, n; i < s->entry_count; i += n) {
+        for (n = 1; i + n < s->entry_count && s->entries[i + n]->hook == s->entries[i]->hook;)
+            n++;
+        hook_build(&s->hooks[s->entries[i]->hook], s->entries + i, n);
+    }
+    return s;
+}
+
+void mti_bus_snapshot_pass(mti_bus_snapshot *s)
+{
+    mti_bus *b = s->bus;
+    if (atomic_fetch_add(&s->passed, 1) + 1 < b->n_loops)
+        return;
+    pthread_mutex_lock(&b->lock);
+    mti_bus_snapshot **at = &b->retired;
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    pthread_mutex_unlock(&b->lock);
+    snapshot_free(s);
+}
+
+/* One loop's turn has come: nothing on it but suspended emits can still walk the snapshot. */
+static void on_turn(void *arg)
+{
+    mti_bus_snapshot *s = arg;
+    mti_bus_walkers *w = &s->walkers[mti_loop_index(mti_loop_current())];
+    if (w->active)
+        w->waiting = true;
+    else
+        mti_bus_snapshot_pass(s);
+}
+
+static void snapshot_retire(mti_bus *b, mti_bus_snapshot *s)
+{
+    if (b->n_loops == 0 && s->walkers[0].active == 0) {
+        snapshot_free(s);
+        return;
+    }
+    pthread_mutex_lock(&b->lock);
+    s->next = b->retired;
+    b->retired = s;
+    pthread_mutex_unlock(&b->lock);
+    for (unsigned i = 0; i < b->n_loops; i++)
+        mti_loop_post(b->loops[i], on_turn, s);
+}
+
+void mti_bus_publish(mti_bus *b)
+{
+    mti_bus_snapshot *old = atomic_exchange(&b->current, snapshot_build(b));
+    if (old)
+        snapshot_retire(b, old);
+}
+
+/* --- life --- */
+
+mti_bus *mti_bus_create(mti_loop **loops, unsigned n_loops)
+{
+    mti_bus *b = must(calloc(1, sizeof *b));
+    b->loops = must(calloc(n_loops + 1, sizeof *loops));
+    for (unsigned i = 0; i < n_loops; i++)
+        b->loops[i] = loops[i];
+    b->n_loops = n_loops;
+    b->labels = mti_map_create();
+    b->ticks = mti_ticks_start();
+    pthread_mutex_init(&b->lock, NULL);
+    mti_bus_publish(b);
+    return b;
+}
+
+void mti_bus_destroy(mti_bus *b)
+{
+    if (!b)
+        return;
+    remove_where(b, 0, NULL);
+    while (b->pending_count)
+        remove_where(b, b->pending[0]->owner, NULL);
+    snapshot_free(b->current);
+    for (mti_bus_snapshot *s = b->retired, *next; s; s = next) {
+        next = s->next;
+        snapshot_free(s);
+    }
+    size_t pos = 0;
+    mt_slice key;
+    void *label;
+    while (mti_map_next(b->labels, &pos, &key, &label))
+        free(label);
+    mti_map_destroy(b->labels);
+    pthread_mutex_destroy(&b->lock);
+    free(b->pending);
+    free(b->loops);
+    free(b);
+}
+
+void mti_bus_set_enabled(mti_bus *b, bool (*fn)(const mt_call *c, uint16_t owner))
+{
+    b->enabled = fn;
+}
+
+/* --- describing --- */
+
+static void entry_describe(const mti_bus *b, const mti_bus_entry *e, mti_buf *out)
+{
+    uint64_t calls = 0, denied = 0, errors = 0, ticks = 0;
+    for (unsigned i = 0; i <= b->n_loops; i++) {
+        calls += __atomic_load_n(&e->stats[i].calls, __ATOMIC_RELAXED);
+        denied += __atomic_load_n(&e->stats[i].denied, __ATOMIC_RELAXED);
+        errors += __atomic_load_n(&e->stats[i].errors, __ATOMIC_RELAXED);
+        ticks += __atomic_load_n(&e->stats[i].ticks, __ATOMIC_RELAXED);
+    }
+    mti_buf_addf(out, "{\"hook\":\"%s\",\"owner\":%u,\"label\":", mti_hook_catalogue[e->hook].name, e->owner);
+    mti_buf_add_json(out, mt_str(e->label));
+    mti_buf_addf(out, ",\"priority\":%d,\"bypassed\":%s,\"calls\":%llu,\"denied\":%llu,\"errors\":%llu,\"total_us\":%lld}",
+                 e->priority, e->bypassed ? "true" : "false", (unsigned long long)calls,
+                 (unsigned long long)denied, (unsigned long long)errors,
+                 (long long)mti_ticks_us(&b->ticks, ticks));
+}
+
+void mti_bus_describe(const mti_bus *b, mti_buf *out)
+{
+    const mti_bus_snapshot *s = atomic_load(&b->current);
+    mti_buf_addc(out, '[');
+    for (unsigned i = 0; i < s->entry_count; i++) {
+        if (i)
+            mti_buf_addc(out, ',');
+        entry_describe(b, s->entries[i], out);
+    }
+    mti_buf_addc(out, ']');
+}

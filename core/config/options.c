@@ -1,0 +1,115 @@
+/* The options, one row each. OPTIONS.md is generated from this table; a unit test keeps the two equal. */
+#include "config/config.h"
+
+static const mti_option options[] = {
+    /* where and how it listens */
+    {"data.dir", MTI_OPT_STRING, "./data", NULL, "data", NULL, true,
+     "Folder of the database, blobs, indexes, the administrator's key and the admin socket."},
+    {"http.host", MTI_OPT_STRING, "127.0.0.1", NULL, "host", NULL, true,
+     "Address to listen on; the default is reached from this machine only, 0.0.0.0 from everywhere."},
+    {"http.port", MTI_OPT_INT, "8000", "0..65535", "port", "PORT", true,
+     "TCP port; 0 takes a free one and prints it."},
+    {"http.threads", MTI_OPT_INT, "0", "0..64", "threads", NULL, true,
+     "Event loops; 0 is one per processor core."},
+    {"http.max_connections", MTI_OPT_INT, "20000", "1..1000000", NULL, NULL, true,
+     "Open client connections; more wait in the kernel's queue."},
+    {"http.max_fibers", MTI_OPT_INT, "16384", "16..1000000", NULL, NULL, true,
+     "Requests in progress in one loop; more are answered 503."},
+    {"http.body_limit", MTI_OPT_SIZE, "1MiB", "1KiB..1GiB", NULL, NULL, true,
+     "Largest request body of an operation that states no limit of its own."},
+    {"http.upload_limit", MTI_OPT_SIZE, "64MiB", "1KiB..4GiB", NULL, NULL, true,
+     "Largest body of an upload."},
+    {"http.head_timeout", MTI_OPT_DURATION, "10s", "100ms..10m", NULL, NULL, true,
+     "A request's head must have arrived whole after this time."},
+    {"http.body_timeout", MTI_OPT_DURATION, "60s", "100ms..1h", NULL, NULL, true,
+     "Longest pause while a body arrives."},
+    {"http.idle_timeout", MTI_OPT_DURATION, "60s", "100ms..1h", NULL, NULL, true,
+     "A connection without a request is closed after this time."},
+    {"http.request_timeout", MTI_OPT_DURATION, "60s", "100ms..1h", NULL, NULL, true,
+     "Deadline of a request whose operation states none; streams are not bound by it."},
+    {"http.write_timeout", MTI_OPT_DURATION, "30s", "100ms..1h", NULL, NULL, true,
+     "A client that takes nothing of its answer for this time is cut off."},
+
+    /* database */
+    {"database.url", MTI_OPT_SECRET, "", NULL, NULL, "DATABASE_URL", true,
+     "PostgreSQL connection string of a direct or session-pooled server; empty runs a managed server in the data "
+     "folder. POSTGRES_HOST, _PORT, _USER, _PASSWORD and _DB together do the same."},
+    {"database.read_connections", MTI_OPT_INT, "2", "1..8", NULL, NULL, true,
+     "Shared pipelined connections for short reads, a loop."},
+    {"database.write_connections", MTI_OPT_INT, "4", "1..64", NULL, NULL, true,
+     "Connections for writes and transactions, a loop."},
+    {"database.slow_connections", MTI_OPT_INT, "2", "1..32", NULL, NULL, true,
+     "Connections for slow reads, a loop."},
+    {"database.slow_after", MTI_OPT_DURATION, "250ms", "10ms..1m", NULL, NULL, true,
+     "A short read that takes longer is moved to the slow connections."},
+    {"database.wait_timeout", MTI_OPT_DURATION, "5s", "100ms..5m", NULL, NULL, true,
+     "Longest wait for a free connection; then the answer is 503."},
+    {"database.lock_timeout", MTI_OPT_DURATION, "2s", "100ms..5m", NULL, NULL, true,
+     "Longest wait of a statement for a row lock."},
+
+    /* logs and traces */
+    {"log.level", MTI_OPT_ENUM, "info", "debug|info|warn|error", "log-level", "LOG_LEVEL", true,
+     "Least important log lines that are written."},
+    {"log.format", MTI_OPT_ENUM, "logfmt", "logfmt|json", "log-format", "LOG_FORMAT", true,
+     "Form of a log line."},
+    {"trace.slow", MTI_OPT_DURATION, "1s", "1ms..1h", NULL, NULL, true,
+     "Requests that take longer keep their trace, as failed ones do."},
+    {"watchdog.stall", MTI_OPT_DURATION, "50ms", "5ms..1m", NULL, NULL, true,
+     "A loop that is busy longer without a pause is reported with the plugin's name and a backtrace."},
+
+    /* plugins, models, policies */
+    {"plugins.dir", MTI_OPT_STRING, "", NULL, "plugins", NULL, true,
+     "Folders that hold plugin folders, separated by ':'; empty is the folder that was built with the program."},
+    {"plugins.allow_unsigned", MTI_OPT_BOOL, "false", NULL, NULL, NULL, true,
+     "Accept unsigned plugin packages from others than the operator."},
+    {"models.dir", MTI_OPT_STRING, "", NULL, "models", "MODELS_DIR", true,
+     "Folder of downloaded models; empty is ~/.cache/mortise/models."},
+    {"policy.instructions", MTI_OPT_INT, "1000000", "1000..1000000000", NULL, NULL, true,
+     "Lua instructions one policy call may use."},
+    {"policy.memory", MTI_OPT_SIZE, "1MiB", "64KiB..64MiB", NULL, NULL, true,
+     "Memory one policy state may use."},
+    {"policy.cpu_ms", MTI_OPT_INT, "20", "1..1000", NULL, NULL, true,
+     "Processor time in milliseconds one policy call may use."},
+    {"policy.states", MTI_OPT_INT, "1000", "1..100000", NULL, NULL, true,
+     "Policy states of organizations kept in a loop."},
+    {"offload.threads", MTI_OPT_INT, "0", "0..64", NULL, NULL, true,
+     "Threads for processor-heavy work; 0 is one per processor core."},
+    {"queue.workers", MTI_OPT_INT, "4", "0..256", NULL, NULL, true,
+     "Jobs that run at the same time; 0 leaves jobs to another host."},
+    {"outbound.allow_private", MTI_OPT_BOOL, "false", NULL, NULL, NULL, true,
+     "Plugins may call private addresses through the host's HTTP client."},
+    {"outbound.timeout", MTI_OPT_DURATION, "30s", "100ms..10m", NULL, NULL, true,
+     "Deadline of an outbound HTTP call that states none."},
+
+    /* tenants */
+    {"key.prefix", MTI_OPT_STRING, "sk_live_", NULL, NULL, NULL, true,
+     "First characters of every API key that is made."},
+    {"limits.requests_per_minute", MTI_OPT_INT, "600", "1..10000000", NULL, "DEFAULT_RATE_LIMIT", true,
+     "Requests a minute of a key that states no rate of its own."},
+    {"tenancy.default_workspace_id", MTI_OPT_STRING, "00000000-0000-0000-0000-000000000002", NULL, NULL,
+     "DEFAULT_WORKSPACE_ID", true, "Id of the workspace that the first start creates."},
+    {"tenancy.default_agent_id", MTI_OPT_STRING, "00000000-0000-0000-0000-000000000003", NULL, NULL,
+     "DEFAULT_AGENT_ID", true, "Id of the agent that the first start creates."},
+    {"plans.free_workspaces", MTI_OPT_INT, "1", "0..1000000", NULL,
+     "FREE_TIER_MAX_WORKSPACES MAX_WORKSPACES_FREE", true, "Workspaces of an organization on the free plan."},
+    {"plans.free_documents", MTI_OPT_INT, "50", "0..100000000", NULL, "FREE_TIER_MAX_DOCUMENTS", true,
+     "Documents of an organization on the free plan."},
+    {"plans.starter_workspaces", MTI_OPT_INT, "3", "0..1000000", NULL, "STARTER_TIER_MAX_WORKSPACES", true,
+     "Workspaces of an organization on the starter plan."},
+    {"secrets.key", MTI_OPT_SECRET, "", NULL, NULL, "ENCRYPTION_KEY", true,
+     "Key that encrypts secrets at rest; empty makes one and keeps it in the data folder."},
+    {"auth.jwt_secret", MTI_OPT_SECRET, "", NULL, NULL, "JWT_SECRET_KEY", true,
+     "Key that signs tokens; empty makes one and keeps it in the data folder."},
+
+    /* processes */
+    {"supervisor.start_timeout", MTI_OPT_DURATION, "60s", "100ms..1h", NULL, NULL, true,
+     "The database must accept connections after this time."},
+    {"supervisor.stop_timeout", MTI_OPT_DURATION, "10s", "0ms..10m", NULL, NULL, true,
+     "Requests in progress may take this long to end when the server stops."},
+};
+
+const mti_option *mti_options(size_t *n)
+{
+    *n = sizeof options / sizeof *options;
+    return options;
+}

@@ -1,0 +1,93 @@
+/* Rule 2 of the contract: what the database says of a query against what api.json says of its answer. */
+#include "contract/contract.h"
+#include "db/json_rows.h"
+
+#include <stdio.h>
+
+static mt_status drift(mt_call *c, const mti_query *q, const char *why, const char *what, const char *op)
+{
+    return mti_fail(&c->error, MT_INVALID, "contract_drift", "%s:%d: query %s: %s %s (operation %s)", q->file, q->line, q->name, why, what, op);
+}
+
+/* True when a column whose rows are written as `written` fits a property of schema type `type` (a name or a list of names). */
+static bool type_fits(const json_t *type, const char *written)
+{
+    if (!type || !strcmp(written, "any"))
+        return true;
+    if (json_is_array(type)) {
+        size_t i;
+        json_t *v;
+        json_array_foreach((json_t *)type, i, v)
+            if (type_fits(v, written))
+                return true;
+        return false;
+    }
+    const char *t = json_string_value(type);
+    if (!strcmp(t, written))
+        return true;
+    return !strcmp(t, "number") && !strcmp(written, "integer");
+}
+
+static mt_status check_columns(mt_call *c, const mti_operation *op, const mti_query *q, const mti_description *d, const json_t *schema)
+{
+    const json_t *properties = json_object_get(schema, "properties");
+    for (unsigned i = 0; i < d->n_columns; i++) {
+        const mti_column *col = &d->columns[i];
+        const char *written = mti_rows_json_type(col->type);
+        if (!written)
+            return drift(c, q, "no rule writes the type of column", col->name, op->id);
+        if (col->name[0] == '_')
+            continue;
+        const json_t *p = json_object_get(properties, col->name);
+        if (!p)
+            return drift(c, q, "x-returns has no property for column", col->name, op->id);
+        if (!type_fits(json_object_get(p, "type"), written))
+            return drift(c, q, "x-returns has another type for column", col->name, op->id);
+    }
+    size_t i;
+    json_t *name;
+    json_array_foreach(json_object_get(schema, "required"), i, name) {
+        bool found = false;
+        for (unsigned n = 0; n < d->n_columns && !found; n++)
+            found = !strcmp(d->columns[n].name, json_string_value(name));
+        if (!found)
+            return drift(c, q, "no column gives the required property", json_string_value(name), op->id);
+    }
+    return MT_OK;
+}
+
+static mt_status check_operation(mt_call *c, const mti_contract *k, const mti_operation *op)
+{
+    if (!op->n_queries || !op->returns)
+        return MT_OK;
+    const json_t *schema = json_object_get(json_object_get(json_object_get(k->api, "components"), "schemas"), op->returns);
+    const mti_query *q = op->queries[0];
+    return check_columns(c, op, q, mti_contract_description(k, q), schema);
+}
+
+mt_status mti_contract_check(mt_call *c, const mti_db_role *role, mti_contract *k)
+{
+    const mti_description **list = mti_arena_alloc(&k->arena, (k->n_queries + 1) * sizeof *list);
+    for (size_t i = 0; i < k->n_queries; i++) {
+        mti_description *d;
+        mt_status s = mti_db_describe(c, role, &k->queries[i], &d);
+        if (s == MT_UNAVAILABLE || s == MT_CANCELLED)
+            return s;
+        if (s != MT_OK)
+            return mti_fail(&c->error, MT_INVALID, "contract_drift", "%s:%d: query %s: the database refuses it (%s, state %s)",
+                            k->queries[i].file, k->queries[i].line, k->queries[i].name, c->error.detail, mti_db_sqlstate(c));
+        /* the description lives in the call's arena; the contract outlives it */
+        mti_description *copy = mti_arena_alloc(&k->arena, sizeof *copy);
+        *copy = *d;
+        copy->params = mti_arena_alloc(&k->arena, d->n_params * sizeof *copy->params + 1);
+        memcpy(copy->params, d->params, d->n_params * sizeof *copy->params);
+        copy->columns = mti_arena_alloc(&k->arena, d->n_columns * sizeof *copy->columns + 1);
+        for (unsigned n = 0; n < d->n_columns; n++)
+            copy->columns[n] = (mti_column){mti_arena_strndup(&k->arena, d->columns[n].name, strlen(d->columns[n].name)), d->columns[n].type};
+        list[i] = copy;
+    }
+    k->descriptions = list;
+    for (unsigned i = 0; i < k->n_operations; i++)
+        MT_TRY(check_operation(c, k, &k->operations[i]));
+    return MT_OK;
+}

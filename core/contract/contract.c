@@ -1,0 +1,345 @@
+#include "contract/contract.h"
+#include "base/buf.h"
+#include "contract/expand.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+/* What one loading needs at hand. */
+typedef struct loader {
+    mti_contract *k;
+    mti_error *e;
+    const char *path;            /* of the operation being read */
+    const char *method;
+} loader;
+
+static const char *keep(loader *l, const char *s)
+{
+    return s ? mti_arena_strndup(&l->k->arena, s, strlen(s)) : NULL;
+}
+
+static mt_status refuse(loader *l, const char *why, const char *what)
+{
+    return mti_fail(l->e, MT_INVALID, "contract_invalid", "plugin %s: api.json: %s %s: %s%s%s", l->k->slug, l->method,
+                    l->path, why, what ? ": " : "", what ? what : "");
+}
+
+static const char *text_of(const json_t *o, const char *key)
+{
+    return json_string_value(json_object_get(o, key));
+}
+
+static mt_status read_path_params(loader *l, mti_operation *op)
+{
+    for (const char *p = strchr(op->path, '{'); p; p = strchr(p, '{')) {
+        const char *end = strchr(p, '}');
+        if (!end || (end[1] && end[1] != '/') || p[-1] != '/')
+            return refuse(l, "a path parameter must be a whole segment", op->path);
+        if (op->n_params == MTI_MAX_PARAMS)
+            return refuse(l, "more than 8 path parameters", NULL);
+        op->params[op->n_params++] = mti_arena_strndup(&l->k->arena, p + 1, (size_t)(end - p - 1));
+        p = end;
+    }
+    return MT_OK;
+}
+
+static void destroy_schema(void *s)
+{
+    mti_schema_destroy(s);
+}
+
+/* Compiles the schema at a pointer of the expanded document, so that "#/components/schemas/…" resolves. */
+static mt_status compile(loader *l, const char *const *tokens, size_t n, mti_schema **out)
+{
+    mti_error inner = {0};
+    mti_buf at;
+    mti_buf_init(&at, 4096);
+    for (size_t i = 0; i < n; i++)
+        mti_json_pointer_add(&at, mt_str(tokens[i]));
+    mt_status s = mti_schema_compile_at(l->k->api, mti_buf_slice(&at), NULL, NULL, 0, out, &inner);
+    mti_buf_dispose(&at);
+    if (s != MT_OK)
+        return refuse(l, inner.pointer[0] ? inner.pointer : "schema", inner.detail);
+    mti_arena_defer(&l->k->arena, destroy_schema, *out);
+    return MT_OK;
+}
+
+static mt_status read_schemas(loader *l, mti_operation *op, const json_t *o)
+{
+    json_t *all = json_object_get(json_object_get(l->k->api, "components"), "schemas");
+    op->query_schema = json_object_get(o, "x-query-schema");
+    if (op->query_schema)
+        MT_TRY(compile(l, (const char *[]){"paths", l->path, l->method, "x-query-schema"}, 4, &op->query_check));
+    op->body = keep(l, text_of(o, "x-body"));
+    op->content = op->body ? MTI_CONTENT_JSON : MTI_CONTENT_NONE;
+    if (op->body) {
+        if (!json_object_get(all, op->body))
+            return refuse(l, "x-body names no schema", op->body);
+        MT_TRY(compile(l, (const char *[]){"components", "schemas", op->body}, 3, &op->body_check));
+    }
+    const char *content = text_of(o, "x-content");
+    if (content && !strcmp(content, "multipart"))
+        op->content = MTI_CONTENT_MULTIPART;
+    else if (content)
+        return refuse(l, "x-content must be \"multipart\"", content);
+    const char *returns = text_of(o, "x-returns");
+    if (!returns)
+        return MT_OK;
+    size_t n = strlen(returns);
+    op->list = n > 2 && !strcmp(returns + n - 2, "[]");
+    op->returns = mti_arena_strndup(&l->k->arena, returns, op->list ? n - 2 : n);
+    if (!json_object_get(all, op->returns))
+        return refuse(l, "x-returns names no schema", op->returns);
+    return MT_OK;
+}
+
+/* Every parameter of a query must have one source (CONTRACT.md rules 2 and 3). */
+static bool host_value(const char *name)
+{
+    static const char *const known[] = {"body", "new_id", "if_match", "cursor", "limit", "now", "org_id", "workspace_scope", "subject_id"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(name, known[i]))
+            return true;
+    return false;
+}
+
+static bool path_value(const mti_operation *op, const char *name)
+{
+    for (unsigned i = 0; i < op->n_params; i++)
+        if (!strcmp(op->params[i], name))
+            return true;
+    return false;
+}
+
+static mt_status check_names(loader *l, const mti_operation *op, const mti_query *q)
+{
+    const json_t *body = op->body ? json_object_get(json_object_get(json_object_get(l->k->api, "components"), "schemas"), op->body) : NULL;
+    const json_t *in_body = json_object_get(body, "properties");
+    const json_t *in_query = json_object_get(op->query_schema, "properties");
+    for (unsigned i = 0; i < q->n_params; i++) {
+        const char *name = q->params[i];
+        int sources = path_value(op, name) + (json_object_get(in_body, name) != NULL) +
+                      (!host_value(name) && json_object_get(in_query, name) != NULL);
+        if (sources > 1)
+            return mti_fail(l->e, MT_INVALID, "contract_invalid", "%s:%d: parameter :%s of %s has two sources in %s", q->file,
+                            q->line, name, q->name, op->id);
+        if (!sources && !host_value(name))
+            return mti_fail(l->e, MT_INVALID, "contract_invalid",
+                            "%s:%d: parameter :%s of %s is neither a path, query nor body value of %s", q->file, q->line,
+                            name, q->name, op->id);
+    }
+    return MT_OK;
+}
+
+static mt_status add_query(loader *l, mti_operation *op, const char *name)
+{
+    const mti_query *q = name ? mti_contract_query(l->k, mt_str(name)) : NULL;
+    if (!q)
+        return refuse(l, "x-query names no query of queries.sql", name);
+    if (op->n_queries && q->kind == MTI_QUERY_MANY)
+        return refuse(l, "only the first of several queries may be :many", name);
+    op->queries[op->n_queries++] = q;
+    return check_names(l, op, q);
+}
+
+static mt_status read_queries(loader *l, mti_operation *op, const json_t *o)
+{
+    const json_t *x = json_object_get(o, "x-query");
+    op->handler = keep(l, text_of(o, "x-handler"));
+    if (!x != !!op->handler)
+        return refuse(l, "exactly one of x-query and x-handler is needed", NULL);
+    if (!x)
+        return MT_OK;
+    size_t n = json_is_array(x) ? json_array_size(x) : 1;
+    op->queries = mti_arena_alloc(&l->k->arena, n * sizeof *op->queries);
+    for (size_t i = 0; i < n; i++)
+        MT_TRY(add_query(l, op, json_string_value(json_is_array(x) ? json_array_get(x, i) : x)));
+    if ((op->queries[0]->kind == MTI_QUERY_MANY) != op->list)
+        return refuse(l, "x-returns must end with [] exactly when the query is :many", op->queries[0]->name);
+    return MT_OK;
+}
+
+static mt_status read_permission(loader *l, mti_operation *op, const json_t *o)
+{
+    op->permission = keep(l, text_of(o, "x-permission"));
+    op->permission_id = -1;
+    if (!op->permission) {
+        if (!strcmp(l->k->slug, "core") && json_is_true(json_object_get(o, "x-public")))
+            return MT_OK;
+        return refuse(l, "x-permission is missing: an operation without a permission does not load", NULL);
+    }
+    op->permission_id = mti_permission_id(op->permission);
+    return op->permission_id >= 0 ? MT_OK : refuse(l, "more than 1,024 permissions", NULL);
+}
+
+static int default_status(const mti_operation *op)
+{
+    if (op->n_queries && op->queries[0]->kind == MTI_QUERY_EXEC)
+        return 204;
+    bool creates = op->n_queries && !strcmp(op->method, "POST") && !strncasecmp(op->queries[0]->sql, "insert", 6);
+    return creates ? 201 : 200;
+}
+
+static mt_status read_operation(loader *l, mti_operation *op, const json_t *o)
+{
+    op->contract = l->k;
+    op->path = keep(l, l->path);
+    op->id = keep(l, text_of(o, "operationId"));
+    if (!op->id)
+        return refuse(l, "operationId is missing", NULL);
+    char *method = (char *)keep(l, l->method);
+    for (char *p = method; *p; p++)
+        *p = (char)toupper((unsigned char)*p);
+    op->method = method;
+    op->rate_class = keep(l, text_of(o, "x-rate"));
+    if (!op->rate_class)
+        op->rate_class = "default";
+    const char *scope = text_of(o, "x-scope"), *match = text_of(o, "x-if-match"), *stream = text_of(o, "x-stream");
+    op->platform = scope && !strcmp(scope, "platform");
+    op->stream = stream && !strcmp(stream, "sse");
+    op->if_match = !match ? MTI_IF_MATCH_NO : !strcmp(match, "required") ? MTI_IF_MATCH_REQUIRED : MTI_IF_MATCH_OPTIONAL;
+    op->body_limit = (size_t)json_integer_value(json_object_get(o, "x-body-limit"));
+    MT_TRY(read_path_params(l, op));
+    MT_TRY(read_permission(l, op, o));
+    MT_TRY(read_schemas(l, op, o));
+    MT_TRY(read_queries(l, op, o));
+    const json_t *status = json_object_get(o, "x-status");
+    op->status = status ? (int)json_integer_value(status) : default_status(op);
+    return MT_OK;
+}
+
+static mt_status read_operations(loader *l)
+{
+    json_t *paths = json_object_get(l->k->api, "paths"), *methods, *o;
+    const char *path, *method;
+    size_t n = 0;
+    json_object_foreach(paths, path, methods)
+        n += json_object_size(methods);
+    l->k->operations = mti_arena_alloc(&l->k->arena, (n + 1) * sizeof *l->k->operations);
+    json_object_foreach(paths, path, methods) {
+        json_object_foreach(methods, method, o) {
+            l->path = path;
+            l->method = method;
+            MT_TRY(read_operation(l, &l->k->operations[l->k->n_operations], o));
+            l->k->n_operations++;
+        }
+    }
+    return MT_OK;
+}
+
+static mt_status read_constraints(loader *l, const json_t *x)
+{
+    mti_constraint *list = mti_arena_alloc(&l->k->arena, (json_object_size(x) + 1) * sizeof *list);
+    const char *name;
+    json_t *v;
+    l->k->constraints = list;
+    json_object_foreach((json_t *)x, name, v) {
+        mti_constraint *c = &list[l->k->n_constraints++];
+        c->name = keep(l, name);
+        c->status = (int)json_integer_value(json_object_get(v, "status"));
+        c->code = keep(l, text_of(v, "code"));
+        c->pointer = keep(l, text_of(v, "pointer"));
+        if (c->status < 400 || c->status > 499 || !c->code)
+            return mti_fail(l->e, MT_INVALID, "contract_invalid",
+                            "plugin %s: api.json: x-constraints/%s needs a status 4xx and a code", l->k->slug, name);
+    }
+    return MT_OK;
+}
+
+static mt_status read_file(loader *l, const char *dir, const char *name, mti_buf *b, char *path, size_t size)
+{
+    snprintf(path, size, "%s/%s", dir, name);
+    mt_status s = mti_buf_read_file(b, path, 1 << 20);
+    return s == MT_OK || s == MT_NOT_FOUND
+               ? s
+               : mti_fail(l->e, s, "contract_unreadable", "%s cannot be read (1 MiB at most)", path);
+}
+
+static mt_status load_queries(loader *l, const char *dir)
+{
+    mti_buf text;
+    char path[4096];
+    mt_status s = read_file(l, dir, "queries.sql", &text, path, sizeof path);
+    if (s == MT_OK)
+        s = mti_query_parse(&l->k->arena, keep(l, path), mti_buf_slice(&text), &l->k->queries, &l->k->n_queries, l->e);
+    else if (s == MT_NOT_FOUND)
+        s = MT_OK;
+    mti_buf_dispose(&text);
+    return s;
+}
+
+static mt_status load_api(loader *l, const char *dir)
+{
+    mti_buf text;
+    char path[4096];
+    json_t *api = NULL;
+    mt_status s = read_file(l, dir, "api.json", &text, path, sizeof path);
+    if (s == MT_OK) {
+        mti_error inner = {0};
+        s = mti_json_parse(mti_buf_slice(&text), 0, &api, &inner);
+        if (s != MT_OK)
+            mti_fail(l->e, s, "contract_invalid", "%s: %s", path, inner.detail);
+        else
+            s = mti_contract_expand(l->k->slug, api, &l->k->api, l->e);
+        if (s == MT_OK)
+            s = read_constraints(l, json_object_get(api, "x-constraints"));
+        if (s == MT_OK)
+            s = read_operations(l);
+    } else if (s == MT_NOT_FOUND) {
+        s = MT_OK;
+    }
+    json_decref(api);
+    mti_buf_dispose(&text);
+    return s;
+}
+
+mt_status mti_contract_load(const char *slug, const char *dir, mti_contract **out, mti_error *e)
+{
+    mti_contract *k = calloc(1, sizeof *k);
+    if (!k)
+        return mti_fail(e, MT_NO_MEMORY, "no_memory", "out of memory while loading the contract of %s", slug);
+    mti_arena_init(&k->arena, 0);
+    k->slug = mti_arena_strndup(&k->arena, slug, strlen(slug));
+    loader l = {.k = k, .e = e, .path = "", .method = ""};
+    mt_status s = load_queries(&l, dir);
+    if (s == MT_OK)
+        s = load_api(&l, dir);
+    if (s != MT_OK) {
+        mti_contract_destroy(k);
+        return s;
+    }
+    *out = k;
+    return MT_OK;
+}
+
+void mti_contract_destroy(mti_contract *k)
+{
+    if (!k)
+        return;
+    mti_arena_dispose(&k->arena);
+    json_decref(k->api);
+    free(k);
+}
+
+const mti_query *mti_contract_query(const mti_contract *k, mt_slice name)
+{
+    for (size_t i = 0; i < k->n_queries; i++)
+        if (mt_slice_eq(name, mt_str(k->queries[i].name)))
+            return &k->queries[i];
+    return NULL;
+}
+
+const mti_description *mti_contract_description(const mti_contract *k, const mti_query *q)
+{
+    return k->descriptions ? k->descriptions[q - k->queries] : NULL;
+}
+
+const mti_constraint *mti_contract_constraint(const mti_contract *k, const char *name)
+{
+    for (unsigned i = 0; i < k->n_constraints; i++)
+        if (!strcmp(k->constraints[i].name, name))
+            return &k->constraints[i];
+    return NULL;
+}

@@ -1,0 +1,274 @@
+#include "contract/expand.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *const allowed_keys[] = {
+    "operationId", "summary", "description", "deprecated", "x-permission", "x-query", "x-handler", "x-body", "x-returns",
+    "x-params", "x-path", "x-stream", "x-meter", "x-if-match", "x-rate", "x-scope", "x-status", "x-content", "x-body-limit",
+    "x-public", "x-produces"};
+
+static mt_status check_keys(const char *slug, const char *path, const char *method, const json_t *o, mti_error *e)
+{
+    const char *key;
+    json_t *v;
+    json_object_foreach((json_t *)o, key, v) {
+        bool known = false;
+        for (size_t i = 0; i < sizeof allowed_keys / sizeof *allowed_keys && !known; i++)
+            known = !strcmp(key, allowed_keys[i]);
+        if (!known)
+            return mti_fail(e, MT_INVALID, "contract_invalid", "plugin %s: api.json: %s %s: key %s is not known", slug,
+                            method, path, key);
+    }
+    return MT_OK;
+}
+
+static bool ends_with(const char *s, const char *tail)
+{
+    size_t n = strlen(s), m = strlen(tail);
+    return n >= m && !strcmp(s + n - m, tail);
+}
+
+static json_t *path_schema(const json_t *o, const char *name)
+{
+    json_t *given = json_object_get(json_object_get(o, "x-path"), name);
+    if (given)
+        return json_deep_copy(given);
+    if (ends_with(name, "_id"))
+        return json_pack("{s:s,s:s}", "type", "string", "format", "uuid");
+    return json_pack("{s:s,s:i,s:i}", "type", "string", "minLength", 1, "maxLength", 200);
+}
+
+static void add_path_parameters(const json_t *o, const char *path, json_t *list)
+{
+    for (const char *p = strchr(path, '{'); p; p = strchr(p + 1, '{')) {
+        const char *end = strchr(p, '}');
+        if (!end)
+            return;
+        char name[64];
+        snprintf(name, sizeof name, "%.*s", (int)(end - p - 1), p + 1);
+        json_array_append_new(list, json_pack("{s:s,s:s,s:b,s:o}", "name", name, "in", "path", "required", 1, "schema",
+                                              path_schema(o, name)));
+    }
+}
+
+static bool is_list(const json_t *o)
+{
+    const char *returns = json_string_value(json_object_get(o, "x-returns"));
+    return returns && ends_with(returns, "[]");
+}
+
+/* The query parameters as one object schema; lists take limit and cursor. NULL when there are none. */
+static json_t *query_schema(const json_t *o)
+{
+    json_t *properties = json_object(), *required = json_array(), *v;
+    const char *name;
+    json_object_foreach(json_object_get(o, "x-params"), name, v) {
+        json_t *schema = json_deep_copy(v);
+        if (json_is_true(json_object_get(schema, "x-required")))
+            json_array_append_new(required, json_string(name));
+        json_object_set_new(properties, name, schema);
+    }
+    if (is_list(o)) {
+        json_object_set_new(properties, "limit",
+                            json_pack("{s:s,s:i,s:i,s:i,s:s}", "type", "integer", "minimum", 1, "maximum", 200, "default",
+                                      50, "description", "How many items a page has."));
+        json_object_set_new(properties, "cursor",
+                            json_pack("{s:s,s:i,s:s}", "type", "string", "maxLength", 512, "description",
+                                      "next_cursor of the page before."));
+    }
+    if (!json_object_size(properties)) {
+        json_decref(properties);
+        json_decref(required);
+        return NULL;
+    }
+    return json_pack("{s:s,s:o,s:o,s:b}", "type", "object", "properties", properties, "required", required,
+                     "additionalProperties", 0);
+}
+
+static bool listed(const json_t *array, const char *name)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach((json_t *)array, i, v)
+        if (!strcmp(json_string_value(v), name))
+            return true;
+    return false;
+}
+
+static void add_query_parameters(json_t *out, const json_t *o, json_t *list)
+{
+    json_t *schema = query_schema(o), *v;
+    const char *name;
+    if (!schema)
+        return;
+    json_object_foreach(json_object_get(schema, "properties"), name, v)
+        json_array_append_new(list, json_pack("{s:s,s:s,s:b,s:O}", "name", name, "in", "query", "required",
+                                              listed(json_object_get(schema, "required"), name), "schema", v));
+    json_object_set_new(out, "x-query-schema", schema);
+}
+
+static void add_header_parameters(const char *method, const json_t *o, json_t *list)
+{
+    const char *match = json_string_value(json_object_get(o, "x-if-match"));
+    if (match)
+        json_array_append_new(list, json_pack("{s:s,s:s,s:b,s:{s:s}}", "name", "If-Match", "in", "header", "required",
+                                              !strcmp(match, "required"), "schema", "type", "string"));
+    if (!strcmp(method, "post") && !json_object_get(o, "x-stream"))
+        json_array_append_new(list, json_pack("{s:s,s:s,s:{s:s,s:i,s:i,s:s}}", "name", "Idempotency-Key", "in", "header",
+                                              "schema", "type", "string", "minLength", 1, "maxLength", 255, "pattern",
+                                              "^[\\x21-\\x7e]+$"));
+}
+
+static json_t *reference(const char *kind, const char *name)
+{
+    char ref[160];
+    snprintf(ref, sizeof ref, "#/components/%s/%s", kind, name);
+    return json_pack("{s:s}", "$ref", ref);
+}
+
+static json_t *request_body(const json_t *o)
+{
+    const char *body = json_string_value(json_object_get(o, "x-body"));
+    const char *content = json_string_value(json_object_get(o, "x-content"));
+    if (content && !strcmp(content, "multipart"))
+        return json_pack("{s:b,s:{s:{s:{s:s,s:[s],s:{s:{s:s,s:i,s:{s:s,s:s}}}}}}}", "required", 1, "content",
+                         "multipart/form-data", "schema", "type", "object", "required", "file", "properties", "file",
+                         "type", "array", "minItems", 1, "items", "type", "string", "format", "binary");
+    return body ? json_pack("{s:b,s:{s:{s:o}}}", "required", 1, "content", "application/json", "schema",
+                            reference("schemas", body))
+                : NULL;
+}
+
+static json_t *success(const json_t *o)
+{
+    const char *returns = json_string_value(json_object_get(o, "x-returns"));
+    const char *produces = json_string_value(json_object_get(o, "x-produces"));
+    json_t *r = json_pack("{s:s}", "description", "Success");
+    json_t *content = json_object(), *schema = NULL;
+    if (is_list(o)) {
+        char name[128];
+        snprintf(name, sizeof name, "%.*s", (int)strlen(returns) - 2, returns);
+        schema = json_pack("{s:s,s:[s,s],s:{s:{s:s,s:o},s:{s:[s,s]}}}", "type", "object", "required", "items",
+                           "next_cursor", "properties", "items", "type", "array", "items", reference("schemas", name),
+                           "next_cursor", "type", "string", "null");
+    } else if (returns) {
+        schema = reference("schemas", returns);
+    }
+    if (schema)
+        json_object_set_new(content, "application/json", json_pack("{s:o}", "schema", schema));
+    if (json_object_get(o, "x-stream"))
+        json_object_set_new(content, "text/event-stream", json_pack("{s:{s:s}}", "schema", "type", "string"));
+    if (produces)
+        json_object_set_new(content, produces, json_pack("{s:{s:s}}", "schema", "type", "string"));
+    if (json_object_size(content))
+        json_object_set(r, "content", content);
+    json_decref(content);
+    return r;
+}
+
+static void add_errors(const char *method, const json_t *o, json_t *responses)
+{
+    static const char *const always[] = {"400", "404", "408", "429", "431", "500", "503", "504"};
+    static const char *const guarded[] = {"401", "403", "422"};
+    static const char *const with_body[] = {"413", "415"};
+    for (size_t i = 0; i < sizeof always / sizeof *always; i++)
+        json_object_set_new(responses, always[i], reference("responses", "Problem"));
+    if (!json_is_true(json_object_get(o, "x-public")))
+        for (size_t i = 0; i < sizeof guarded / sizeof *guarded; i++)
+            json_object_set_new(responses, guarded[i], reference("responses", "Problem"));
+    for (size_t i = 0; i < sizeof with_body / sizeof *with_body; i++)
+        json_object_set_new(responses, with_body[i], reference("responses", "Problem"));
+    if (strcmp(method, "get"))
+        json_object_set_new(responses, "409", reference("responses", "Problem"));
+    if (json_object_get(o, "x-if-match")) {
+        json_object_set_new(responses, "412", reference("responses", "Problem"));
+        json_object_set_new(responses, "428", reference("responses", "Problem"));
+    }
+}
+
+static int success_status(const char *method, const json_t *o)
+{
+    const json_t *given = json_object_get(o, "x-status");
+    if (given)
+        return (int)json_integer_value(given);
+    if (!json_object_get(o, "x-returns") && json_object_get(o, "x-query"))
+        return 204;
+    return !strcmp(method, "post") && json_object_get(o, "x-query") ? 201 : 200;
+}
+
+static json_t *expand_operation(const char *slug, const char *path, const char *method, const json_t *o)
+{
+    json_t *out = json_deep_copy(o), *parameters = json_array(), *responses = json_object(), *body = request_body(o);
+    if (!json_object_get(o, "summary"))
+        json_object_set(out, "summary", json_object_get(o, "operationId"));
+    json_object_set_new(out, "tags", json_pack("[s]", slug));
+    add_path_parameters(o, path, parameters);
+    add_query_parameters(out, o, parameters);
+    add_header_parameters(method, o, parameters);
+    json_object_set_new(out, "parameters", parameters);
+    if (body)
+        json_object_set_new(out, "requestBody", body);
+    char status[8];
+    snprintf(status, sizeof status, "%d", success_status(method, o));
+    json_object_set_new(responses, status, success(o));
+    add_errors(method, o, responses);
+    json_object_set_new(out, "responses", responses);
+    if (json_is_true(json_object_get(o, "x-public")))
+        json_object_set_new(out, "security", json_array());
+    return out;
+}
+
+/* A schema that lists properties is an object. */
+static void complete_schema(json_t *schema)
+{
+    if (json_object_get(schema, "properties") && !json_object_get(schema, "type"))
+        json_object_set_new(schema, "type", json_string("object"));
+}
+
+static void close_schema(json_t *schema)
+{
+    if (json_object_get(schema, "properties") && !json_object_get(schema, "additionalProperties"))
+        json_object_set_new(schema, "additionalProperties", json_false());
+}
+
+static mt_status expand_paths(const char *slug, const json_t *api, json_t *paths, json_t *schemas, mti_error *e)
+{
+    const char *path, *method;
+    json_t *methods, *o;
+    json_object_foreach(json_object_get(api, "paths"), path, methods) {
+        json_t *item = json_object();
+        json_object_set_new(paths, path, item);
+        if (path[0] != '/')
+            return mti_fail(e, MT_INVALID, "contract_invalid", "plugin %s: api.json: path %s must begin with /", slug, path);
+        json_object_foreach(methods, method, o) {
+            MT_TRY(check_keys(slug, path, method, o, e));
+            json_object_set_new(item, method, expand_operation(slug, path, method, o));
+            const char *body = json_string_value(json_object_get(o, "x-body"));
+            if (body)
+                close_schema(json_object_get(schemas, body));
+        }
+    }
+    return MT_OK;
+}
+
+mt_status mti_contract_expand(const char *slug, const json_t *api, json_t **out, mti_error *e)
+{
+    const char *key;
+    json_t *v;
+    json_object_foreach((json_t *)api, key, v)
+        if (strcmp(key, "paths") && strcmp(key, "schemas") && strcmp(key, "x-constraints") && strcmp(key, "$schema"))
+            return mti_fail(e, MT_INVALID, "contract_invalid", "plugin %s: api.json: key %s is not known", slug, key);
+    json_t *given = json_object_get(api, "schemas");
+    json_t *schemas = given ? json_deep_copy(given) : json_object(), *paths = json_object();
+    json_object_foreach(schemas, key, v)
+        complete_schema(v);
+    mt_status s = expand_paths(slug, api, paths, schemas, e);
+    if (s != MT_OK) {
+        json_decref(paths);
+        json_decref(schemas);
+        return s;
+    }
+    *out = json_pack("{s:o,s:{s:o}}", "paths", paths, "components", "schemas", schemas);
+    return *out ? MT_OK : mti_fail(e, MT_NO_MEMORY, "no_memory", "out of memory while reading api.json of %s", slug);
+}

@@ -1,0 +1,221 @@
+/* Answers: whole, streamed, and those that the layer gives by itself. */
+#include "http/internal.h"
+
+#include <stdio.h>
+
+static const char *reason_of(int status)
+{
+    static const struct {
+        int status;
+        const char *reason;
+    } known[] = {
+        {200, "OK"}, {201, "Created"}, {202, "Accepted"}, {204, "No Content"}, {206, "Partial Content"},
+        {301, "Moved Permanently"}, {302, "Found"}, {303, "See Other"}, {304, "Not Modified"},
+        {307, "Temporary Redirect"}, {308, "Permanent Redirect"}, {400, "Bad Request"},
+        {401, "Unauthorized"}, {402, "Payment Required"}, {403, "Forbidden"}, {404, "Not Found"},
+        {405, "Method Not Allowed"}, {406, "Not Acceptable"}, {408, "Request Timeout"},
+        {409, "Conflict"}, {410, "Gone"}, {411, "Length Required"}, {412, "Precondition Failed"},
+        {413, "Content Too Large"}, {415, "Unsupported Media Type"}, {416, "Range Not Satisfiable"},
+        {422, "Unprocessable Content"}, {428, "Precondition Required"}, {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"},
+        {501, "Not Implemented"}, {502, "Bad Gateway"}, {503, "Service Unavailable"},
+        {504, "Gateway Timeout"}, {507, "Insufficient Storage"},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (known[i].status == status)
+            return known[i].reason;
+    return "Status";
+}
+
+static bool is_bodiless(int status)
+{
+    return status == 204 || status == 304;
+}
+
+static bool is_field_name(mt_slice s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c <= ' ' || c >= 127 || strchr("\"(),/:;<=>?@[\\]{}", c))
+            return false;
+    }
+    return s.len != 0;
+}
+
+static bool is_field_value(mt_slice s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if ((c < ' ' && c != '\t') || c == 127)
+            return false;
+    }
+    return true;
+}
+
+mt_status mti_http_header_add(mti_http_request *r, mt_slice name, mt_slice value)
+{
+    h2o_mem_pool_t *pool;
+    h2o_iovec_t n, v;
+
+    if (!is_field_name(name) || !is_field_value(value))
+        return MT_INVALID;
+    if (r->state != HTTP_NEW)
+        return MT_CONFLICT;
+    if (!r->req)
+        return r->gone;
+    pool = &r->req->pool;
+    n = h2o_strdup(pool, name.p, name.len);
+    v = h2o_strdup(pool, value.p ? value.p : "", value.len);
+    h2o_add_header_by_str(pool, &r->req->res.headers, n.base, n.len, 0, NULL, v.base, v.len);
+    return MT_OK;
+}
+
+/* Status, content type and the generator; after it h2o accepts data. */
+static void begin(h2o_req_t *req, h2o_generator_t *g, int status, mt_slice content_type, size_t length)
+{
+    req->res.status = status;
+    req->res.reason = reason_of(status);
+    req->res.content_length = is_bodiless(status) ? SIZE_MAX : length;
+    if (content_type.p) {
+        h2o_iovec_t v = h2o_strdup(&req->pool, content_type.p, content_type.len);
+        h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, v.base, v.len);
+    }
+    h2o_start_response(req, g);
+}
+
+static void send_whole(h2o_req_t *req, h2o_generator_t *g, int status, mt_slice content_type, mt_slice body)
+{
+    const bool with_body =
+        body.len && !is_bodiless(status) && !h2o_memis(req->method.base, req->method.len, "HEAD", 4);
+    h2o_iovec_t buf = {0};
+
+    if (with_body)
+        buf = h2o_strdup(&req->pool, body.p, body.len);
+    begin(req, g, status, content_type, body.len);
+    h2o_send(req, &buf, with_body, H2O_SEND_STATE_FINAL);
+}
+
+mt_status mti_http_respond(mti_http_request *r, int status, mt_slice content_type, mt_slice body)
+{
+    if (r->state != HTTP_NEW)
+        return MT_CONFLICT;
+    r->state = HTTP_ANSWERED;
+    if (!r->req)
+        return r->gone;
+    if (content_type.p && !is_field_value(content_type))
+        content_type = MT_SLICE("application/octet-stream");
+    send_whole(r->req, &r->generator, status, content_type, body);
+    return MT_OK;
+}
+
+void http_answer_unasked(h2o_req_t *req, int status, const char *code)
+{
+    static h2o_generator_t none;
+    char body[192];
+    int n;
+
+    n = snprintf(body, sizeof body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"code\":\"%s\"}",
+                 reason_of(status), status, code);
+    if (status == 503)
+        h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_RETRY_AFTER, NULL, H2O_STRLIT("1"));
+    send_whole(req, &none, status, MT_SLICE("application/problem+json"), (mt_slice){body, (size_t)n});
+}
+
+/* Hands what is pending to h2o; one write at a time. */
+static void stream_flush(mti_http_request *r)
+{
+    const bool last = r->state == HTTP_ENDED;
+    mti_buf swap = r->flying;
+    h2o_iovec_t buf;
+
+    if (r->in_flight || !r->req || (!r->pending.len && !last))
+        return;
+    r->flying = r->pending;
+    r->pending = swap;
+    buf = h2o_iovec_init(r->flying.p, r->flying.len);
+    r->in_flight = true;
+    h2o_send(r->req, &buf, buf.len != 0, last ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
+}
+
+static void on_proceed(h2o_generator_t *g, h2o_req_t *req)
+{
+    mti_http_request *r = H2O_STRUCT_FROM_MEMBER(mti_http_request, generator, g);
+
+    r->in_flight = false;
+    /* an idle stream holds no buffers */
+    mti_buf_dispose(&r->flying);
+    mti_buf_init(&r->flying, r->hl->server->options.stream_buffer);
+    stream_flush(r);
+    mti_wake_all(&r->wait);
+}
+
+mt_status mti_http_stream_begin(mti_http_request *r, int status, mt_slice content_type)
+{
+    const size_t max = r->hl->server->options.stream_buffer;
+    h2o_ostream_t *last;
+
+    if (r->state != HTTP_NEW)
+        return MT_CONFLICT;
+    r->state = HTTP_STREAMING;
+    if (!r->req)
+        return r->gone;
+    mti_buf_init(&r->flying, max);
+    mti_buf_init(&r->pending, max);
+    r->generator.proceed = on_proceed;
+    r->discard = is_bodiless(status) || mt_slice_eq(r->method, MT_SLICE("HEAD"));
+    if (r->req->version < 0x101 && !r->discard)
+        r->req->http1_is_persistent = 0;    /* the end of the connection is the end of the answer */
+    begin(r->req, &r->generator, status, content_type, SIZE_MAX);
+    h2o_http1_release_input(r->req);
+    /* The chunked filter holds the head back until there is data: go around it. */
+    for (last = r->req->_ostr_top; last->next; last = last->next)
+        ;
+    r->in_flight = true;
+    last->do_send(last, r->req, NULL, 0, H2O_SEND_STATE_IN_PROGRESS);
+    return r->gone;
+}
+
+mt_status mti_http_stream_write(mti_http_request *r, mt_slice data)
+{
+    if (r->gone)
+        return r->gone;
+    if (r->state != HTTP_STREAMING)
+        return MT_CONFLICT;
+    while (data.len && !r->discard) {
+        const size_t room = r->pending.max - r->pending.len, n = data.len < room ? data.len : room;
+        if (n == 0) {
+            MT_TRY(mti_wait(&r->wait, -1));
+        } else {
+            MT_TRY(mti_buf_add(&r->pending, data.p, n));
+            data = (mt_slice){data.p + n, data.len - n};
+            stream_flush(r);
+        }
+        if (r->gone)
+            return r->gone;
+    }
+    return MT_OK;
+}
+
+mt_status mti_http_stream_end(mti_http_request *r)
+{
+    if (r->gone)
+        return r->gone;
+    if (r->state != HTTP_STREAMING)
+        return MT_CONFLICT;
+    r->state = HTTP_ENDED;
+    stream_flush(r);
+    return MT_OK;
+}
+
+void http_request_end_answer(mti_http_request *r)
+{
+    if (!r->req)
+        return;
+    if (r->state == HTTP_STREAMING) {
+        r->state = HTTP_ENDED;
+        h2o_http1_abort(r->req);
+    } else if (r->state == HTTP_NEW) {
+        r->state = HTTP_ANSWERED;
+        http_answer_unasked(r->req, 500, "no_answer");
+    }
+}

@@ -1,0 +1,29 @@
+#include "loop/call.h"
+#include "base/ident.h"
+
+#define CALL_ARENA_LIMIT (64u << 20)
+
+void mti_call_init(mt_call *c, mti_loop *l)
+{
+    memset(c, 0, sizeof(*c));
+    mti_arena_init(&c->arena, CALL_ARENA_LIMIT);
+    c->fiber = mti_fiber_current();
+    c->loop = l;
+    c->started_us = mti_mono_us();
+    c->operation = "";
+}
+
+void mti_call_dispose(mt_call *c)
+{
+    mti_arena_dispose(&c->arena);
+}
+
+int64_t mti_call_left_ms(const mt_call *c)
+{
+    if (!c->deadline_us)
+        return INT64_MAX;
+    int64_t left = c->deadline_us - mti_mono_us();
+    if (left <= 0)
+        return 0;
+    return left < 1000 ? 1 : left / 1000;
+}

@@ -1,0 +1,175 @@
+/*
+ * Queue consumers: for each queue of an active plugin one fiber that leases jobs through queue/1 and starts a fiber a job. They run on one loop each,
+ * spread over the loops. A job's call acts for the job's organization; it is counted as inside the plugin.
+ */
+#include "plugin/across.h"
+#include "plugin/manager.h"
+#include "plugin/record.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { IDLE_MS = 100, DOWN_MS = 500 };
+
+struct mti_consumer {
+    struct mti_consumer *next;
+    mti_plugin_record *r;
+    const mti_manifest_queue *queue;
+    mti_loop *loop;
+    mt_handler_fn run;
+    _Atomic(bool) stop, ended;
+    unsigned running;            /* jobs now; the loop's own */
+};
+typedef struct mti_consumer consumer;
+
+typedef struct job {
+    consumer *k;
+    char id[40], org_id[40], workspace_id[40];
+    mti_buf payload;
+} job;
+
+static void copy_id(char out[40], mt_slice s)
+{
+    snprintf(out, 40, "%.*s", (int)(s.len < 40 ? s.len : 39), s.p ? s.p : "");
+}
+
+static void settle_job(mt_call *c, const job *j, mt_status s)
+{
+    char reason[512];
+    snprintf(reason, sizeof reason, "%s: %s", c->error.code[0] ? c->error.code : mti_status_name(s), c->error.detail);
+    mti_db_rollback(c);
+    if (s == MT_OK)
+        s = mti_proxy_queue.done(c, mt_str(j->id));
+    else
+        mti_proxy_queue.fail(c, mt_str(j->id), mt_str(reason), s != MT_INVALID && s != MT_NOT_FOUND && s != MT_TOO_LARGE);
+    if (s != MT_OK)
+        mti_log(MTI_LOG_WARN, "job.failed", "queue=%s job=%s reason=%s", j->k->queue->name, j->id, reason);
+}
+
+static void run_job(void *arg)
+{
+    job *j = arg;
+    mti_plugin_record *r = j->k->r;
+    mt_call c;
+    mti_uuid workspace;
+    mti_platform_call(&c, r->host, j->k->loop, j->k->queue->name);
+    mti_uuid_parse(mt_str(j->org_id), &c.who.org_id);
+    if (mti_uuid_parse(mt_str(j->workspace_id), &workspace))
+        c.workspace_id = c.who.workspace_id = workspace;
+    c.job_payload = mti_buf_slice(&j->payload);
+    c.job_id = mt_str(j->id);
+    mt_status s = mti_plugin_enter(r->host->plugins, &c, r->slot);
+    if (s == MT_OK) {
+        c.plugin = r->slot;
+        mti_fiber_set_tag(r->slot);
+        s = j->k->run(r->self, &c);
+        c.plugin = 0;
+        mti_fiber_set_tag(0);
+        mti_plugin_leave(r->host->plugins, &c, r->slot);
+    }
+    settle_job(&c, j, s);
+    mti_call_dispose(&c);
+    j->k->running--;
+    mti_buf_dispose(&j->payload);
+    free(j);
+}
+
+/* Leases as many jobs as there is room for; answers how many were started, or -1 when the queue cannot be reached. */
+static int take_jobs(consumer *k)
+{
+    mt_call c;
+    mt_handle jobs;
+    mt_slice id, org, workspace, payload;
+    int n = 0;
+    mti_platform_call(&c, k->r->host, k->loop, "queue.take");
+    mt_status s = mti_proxy_queue.take(&c, mt_str(k->queue->name), k->queue->concurrency - k->running, k->queue->lease_ms, &jobs);
+    while (s == MT_OK && mti_proxy_queue.job(&c, jobs, (uint32_t)n, &id, &org, &workspace, &payload) == MT_OK) {
+        job *j = calloc(1, sizeof *j);
+        j->k = k;
+        copy_id(j->id, id);
+        copy_id(j->org_id, org);
+        copy_id(j->workspace_id, workspace);
+        mti_buf_init(&j->payload, 16 << 20);
+        mti_buf_add(&j->payload, payload.p, payload.len);
+        k->running++;
+        n++;
+        if (mti_fiber_spawn(k->loop, run_job, j) != MT_OK) {
+            /* the lease runs out and the job is taken again */
+            k->running--;
+            mti_buf_dispose(&j->payload);
+            free(j);
+            break;
+        }
+    }
+    mti_call_dispose(&c);
+    return s == MT_OK ? n : -1;
+}
+
+static void consume(void *arg)
+{
+    consumer *k = arg;
+    while (!atomic_load(&k->stop)) {
+        int n = k->running < k->queue->concurrency ? take_jobs(k) : 0;
+        if (n <= 0 && mti_sleep(n < 0 ? DOWN_MS : IDLE_MS) != MT_OK)
+            break;
+    }
+    while (k->running && mti_sleep(IDLE_MS) == MT_OK)
+        ;
+    atomic_store(&k->ended, true);
+}
+
+static void start_on_loop(void *arg)
+{
+    consumer *k = arg;
+    if (mti_fiber_spawn(k->loop, consume, k) != MT_OK)
+        atomic_store(&k->ended, true);
+}
+
+static bool exists(const mti_plugins *p, const mti_plugin_record *r)
+{
+    for (const consumer *k = p->consumers; k; k = k->next)
+        if (k->r == r && !atomic_load(&k->stop))
+            return true;
+    return false;
+}
+
+void mti_consumers_start(mti_plugin_record *r)
+{
+    mti_plugins *p = r->host->plugins;
+    if (exists(p, r))
+        return;
+    for (size_t i = 0; i < r->manifest->n_queues; i++) {
+        consumer *k = calloc(1, sizeof *k);
+        k->r = r;
+        k->queue = &r->manifest->queues[i];
+        k->loop = r->host->loops[(r->slot + i) % r->host->n_loops];
+        for (uint32_t n = 0; n < r->entry->n_handlers; n++)
+            if (!strcmp(r->entry->handlers[n].name, k->queue->handler))
+                k->run = r->entry->handlers[n].run;
+        k->next = p->consumers;
+        p->consumers = k;
+        mti_loop_post(k->loop, start_on_loop, k);
+    }
+}
+
+void mti_consumers_stop(mti_plugin_record *r)
+{
+    consumer **at = &r->host->plugins->consumers;
+    for (consumer *k = *at; k; k = k->next)
+        if (k->r == r)
+            atomic_store(&k->stop, true);
+    while (*at) {
+        consumer *k = *at;
+        if (k->r != r) {
+            at = &k->next;
+            continue;
+        }
+        while (!atomic_load(&k->ended) && mti_sleep(IDLE_MS / 10) == MT_OK)
+            ;
+        *at = k->next;
+        if (atomic_load(&k->ended))
+            free(k);
+    }
+}

@@ -1,0 +1,34 @@
+/* What the host process holds together: made by main, read by every layer above the bus. Pointers are set once before the loops run. */
+#ifndef MTI_PLUGIN_HOST_H
+#define MTI_PLUGIN_HOST_H
+
+#include "bus/bus.h"
+#include "config/config.h"
+#include "db/db.h"
+#include "loop/offload.h"
+#include "policy/policy.h"
+#include "router/router.h"
+
+#include <stdatomic.h>
+
+enum { MTI_MAX_PLUGINS = 256, MTI_MAX_LOOPS = 64 };
+
+typedef struct mti_host {
+    const mti_config *config;
+    mti_loop *loops[MTI_MAX_LOOPS];
+    unsigned n_loops;
+    mti_db *db;
+    mti_offload *offload;
+    mti_bus *bus;
+    mti_policies *policies;
+    struct mti_plugins *plugins;
+    struct mti_identities *identities;       /* caches of credentials and scopes (identity.h) */
+    const char *root;                        /* installation folder: sql/, manifests/, plugins/ below it */
+    const char *version;
+    _Atomic(const mti_router *) router;      /* current snapshot; never NULL once serving */
+    _Atomic(const char *) openapi;           /* its document as JSON text */
+    _Atomic(const char *) openapi_page;
+    _Atomic(bool) stopping;
+} mti_host;
+
+#endif

@@ -1,0 +1,198 @@
+/* From a folder to a loaded plugin: shared object, entry table, contract, policies. */
+#include "plugin/manager.h"
+#include "plugin/record.h"
+
+#include "base/log.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static mt_status refuse(mti_error *e, mti_plugin_record *r, const char *why)
+{
+    return mti_fail(e, MT_INVALID, "plugin_invalid", "plugin %s: %s", r->slug, why);
+}
+
+static mt_status check_table(mti_plugin_record *r, mti_error *e)
+{
+    const mt_plugin *t = r->entry;
+    if (t->abi != MT_ABI)
+        return mti_fail(e, MT_UNSUPPORTED, "abi_mismatch", "plugin %s was built for ABI %u, this host has %u: rebuild it", r->slug, t->abi, MT_ABI);
+    if (t->size < sizeof *t)
+        return refuse(e, r, "its entry table is shorter than this ABI's");
+    if (strcmp(t->slug, r->slug) || strcmp(t->version, r->manifest->version))
+        return mti_fail(e, MT_INVALID, "version_mismatch", "plugin %s %s: the shared object says %s %s", r->slug, r->manifest->version, t->slug, t->version);
+    return MT_OK;
+}
+
+static mt_status open_object(mti_plugin_record *r, mti_error *e)
+{
+    r->object = dlopen(r->manifest->file, RTLD_NOW | RTLD_LOCAL);
+    if (!r->object)
+        return mti_fail(e, MT_INVALID, "plugin_unloadable", "plugin %s: %s", r->slug, dlerror());
+    r->entry = dlsym(r->object, r->manifest->symbol);
+    if (!r->entry)
+        return mti_fail(e, MT_INVALID, "plugin_unloadable", "plugin %s: %s has no symbol %s", r->slug, r->manifest->file, r->manifest->symbol);
+    return check_table(r, e);
+}
+
+static mt_handler_fn find_handler(const mti_plugin_record *r, const char *name)
+{
+    for (uint32_t i = 0; r->entry && i < r->entry->n_handlers; i++)
+        if (!strcmp(r->entry->handlers[i].name, name))
+            return r->entry->handlers[i].run;
+    return NULL;
+}
+
+static mt_status bind_operations(mti_plugin_record *r, mti_error *e)
+{
+    for (unsigned i = 0; i < r->contract->n_operations; i++) {
+        mti_operation *op = &r->contract->operations[i];
+        op->plugin = r->slot;
+        if (!op->handler)
+            continue;
+        op->run = find_handler(r, op->handler);
+        if (!op->run)
+            return mti_fail(e, MT_INVALID, "handler_missing", "plugin %s: operation %s names handler %s, which the entry table does not have", r->slug, op->id, op->handler);
+    }
+    for (size_t i = 0; i < r->manifest->n_queues; i++)
+        if (!find_handler(r, r->manifest->queues[i].handler))
+            return mti_fail(e, MT_INVALID, "handler_missing", "plugin %s: queue %s names handler %s, which the entry table does not have", r->slug, r->manifest->queues[i].name, r->manifest->queues[i].handler);
+    return MT_OK;
+}
+
+static mt_status bind_hooks(mti_plugin_record *r, mti_error *e)
+{
+    for (size_t i = 0; i < r->manifest->n_hooks; i++) {
+        const mti_manifest_hook *h = &r->manifest->hooks[i];
+        bool found = false;
+        for (uint32_t n = 0; r->entry && n < r->entry->n_hooks && !found; n++)
+            found = !strcmp(r->entry->hooks[n].name, h->handler);
+        if (mti_hook_find(mt_str(h->name)) < 0)
+            return mti_fail(e, MT_INVALID, "hook_unknown", "plugin %s: hook %s is not in the catalogue", r->slug, h->name);
+        if (!found)
+            return mti_fail(e, MT_INVALID, "handler_missing", "plugin %s: hook %s names handler %s, which the entry table does not have", r->slug, h->name, h->handler);
+    }
+    return MT_OK;
+}
+
+static mt_status bind_services(mti_plugin_record *r, mti_error *e)
+{
+    for (size_t i = 0; i < r->manifest->n_provides; i++) {
+        const char *id = r->manifest->provides[i];
+        const mti_interface_info *info = NULL;
+        const void *table = NULL;
+        for (unsigned n = 0; n < mti_interface_count; n++)
+            if (!strcmp(mti_interface_catalogue[n].id, id) && mti_interface_catalogue[n].service >= 0)
+                info = &mti_interface_catalogue[n];
+        for (uint32_t n = 0; r->entry && n < r->entry->n_services; n++)
+            if (!strcmp(r->entry->services[n].id, id))
+                table = r->entry->services[n].table;
+        if (!info)
+            return mti_fail(e, MT_INVALID, "service_unknown", "plugin %s provides %s, which is no service of this host", r->slug, id);
+        if (!table || *(const uint32_t *)table < info->table_size)
+            return mti_fail(e, MT_INVALID, "service_missing", "plugin %s provides %s, but its entry table has no complete table of it", r->slug, id);
+        r->providers[info->service] = (mti_provider){.table = table, .slot = r->slot};
+    }
+    return MT_OK;
+}
+
+static mt_status compile_policy(mti_plugin_record *r, const char *path, const char *name, mti_error *e)
+{
+    mti_buf text;
+    mt_status s = mti_buf_read_file(&text, path, 64 << 10);
+    char label[128];
+    snprintf(label, sizeof label, "%s/%s", r->slug, name);
+    if (s == MT_OK && r->n_policies < sizeof r->policies / sizeof *r->policies)
+        s = mti_policy_compile(r->host->policies, label, mti_buf_slice(&text), &r->policies[r->n_policies], e);
+    else
+        s = mti_fail(e, MT_INVALID, "policy_invalid", "plugin %s: %s cannot be read, or there are more than 32 policies", r->slug, path);
+    if (s == MT_OK)
+        r->n_policies++;
+    mti_buf_dispose(&text);
+    return s;
+}
+
+static int is_lua(const struct dirent *d)
+{
+    size_t n = strlen(d->d_name);
+    return n > 4 && !strcmp(d->d_name + n - 4, ".lua");
+}
+
+static mt_status load_policies(mti_plugin_record *r, mti_error *e)
+{
+    char dir[4096], path[4400];
+    struct dirent **list;
+    mt_status s = MT_OK;
+    snprintf(dir, sizeof dir, "%s/policies", r->manifest->dir);
+    int n = scandir(dir, &list, is_lua, alphasort);
+    for (int i = 0; i < n; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, list[i]->d_name);
+        if (s == MT_OK)
+            s = compile_policy(r, path, list[i]->d_name, e);
+        free(list[i]);
+    }
+    if (n >= 0)
+        free(list);
+    return s;
+}
+
+static void host_log(void *ctx, int level, mt_slice event, const mt_field *fields, size_t n)
+{
+    const mti_plugin_record *r = ctx;
+    char name[128];
+    mt_field all[33] = {{MT_SLICE("plugin"), mt_str(r->slug)}};
+    snprintf(name, sizeof name, "%.*s", (int)event.len, event.p);
+    if (n > 32)
+        n = 32;
+    if (n)
+        memcpy(all + 1, fields, n * sizeof *fields);
+    mti_log_fields(level < 0 ? MTI_LOG_DEBUG : level > 3 ? MTI_LOG_ERROR : (mti_log_level)level, name, all, n + 1);
+}
+
+static void *host_alloc(mt_call *c, size_t n)
+{
+    return mti_arena_try_alloc(&c->arena, n);
+}
+
+static mt_status start_object(mti_plugin_record *r, mti_error *e)
+{
+    r->table = (mt_host){.size = sizeof r->table, .abi = MT_ABI, .ctx = r, .get = mti_record_interface, .log = host_log,
+                         .alloc = host_alloc, .clock_us = mti_now_us};
+    if (r->entry->create && r->entry->create(&r->self) != MT_OK)
+        return refuse(e, r, "create() failed");
+    r->created = true;
+    for (int i = 0; i < MTI_SVC_COUNT; i++)
+        r->providers[i].self = r->self;
+    if (r->entry->load && r->entry->load(r->self, &r->table) != MT_OK)
+        return refuse(e, r, "load() failed");
+    return MT_OK;
+}
+
+static mt_status check_platform(mti_plugin_record *r, mti_error *e)
+{
+    const char *min = json_string_value(json_object_get(r->manifest->json, "min_platform_version"));
+    if (min && mti_semver_compare(r->host->version, min) < 0)
+        return mti_fail(e, MT_UNSUPPORTED, "platform_too_old", "plugin %s needs Mortise %s or later, this is %s", r->slug, min, r->host->version);
+    if (mti_json_get_int(r->manifest->json, "abi", 0) != MT_ABI)
+        return mti_fail(e, MT_UNSUPPORTED, "abi_mismatch", "plugin %s: the manifest asks for another ABI than %d", r->slug, MT_ABI);
+    return MT_OK;
+}
+
+mt_status mti_record_load(mti_plugin_record *r, mti_error *e)
+{
+    MT_TRY(check_platform(r, e));
+    if (r->manifest->file && !r->object)
+        MT_TRY(open_object(r, e));
+    if (!r->contract)
+        MT_TRY(mti_contract_load(r->slug, r->manifest->dir, &r->contract, e));
+    MT_TRY(bind_operations(r, e));
+    MT_TRY(bind_hooks(r, e));
+    MT_TRY(bind_services(r, e));
+    if (!r->n_policies)
+        MT_TRY(load_policies(r, e));
+    if (r->entry && !r->created)
+        MT_TRY(start_object(r, e));
+    return MT_OK;
+}

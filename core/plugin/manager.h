@@ -1,0 +1,47 @@
+/*
+ * The plugin manager: discovers folders, resolves the order, loads, activates and deactivates at run time. A missing or failing plugin is
+ * reported and its dependents wait; the rest serves. Changes run one at a time in a fiber of loop 0; readers see published snapshots.
+ */
+#ifndef MTI_PLUGIN_MANAGER_H
+#define MTI_PLUGIN_MANAGER_H
+
+#include "plugin/host.h"
+
+typedef struct mti_plugins mti_plugins;
+
+/* builtin: the host's own contract (handlers bound). Any thread, before the loops run. */
+mt_status mti_plugins_create(mti_host *h, mti_contract *builtin, mti_plugins **out, mti_error *e);
+/* After the loops ended: unload in reverse. */
+void mti_plugins_destroy(mti_plugins *p);
+/* Gives the host's implementation of an interface ("request/1") to plugins that are loaded later. The table is static. */
+void mti_plugins_provide(mti_plugins *p, const char *interface, const void *table);
+/* Scans the folders (':' separated), reads manifests and loads the code of those that are wished for. Not in a fiber. Never fails: what is
+ * wrong is in the plugin's state. */
+void mti_plugins_discover(mti_plugins *p, const char *dirs);
+/* Brings every wished-for plugin as far as it can get now, and publishes. In a fiber of loop 0. Called at start, after the database came up,
+ * and after each change. */
+void mti_plugins_settle(mti_plugins *p, mt_call *c);
+
+/* On any loop, in a fiber. MT_NOT_FOUND plugin_unknown; MT_CONFLICT when others depend on it (they are named) or it is essential; the problem of activation. */
+mt_status mti_plugins_enable(mti_plugins *p, mt_call *c, mt_slice slug);
+mt_status mti_plugins_disable(mti_plugins *p, mt_call *c, mt_slice slug);
+/* Deactivates all in reverse order. In a fiber of loop 0. */
+void mti_plugins_stop(mti_plugins *p, mt_call *c);
+
+/* JSON of one plugin, or of all as an array. Any thread. */
+mt_status mti_plugins_describe(mti_plugins *p, mt_slice slug, mti_buf *out);
+void mti_plugins_describe_all(mti_plugins *p, mti_buf *out);
+
+/* By slot, for the request layer. Any thread. */
+const char *mti_plugin_slug(const mti_plugins *p, uint16_t slot);       /* "host" for 0 */
+void *mti_plugin_self(const mti_plugins *p, uint16_t slot);
+const mti_db_role *mti_plugin_role(const mti_plugins *p, uint16_t slot);
+/* MT_OK and counts the call in; or MT_UNAVAILABLE with the reason in c->error (waiting, failed) or MT_NOT_FOUND (switched off). */
+mt_status mti_plugin_enter(mti_plugins *p, mt_call *c, uint16_t slot);
+void mti_plugin_leave(mti_plugins *p, mt_call *c, uint16_t slot);
+/* Whether every wished-for plugin is active; else the first that is not, for readiness. */
+bool mti_plugins_ready(mti_plugins *p, char *why, size_t size);
+/* Whether somebody provides an interface now. */
+bool mti_service_ready(const mti_plugins *p, int service);
+
+#endif

@@ -1,0 +1,75 @@
+/* One plugin as the manager keeps it. Internal to plugin/ (and read by request/ through manager.h's functions). */
+#ifndef MTI_PLUGIN_RECORD_H
+#define MTI_PLUGIN_RECORD_H
+
+#include "plugin/host.h"
+#include "plugin/manifest.h"
+#include "plugin/proxies.gen.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+typedef struct mti_plugins mti_plugins;
+
+typedef enum mti_plugin_state {
+    MTI_PLUGIN_DISCOVERED, MTI_PLUGIN_LOADED, MTI_PLUGIN_ACTIVE, MTI_PLUGIN_INACTIVE, MTI_PLUGIN_WAITING, MTI_PLUGIN_FAILED,
+} mti_plugin_state;
+
+typedef struct mti_inflight { _Alignas(64) _Atomic(int) n; } mti_inflight;
+
+typedef struct mti_plugin_record {
+    uint16_t slot;
+    const char *slug;
+    mti_host *host;
+    mti_manifest *manifest;                  /* NULL when plugin.json is broken: then the state is failed */
+    mti_contract *contract;
+    void *object;                            /* of dlopen; never closed once its code ran */
+    const mt_plugin *entry;                  /* NULL without code */
+    void *self;
+    bool created, migrated;
+    mt_host table;                           /* what the plugin sees of the host; ctx is this record */
+    char role_name[48];
+    mti_db_role role;                        /* mt_p_SLUG; name NULL without a schema */
+    _Atomic(int) state;                      /* mti_plugin_state */
+    _Atomic(bool) wanted;                    /* the operator's or the profile's wish */
+    char reason[384];                        /* of waiting and failed; under the manager's lock */
+    _Atomic(json_t *) config;                /* effective: given over defaults; replaced whole, old ones are kept until the end */
+    mti_policy *policies[32];
+    unsigned n_policies;
+    mti_provider providers[MTI_SVC_COUNT];   /* table NULL: does not provide it */
+    mti_inflight inflight[MTI_MAX_LOOPS];    /* operations and jobs inside, by loop */
+} mti_plugin_record;
+
+struct mti_plugins {
+    mti_host *host;
+    mti_schema *schema;
+    mti_plugin_record *records[MTI_MAX_PLUGINS];   /* by slot; 0 is the host */
+    unsigned n;                              /* slots used + 1 */
+    pthread_mutex_t lock;                    /* reasons */
+    mti_waitlist turn;                       /* one change at a time (loop 0) */
+    bool busy;
+    _Atomic(const mti_provider *) chosen[MTI_SVC_COUNT];
+    mti_contract *builtin;                   /* the host's own operations */
+    const mti_interface_info *interfaces;
+    const void *host_tables[64];             /* by catalogue index */
+    struct mti_consumer *consumers;
+    json_t *profile;                         /* slugs that are on by default */
+};
+
+mti_plugin_record *mti_manager_find(mti_plugins *p, mt_slice slug);
+/* The changes themselves, in a fiber of loop 0 (manager.h's enable and disable carry them there). */
+mt_status mti_manager_enable(mti_plugins *p, mt_call *c, mti_plugin_record *r);
+mt_status mti_manager_disable(mti_plugins *p, mt_call *c, mti_plugin_record *r);
+void mti_record_state(mti_plugin_record *r, mti_plugin_state s, const char *reason);
+/* loader.c: dlopen, table checks, contract, create and load. Main thread or loop 0, outside a fiber where stacks are large. */
+mt_status mti_record_load(mti_plugin_record *r, mti_error *e);
+/* services.c: the interfaces a record may have. */
+const void *mti_record_interface(void *record, mt_slice id);
+/* consumers.c */
+void mti_consumers_start(mti_plugin_record *r);
+void mti_consumers_stop(mti_plugin_record *r);
+/* store.c: wishes and configuration in mt.plugin; MT_NOT_FOUND when the row is absent. */
+mt_status mti_store_read(mt_call *c, const char *slug, bool *enabled, json_t **config);
+mt_status mti_store_enable(mt_call *c, const char *slug, bool enabled);
+
+#endif

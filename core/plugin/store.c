@@ -1,0 +1,35 @@
+/* The operator's wishes and configurations: rows of mt.plugin, read and written as the host itself. */
+#include "plugin/record.h"
+
+static const char text[] =
+    "-- name: plugin_read :one\n"
+    "SELECT enabled, config FROM mt.plugin WHERE slug = :slug;\n"
+    "-- name: plugin_enable :exec\n"
+    "INSERT INTO mt.plugin (slug, enabled) VALUES (:slug, :enabled) ON CONFLICT (slug) DO UPDATE SET enabled = excluded.enabled;\n";
+
+static mt_status run(mt_call *c, unsigned index, const mti_param *params, mti_result **out)
+{
+    mti_query *queries;
+    size_t n;
+    MT_TRY(mti_query_parse(&c->arena, "core/plugin/store.c", mt_str(text), &queries, &n, &c->error));
+    return mti_db_run(c, &(mti_db_role){0}, &queries[index], params, out);
+}
+
+mt_status mti_store_read(mt_call *c, const char *slug, bool *enabled, json_t **config)
+{
+    mti_result *r;
+    MT_TRY(run(c, 0, &(mti_param){.value = mt_str(slug)}, &r));
+    if (!mti_result_rows(r))
+        return MT_NOT_FOUND;
+    *enabled = mti_result_get(r, 0, 0).p[0] == 't';
+    if (!mti_result_null(r, 0, 1))
+        MT_TRY(mti_json_parse(mti_result_get(r, 0, 1), 0, config, &c->error));
+    mti_result_free(r);
+    return MT_OK;
+}
+
+mt_status mti_store_enable(mt_call *c, const char *slug, bool enabled)
+{
+    mti_result *r;
+    return run(c, 1, (mti_param[]){{.value = mt_str(slug)}, {.value = enabled ? MT_SLICE("true") : MT_SLICE("false")}}, &r);
+}

@@ -1,0 +1,282 @@
+#include "support.h"
+
+#include "base/ident.h"
+#include "telemetry/trace.h"
+
+/* --- handlers: self is what they note in --- */
+
+typedef struct note {
+    char seen[64];
+    uint16_t plugin;
+    int calls;
+} note;
+
+static mt_outcome mark(note *n, mt_call *c, char letter, mt_outcome answer)
+{
+    size_t len = strlen(n->seen);
+    n->seen[len] = letter;
+    n->plugin = c->plugin;
+    n->calls++;
+    return answer;
+}
+
+static mt_outcome on_a(void *self, mt_call *c, const void *in, mt_patch *out)
+{
+    return mark(self, c, 'a', MT_CONTINUE);
+}
+
+static mt_outcome on_b(void *self, mt_call *c, const void *in, mt_patch *out)
+{
+    return mark(self, c, 'b', MT_CONTINUE);
+}
+
+static mt_outcome on_stop(void *self, mt_call *c, const void *in, mt_patch *out)
+{
+    return mark(self, c, 's', MT_STOP);
+}
+
+static mt_outcome on_deny(void *self, mt_call *c, const void *in, mt_patch *out)
+{
+    return mark(self, c, 'd', mti_bus_deny(c, 429, MT_SLICE("too_many"), MT_SLICE("Wait a little.")));
+}
+
+static mt_outcome on_bare_deny(void *self, mt_call *c, const void *in, mt_patch *out)
+{
+    return mark(self, c, 'd', MT_DENY);
+}
+
+static mt_outcome on_error(void *self, mt_call *c, const void *in, mt_patch *out)
+{
+    return mark(self, c, 'e', MT_ERROR);
+}
+
+static mt_outcome on_text(void *self, mt_call *c, const void *in, mt_patch *out)
+{
+    const mt_chat_prepare *chat = in;
+    char text[64];
+    snprintf(text, sizeof text, "%.*s+%s", (int)chat->query.len, chat->query.p, (const char *)self);
+    return mti_patch_set_text(out, MT_SLICE("/query"), mt_str(text)) == MT_OK ? MT_CONTINUE : MT_ERROR;
+}
+
+static mt_outcome on_slow(void *self, mt_call *c, const void *in, mt_patch *out)
+{
+    note *n = self;
+    n->calls++;
+    for (int64_t until = mti_thread_cpu_ns() + 120000000; mti_thread_cpu_ns() < until;)
+        n->plugin = mti_bus_should_stop(c);
+    return MT_CONTINUE;
+}
+
+static mt_limit_check limit_payload(void)
+{
+    return (mt_limit_check){.size = sizeof(mt_limit_check), .operation = MT_SLICE("notes.list"), .cost = 1};
+}
+
+static mt_outcome emit_limit(world *w)
+{
+    mt_limit_check in = limit_payload();
+    return mti_bus_emit(w->bus, &w->call, MTI_HOOK_LIMIT_CHECK, &in);
+}
+
+/* --- tests --- */
+
+static void runs_in_order(void **state)
+{
+    world *w = *state;
+    note n = {0};
+    stand(w, MTI_HOOK_LIMIT_CHECK, 20, on_b, &n);
+    stand(w, MTI_HOOK_LIMIT_CHECK, 10, on_a, &n);
+    stand(w, MTI_HOOK_LIMIT_CHECK, 20, on_a, &n);
+    assert_int_equal(emit_limit(w), MT_CONTINUE);
+    assert_string_equal(n.seen, "");
+    mti_bus_publish(w->bus);
+    w->call.plugin = 3;
+    assert_int_equal(emit_limit(w), MT_CONTINUE);
+    assert_string_equal(n.seen, "aba");
+    assert_int_equal(n.plugin, 7);
+    assert_int_equal(w->call.plugin, 3);
+}
+
+static void stop_ends_the_walk(void **state)
+{
+    world *w = *state;
+    note n = {0};
+    stand(w, MTI_HOOK_LIMIT_CHECK, 1, on_stop, &n);
+    stand(w, MTI_HOOK_LIMIT_CHECK, 2, on_b, &n);
+    mti_bus_publish(w->bus);
+    assert_int_equal(emit_limit(w), MT_STOP);
+    assert_string_equal(n.seen, "s");
+}
+
+static void deny_carries_its_problem(void **state)
+{
+    world *w = *state;
+    note n = {0};
+    stand(w, MTI_HOOK_LIMIT_CHECK, 1, on_deny, &n);
+    stand(w, MTI_HOOK_LIMIT_CHECK, 2, on_b, &n);
+    mti_bus_publish(w->bus);
+    assert_int_equal(emit_limit(w), MT_DENY);
+    assert_string_equal(n.seen, "d");
+    assert_int_equal(mti_error_http(&w->call.error), 429);
+    assert_string_equal(w->call.error.code, "too_many");
+    assert_string_equal(w->call.error.detail, "Wait a little.");
+}
+
+static void bare_deny_is_403(void **state)
+{
+    world *w = *state;
+    note n = {0};
+    mti_fail(&w->call.error, MT_NOT_FOUND, "stale", "An older failure.");
+    stand(w, MTI_HOOK_LIMIT_CHECK, 1, on_bare_deny, &n);
+    mti_bus_publish(w->bus);
+    assert_int_equal(emit_limit(w), MT_DENY);
+    assert_int_equal(mti_error_http(&w->call.error), 403);
+    assert_string_equal(w->call.error.code, "denied");
+}
+
+static void errors_close_or_open(void **state)
+{
+    world *w = *state;
+    note n = {0};
+    stand(w, MTI_HOOK_LIMIT_CHECK, 1, on_error, &n);
+    stand(w, MTI_HOOK_LIMIT_CHECK, 2, on_b, &n);
+    stand(w, MTI_HOOK_RETRIEVAL_RESULTS, 1, on_error, &n);
+    stand(w, MTI_HOOK_RETRIEVAL_RESULTS, 2, on_b, &n);
+    mti_bus_publish(w->bus);
+    assert_int_equal(emit_limit(w), MT_ERROR);
+    assert_string_equal(w->call.error.code, "hook_failed");
+    assert_string_equal(n.seen, "e");
+    mt_retrieval_results in = {.size = sizeof in};
+    assert_int_equal(mti_bus_emit(w->bus, &w->call, MTI_HOOK_RETRIEVAL_RESULTS, &in), MT_CONTINUE);
+    assert_string_equal(n.seen, "eeb");
+}
+
+static void always_runs_everybody_and_actions_cannot_deny(void **state)
+{
+    world *w = *state;
+    note n = {0};
+    stand(w, MTI_HOOK_HTTP_DONE, 1, on_deny, &n);
+    stand(w, MTI_HOOK_HTTP_DONE, 2, on_stop, &n);
+    stand(w, MTI_HOOK_HTTP_DONE, 3, on_error, &n);
+    stand(w, MTI_HOOK_HTTP_DONE, 4, on_a, &n);
+    mti_bus_publish(w->bus);
+    mt_http_done in = {.size = sizeof in, .status = 200};
+    assert_int_equal(mti_bus_emit(w->bus, &w->call, MTI_HOOK_HTTP_DONE, &in), MT_CONTINUE);
+    assert_string_equal(n.seen, "dsea");
+}
+
+static void the_next_handler_sees_the_patch(void **state)
+{
+    world *w = *state;
+    stand(w, MTI_HOOK_CHAT_PREPARE, 1, on_text, "one");
+    stand(w, MTI_HOOK_CHAT_PREPARE, 2, on_text, "two");
+    mti_bus_publish(w->bus);
+    mt_chat_prepare in = {.size = sizeof in, .query = MT_SLICE("q")};
+    assert_int_equal(mti_bus_emit(w->bus, &w->call, MTI_HOOK_CHAT_PREPARE, &in), MT_CONTINUE);
+    assert_int_equal(in.query.len, 9);
+    assert_memory_equal(in.query.p, "q+one+two", 9);
+}
+
+static void trace_tells_who_changed_what(void **state)
+{
+    world *w = *state;
+    stand(w, MTI_HOOK_CHAT_PREPARE, 1, on_text, "one");
+    mti_bus_publish(w->bus);
+    mti_trace_begin(&w->call, (mt_slice){NULL, 0});
+    mt_chat_prepare in = {.size = sizeof in, .query = MT_SLICE("q")};
+    mti_bus_emit(w->bus, &w->call, MTI_HOOK_CHAT_PREPARE, &in);
+    uint8_t id[16];
+    memcpy(id, w->call.trace_id, 16);
+    mti_trace_end(&w->call, true, 200);
+    mti_buf json;
+    mti_buf_init(&json, 1 << 20);
+    assert_true(mti_trace_find(w->loop, id, (mti_uuid){{0}}, &json));
+    assert_non_null(strstr(json.p, "chat.prepare"));
+    assert_non_null(strstr(json.p, "test.handler"));
+    assert_non_null(strstr(json.p, "q+one"));
+    mti_buf_dispose(&json);
+}
+
+static void a_wrong_payload_size_is_refused(void **state)
+{
+    world *w = *state;
+    note n = {0};
+    stand(w, MTI_HOOK_LIMIT_CHECK, 1, on_a, &n);
+    mti_bus_publish(w->bus);
+    mt_limit_check in = limit_payload();
+    in.size = 8;
+    assert_int_equal(mti_bus_emit(w->bus, &w->call, MTI_HOOK_LIMIT_CHECK, &in), MT_ERROR);
+    assert_int_equal(n.calls, 0);
+}
+
+static mt_outcome on_recurse(void *self, mt_call *c, const void *in, mt_patch *out)
+{
+    world *w = self;
+    mt_chat_prepare again = {.size = sizeof again};
+    return mti_bus_emit(w->bus, c, MTI_HOOK_CHAT_PREPARE, &again);
+}
+
+static void endless_nesting_ends(void **state)
+{
+    world *w = *state;
+    stand(w, MTI_HOOK_CHAT_PREPARE, 1, on_recurse, w);
+    mti_bus_publish(w->bus);
+    mt_chat_prepare in = {.size = sizeof in};
+    assert_int_equal(mti_bus_emit(w->bus, &w->call, MTI_HOOK_CHAT_PREPARE, &in), MT_ERROR);
+    assert_null(w->call.hook);
+}
+
+static bool never(const mt_call *c, uint16_t owner)
+{
+    return false;
+}
+
+static void organizations_switch_plugins(void **state)
+{
+    world *w = *state;
+    note n = {0};
+    stand(w, MTI_HOOK_LIMIT_CHECK, 1, on_a, &n);
+    stand(w, MTI_HOOK_HTTP_REQUEST, 1, on_b, &n);
+    mti_bus_publish(w->bus);
+    mti_bus_set_enabled(w->bus, never);
+    assert_false(mti_bus_has(w->bus, MTI_HOOK_LIMIT_CHECK, &w->call));
+    assert_int_equal(emit_limit(w), MT_CONTINUE);
+    mt_http_request in = {.size = sizeof in};
+    assert_true(mti_bus_has(w->bus, MTI_HOOK_HTTP_REQUEST, &w->call));
+    mti_bus_emit(w->bus, &w->call, MTI_HOOK_HTTP_REQUEST, &in);
+    assert_string_equal(n.seen, "b");
+}
+
+static void slow_handlers_of_open_hooks_are_bypassed(void **state)
+{
+    world *w = *state;
+    note open = {0}, closed = {0};
+    for (int64_t until = mti_mono_us() + 2000; mti_mono_us() < until;)
+        ;
+    stand(w, MTI_HOOK_RETRIEVAL_RESULTS, 1, on_slow, &open);
+    stand(w, MTI_HOOK_CHAT_PREPARE, 1, on_slow, &closed);
+    mti_bus_publish(w->bus);
+    for (int i = 0; i < 5; i++) {
+        mt_retrieval_results results = {.size = sizeof results};
+        mti_bus_emit(w->bus, &w->call, MTI_HOOK_RETRIEVAL_RESULTS, &results);
+        mt_chat_prepare chat = {.size = sizeof chat};
+        mti_bus_emit(w->bus, &w->call, MTI_HOOK_CHAT_PREPARE, &chat);
+    }
+    assert_int_equal(open.calls, 3);
+    assert_int_equal(open.plugin, true);
+    assert_int_equal(closed.calls, 5);
+    assert_false(mti_bus_has(w->bus, MTI_HOOK_RETRIEVAL_RESULTS, &w->call));
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(runs_in_order), T(stop_ends_the_walk), T(deny_carries_its_problem), T(bare_deny_is_403),
+        T(errors_close_or_open), T(always_runs_everybody_and_actions_cannot_deny),
+        T(the_next_handler_sees_the_patch), T(trace_tells_who_changed_what),
+        T(a_wrong_payload_size_is_refused), T(endless_nesting_ends), T(organizations_switch_plugins),
+        T(slow_handlers_of_open_hooks_are_bypassed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -21,28 +21,41 @@ unit_tests() {
 
 run_unit() { unit_tests "$MORTISE_BUILD"; }
 
+# under_valgrind WORD…: one test program; prints a line "ok|skipped|failed NAME", and its output when it failed.
+under_valgrind() {
+    local name log status
+    name=$(basename "$1")
+    log=$logs/valgrind-$name.txt
+    valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite "$@" >"$log" 2>&1 </dev/null
+    status=$?
+    case $status in
+    0) echo "ok $name" ;;
+    77) echo "skipped $name" ;;
+    *) printf 'failed %s (status %s)\n%s\n' "$name" "$status" "$(tail -n 40 "$log")" ;;
+    esac
+}
+
+# The commands of the unit tests that are programs of ours, a line each, their words parted by tabs.
+unit_programs() {
+    ctest --test-dir "$MORTISE_BUILD" -L unit --show-only=json-v1 | python3 -c '
+import json, sys
+for test in json.load(sys.stdin)["tests"]:
+    command = test.get("command", [""])
+    if command[0].startswith(sys.argv[1]):
+        print(*command, sep="\t")' "$MORTISE_BUILD"
+}
+
 # Every unit test program under valgrind; the ones that switch fibers register their stacks with it.
 run_valgrind() {
-    local program words status ok=0 bad=0 skipped=77
+    local out=$logs/valgrind-all.txt bad
+    export logs
+    export -f under_valgrind
     cd "$root" || return 1
-    while read -r program; do
-        IFS=$'\t' read -ra words <<<"$program"
-        valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite "${words[@]}" \
-            >"$logs/valgrind-one.txt" 2>&1 </dev/null
-        status=$?
-        if [ "$status" = 0 ]; then
-            ok=$((ok + 1))
-        elif [ "$status" = "$skipped" ]; then
-            echo "valgrind: skipped: $program: $(tail -n 1 "$logs/valgrind-one.txt")"
-        else
-            echo "valgrind: $program"
-            tail -n 40 "$logs/valgrind-one.txt"
-            bad=$((bad + 1))
-        fi
-    done < <(ctest --test-dir "$MORTISE_BUILD" -L unit --show-only=json-v1 |
-        python3 -c 'import json, sys; [print(*t["command"], sep="\t") for t in json.load(sys.stdin)["tests"]]')
-    echo "$ok passed, $bad failed"
-    [ "$bad" = 0 ] && [ "$ok" -gt 0 ]
+    unit_programs | xargs -d '\n' -P "$(nproc)" -I{} bash -c 'IFS=$'"'\t'"' read -ra words <<<"$1" && under_valgrind "${words[@]}"' - {} |
+        tee "$out"
+    bad=$(grep -c '^failed ' "$out")
+    echo "$(grep -c '^ok ' "$out") passed, $bad failed, $(grep -c '^skipped ' "$out") skipped"
+    [ "$bad" = 0 ] && grep -q '^ok ' "$out"
 }
 
 # sanitized NAME SANITIZERS: builds and runs the unit tests in their own build folder.

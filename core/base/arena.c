@@ -4,6 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1 /* gcc defines it, clang does not */
+#endif
+#endif
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #define POISON(p, n)   __asan_poison_memory_region((p), (n))
@@ -29,7 +34,10 @@ struct mti_defer {
     void *arg;
 };
 
-static size_t round16(size_t n) { return (n + 15) & ~(size_t)15; }
+static size_t round16(size_t n)
+{
+    return (n + 15) & ~(size_t)15;
+}
 
 static mti_arena_block *block_create(size_t size)
 {
@@ -47,7 +55,8 @@ static void block_destroy(mti_arena_block *block)
     free(block);
 }
 
-/* A block with room for n bytes. One that n fills alone goes behind the head, whose rest stays in use. */
+/* A block with room for n bytes. One that n fills alone goes behind the head, whose rest stays in
+ * use. */
 static mti_arena_block *arena_add_block(mti_arena *a, size_t n)
 {
     size_t size = a->head ? a->head->size * 2 : BLOCK_FIRST;

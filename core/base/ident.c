@@ -31,7 +31,10 @@ mti_uuid mti_uuid_v7(void)
     return id;
 }
 
-static bool is_dash_at(int i) { return i == 8 || i == 13 || i == 18 || i == 23; }
+static bool is_dash_at(int i)
+{
+    return i == 8 || i == 13 || i == 18 || i == 23;
+}
 
 void mti_uuid_format(mti_uuid id, char out[37])
 {

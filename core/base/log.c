@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define VALUE_MAX 2048
+#define VALUE_MAX      2048
 #define LINE_MAX_BYTES 65536
 
 /* Where the whole process logs: the one place that every thread writes to. */

@@ -26,7 +26,10 @@ static void hash_seed(void)
     mti_random(hash_key, sizeof hash_key);
 }
 
-static uint64_t rotl(uint64_t x, int n) { return x << n | x >> (64 - n); }
+static uint64_t rotl(uint64_t x, int n)
+{
+    return x << n | x >> (64 - n);
+}
 
 static void sip_round(uint64_t v[4])
 {
@@ -151,7 +154,8 @@ void *mti_map_remove(mti_map *m, mt_slice key)
         return NULL;
     free(s->key);
     m->count--;
-    /* Those behind move up, so that no probe is cut short; a mark for "was used" would fill the table over time. */
+    /* Those behind move up, so that no probe is cut short; a mark for "was used" would fill the
+     * table over time. */
     size_t hole = (size_t)(s - m->slots);
     for (size_t i = (hole + 1) & m->mask; m->slots[i].key; i = (i + 1) & m->mask) {
         size_t home = m->slots[i].hash & m->mask;

@@ -1,6 +1,9 @@
 #include "base/utf8.h"
 
-static bool is_tail(unsigned char c) { return (c & 0xC0) == 0x80; }
+static bool is_tail(unsigned char c)
+{
+    return (c & 0xC0) == 0x80;
+}
 
 size_t mti_utf8_len(const char *p, size_t n)
 {

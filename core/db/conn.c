@@ -116,7 +116,7 @@ static void set_up_start(mti_conn *c)
 {
     static const char fixed[] =
         "SET client_encoding='UTF8';SET datestyle='ISO, YMD';SET timezone='UTC';SET intervalstyle='iso_8601';"
-        "SET bytea_output='hex';SET extra_float_digits=1;SET standard_conforming_strings=on;SET search_path=pg_catalog;"
+        "SET bytea_output='hex';SET extra_float_digits=1;SET standard_conforming_strings=on;SET search_path=pg_catalog,pg_temp;"
         "SET jit=off;SET lock_timeout=2000;SET idle_in_transaction_session_timeout=60000;";
     char sql[640];
     bool read = c->lane && c->lane->kind == LANE_READ;

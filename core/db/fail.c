@@ -7,8 +7,10 @@
 
 struct mti_db_session *mti_session(mt_call *c)
 {
-    if (!c->db)
+    if (!c->db) {
         c->db = mti_arena_alloc(&c->arena, sizeof *c->db);
+        mti_arena_defer(&c->arena, mti_tx_on_arena_reset, c);
+    }
     return c->db;
 }
 

@@ -161,6 +161,8 @@ const PGresult *mti_result_pg(const mti_result *r);
 /* tx.c */
 mt_status mti_tx_run(mt_call *c, const mti_db_role *role, const mti_query *q, const mti_values *v, mti_result **out);
 
+void mti_tx_on_arena_reset(void *call);                        /* rolls back what is open, forgets the session */
+
 /* listen.c */
 void mti_listener_destroy(mti_db *db);
 void mti_listener_attach(mti_db *db, mti_loop *l);

@@ -10,6 +10,8 @@
 /* Applies what is missing of DIR/NNN_name.sql in order. A file whose checksum changed after it was applied is refused
  * (MT_CONFLICT, names the file). A schema newer than the files is accepted (a rolled-back host). */
 mt_status mti_migrate_core(mt_call *c, const char *dir);
+/* False where the database does not let us take set_config and its like from plugin roles: untrusted plugins may not bring SQL then. */
+mt_status mti_migrate_closed(mt_call *c, bool *closed);
 
 typedef struct mti_plugin_schema {
     const char *slug;                         /* schema = slug with '-' as '_' */

@@ -57,7 +57,7 @@ static void let_go(session *s)
     mti_lane_give(conn);
 }
 
-static void on_arena_reset(void *arg)
+void mti_tx_on_arena_reset(void *arg)
 {
     mt_call *c = arg;
     let_go(c->db);
@@ -178,8 +178,6 @@ mt_status mti_db_begin(mt_call *c, const mti_db_role *role)
     s->depth = 1;
     s->begun = s->failed = false;
     s->first_role.name = role_name(role);
-    mti_arena_undefer(&c->arena, on_arena_reset, c);
-    mti_arena_defer(&c->arena, on_arena_reset, c);
     return MT_OK;
 }
 

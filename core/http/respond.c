@@ -153,6 +153,7 @@ mt_status mti_http_stream_begin(mti_http_request *r, int status, mt_slice conten
 {
     const size_t max = r->hl->server->options.stream_buffer;
     h2o_ostream_t *last;
+    h2o_iovec_t none = {0};
 
     if (r->state != HTTP_NEW)
         return MT_CONFLICT;
@@ -171,7 +172,7 @@ mt_status mti_http_stream_begin(mti_http_request *r, int status, mt_slice conten
     for (last = r->req->_ostr_top; last->next; last = last->next)
         ;
     r->in_flight = true;
-    last->do_send(last, r->req, NULL, 0, H2O_SEND_STATE_IN_PROGRESS);
+    last->do_send(last, r->req, &none, 0, H2O_SEND_STATE_IN_PROGRESS);
     return r->gone;
 }
 

@@ -210,6 +210,9 @@ static void on_finish(void *arg)
 
     hl->server->loops[mti_loop_index(hl->loop)] = NULL;
     h2o_context_dispose(&hl->h2o);
+    /* h2o's caches are the thread's, which may end with the loop */
+    h2o_mem_clear_recycle(&h2o_socket_buffer_prototype.allocator);
+    h2o_mem_clear_recycle(NULL);
     while ((block = hl->blocks)) {
         hl->blocks = *(void **)block;
         free(block);

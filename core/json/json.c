@@ -11,7 +11,8 @@ typedef struct scan {
     const char *why;
 } scan;
 
-/* From behind the opening quote to behind the closing one; the end of the text when there is none. */
+/* From behind the opening quote to behind the closing one; the end of the text when there is none.
+ */
 static const char *scan_string(const char *p, const char *end, scan *s)
 {
     for (; p < end && *p != '"'; p++) {
@@ -34,6 +35,8 @@ static const char *scan_string(const char *p, const char *end, scan *s)
 static void scan_text(mt_slice text, size_t max_depth, scan *s)
 {
     *s = (scan){0};
+    if (text.len == 0)
+        return;
     const char *end = text.p + text.len;
     for (const char *p = text.p; p < end && !s->bad;) {
         char c = *p++;
@@ -77,7 +80,8 @@ mt_status mti_json_parse(mt_slice text, size_t max_depth, json_t **out, mti_erro
     if (s.bad)
         return scan_fail(e, text, &s);
     json_error_t je;
-    *out = json_loadb(text.len ? text.p : "", text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
+    *out =
+        json_loadb(text.len ? text.p : "", text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
     if (*out)
         return MT_OK;
     if (json_error_code(&je) == json_error_out_of_memory)

@@ -8,7 +8,8 @@ typedef struct token {
     size_t len;
 } token;
 
-/* Takes the token at the front of *p, which starts with '/'. False when it is malformed or too long. */
+/* Takes the token at the front of *p, which starts with '/'. False when it is malformed or too
+ * long. */
 static bool token_next(mt_slice *p, token *t)
 {
     t->len = 0;
@@ -72,7 +73,8 @@ static mt_status pointer_fail(mti_error *e, mt_status status, const char *code, 
 }
 
 /* The parent of what pointer names, and the last token; *parent NULL when there is none. */
-static mt_status find_parent(json_t *root, mt_slice pointer, json_t **parent, token *last, mti_error *e)
+static mt_status find_parent(json_t *root, mt_slice pointer, json_t **parent, token *last,
+                             mti_error *e)
 {
     mt_slice rest = pointer;
     *parent = root;

@@ -115,7 +115,8 @@ static const json_t *default_of(const mti_schema *s, uint32_t node)
 
 static mt_status fill(const mti_schema *s, uint32_t node, json_t *value, int depth);
 
-static mt_status fill_object(const mti_schema *s, const mti_object_check *o, json_t *value, int depth)
+static mt_status fill_object(const mti_schema *s, const mti_object_check *o, json_t *value,
+                             int depth)
 {
     for (uint32_t i = 0; i < o->prop_count; i++) {
         const mti_prop *p = &s->props[o->props + i];
@@ -174,7 +175,7 @@ static const json_t *find_property(const mti_schema *s, uint32_t node, mt_slice 
         const mti_check *c = &s->checks[n->first + i];
         if (c->op == MTI_OP_OBJECT) {
             const mti_object_check *o = &s->objects[c->at];
-            const mti_prop *p = mti_prop_find(s->props + o->props, o->prop_count, name.p, name.len);
+            const mti_prop *p = mti_prop_find(s, o->props, o->prop_count, name.p, name.len);
             found = p ? s->nodes[p->node].json : NULL;
         } else if (c->op == MTI_OP_REF) {
             found = find_property(s, c->at, name, depth + 1);

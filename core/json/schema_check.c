@@ -2,7 +2,10 @@
 
 #include "base/utf8.h"
 
-static const char *plural(size_t n) { return n == 1 ? "" : "s"; }
+static const char *plural(size_t n)
+{
+    return n == 1 ? "" : "s";
+}
 
 MTI_CHECK(mti_check_enum)
 {
@@ -35,9 +38,11 @@ MTI_CHECK(mti_check_range)
     case MTI_OP_MAXIMUM:
         return n <= limit || mti_run_fail_value(x, at, "maximum", "must be at most", c->value);
     case MTI_OP_EXCLUSIVE_MINIMUM:
-        return n > limit || mti_run_fail_value(x, at, "exclusiveMinimum", "must be more than", c->value);
+        return n > limit ||
+               mti_run_fail_value(x, at, "exclusiveMinimum", "must be more than", c->value);
     default:
-        return n < limit || mti_run_fail_value(x, at, "exclusiveMaximum", "must be less than", c->value);
+        return n < limit ||
+               mti_run_fail_value(x, at, "exclusiveMaximum", "must be less than", c->value);
     }
 }
 
@@ -47,10 +52,11 @@ MTI_CHECK(mti_check_length)
         return true;
     size_t n = mti_utf8_count(mti_json_text(v));
     if (c->op == MTI_OP_MIN_LENGTH)
-        return n >= c->limit || mti_run_fail(x, at, "minLength", "must have at least %zu character%s",
-                                     c->limit, plural(c->limit));
-    return n <= c->limit ||
-           mti_run_fail(x, at, "maxLength", "must have at most %zu character%s", c->limit, plural(c->limit));
+        return n >= c->limit ||
+               mti_run_fail(x, at, "minLength", "must have at least %zu character%s", c->limit,
+                            plural(c->limit));
+    return n <= c->limit || mti_run_fail(x, at, "maxLength", "must have at most %zu character%s",
+                                         c->limit, plural(c->limit));
 }
 
 MTI_CHECK(mti_check_format)
@@ -67,8 +73,8 @@ bool mti_run_matches(mti_run *x, uint32_t pattern, mt_slice text)
         x->match = pcre2_match_data_create(1, NULL);
     if (!x->match)
         return mti_run_break(x, MT_NO_MEMORY);
-    int rc = pcre2_match(x->s->patterns[pattern].code, (PCRE2_SPTR)(text.p ? text.p : ""), text.len, 0,
-                         PCRE2_NO_UTF_CHECK, x->match, x->s->match);
+    int rc = pcre2_match(x->s->patterns[pattern].code, (PCRE2_SPTR)(text.p ? text.p : ""), text.len,
+                         0, PCRE2_NO_UTF_CHECK, x->match, x->s->match);
     if (rc < 0 && rc != PCRE2_ERROR_NOMATCH)
         return mti_run_break(x, rc == PCRE2_ERROR_NOMEMORY ? MT_NO_MEMORY : MT_LIMITED);
     return rc >= 0;
@@ -77,5 +83,6 @@ bool mti_run_matches(mti_run *x, uint32_t pattern, mt_slice text)
 MTI_CHECK(mti_check_pattern)
 {
     return !json_is_string(v) || mti_run_matches(x, c->at, mti_json_text(v)) ||
-           mti_run_fail(x, at, "pattern", "must match the pattern %.180s", json_string_value(c->value));
+           mti_run_fail(x, at, "pattern", "must match the pattern %.180s",
+                        json_string_value(c->value));
 }

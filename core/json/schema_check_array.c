@@ -1,6 +1,9 @@
 #include "json/schema_run.h"
 
-static const char *plural(size_t n) { return n == 1 ? "" : "s"; }
+static const char *plural(size_t n)
+{
+    return n == 1 ? "" : "s";
+}
 
 MTI_CHECK(mti_check_item_count)
 {
@@ -8,10 +11,10 @@ MTI_CHECK(mti_check_item_count)
     if (!json_is_array(v))
         return true;
     if (c->op == MTI_OP_MIN_ITEMS)
-        return n >= c->limit ||
-               mti_run_fail(x, at, "minItems", "must have at least %zu item%s", c->limit, plural(c->limit));
-    return n <= c->limit ||
-           mti_run_fail(x, at, "maxItems", "must have at most %zu item%s", c->limit, plural(c->limit));
+        return n >= c->limit || mti_run_fail(x, at, "minItems", "must have at least %zu item%s",
+                                             c->limit, plural(c->limit));
+    return n <= c->limit || mti_run_fail(x, at, "maxItems", "must have at most %zu item%s",
+                                         c->limit, plural(c->limit));
 }
 
 MTI_CHECK(mti_check_array)
@@ -50,11 +53,13 @@ MTI_CHECK(mti_check_contains)
     if (x->broken != MT_OK)
         return false;
     if (found < c->limit)
-        return mti_run_fail(x, at, "contains", "must contain at least %zu item%s of the kind asked for",
-                    c->limit, plural(c->limit));
+        return mti_run_fail(x, at, "contains",
+                            "must contain at least %zu item%s of the kind asked for", c->limit,
+                            plural(c->limit));
     return found <= c->count || c->count == UINT32_MAX ||
-           mti_run_fail(x, at, "maxContains", "must contain at most %u item%s of the kind asked for", c->count,
-                plural(c->count));
+           mti_run_fail(x, at, "maxContains",
+                        "must contain at most %u item%s of the kind asked for", c->count,
+                        plural(c->count));
 }
 
 MTI_CHECK(mti_check_unique)

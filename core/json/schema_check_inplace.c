@@ -57,8 +57,9 @@ MTI_CHECK(mti_check_one_of)
     uint32_t fitting = 0;
     for (uint32_t i = 0; i < c->count && fitting < 2 && x->broken == MT_OK; i++)
         fitting += try_schema(x, x->s->kids[c->at + i], v, at, ev);
-    return fitting == 1 || mti_run_fail(x, at, "oneOf", "must fit exactly one of %u alternatives, not %s",
-                                c->count, fitting ? "several" : "none");
+    return fitting == 1 ||
+           mti_run_fail(x, at, "oneOf", "must fit exactly one of %u alternatives, not %s", c->count,
+                        fitting ? "several" : "none");
 }
 
 MTI_CHECK(mti_check_not)

@@ -6,10 +6,11 @@ MTI_CHECK(mti_check_member_count)
     if (!json_is_object(v))
         return true;
     if (c->op == MTI_OP_MIN_PROPERTIES)
-        return n >= c->limit || mti_run_fail(x, at, "minProperties", "must have at least %zu propert%s",
-                                     c->limit, c->limit == 1 ? "y" : "ies");
-    return n <= c->limit || mti_run_fail(x, at, "maxProperties", "must have at most %zu propert%s", c->limit,
-                                 c->limit == 1 ? "y" : "ies");
+        return n >= c->limit ||
+               mti_run_fail(x, at, "minProperties", "must have at least %zu propert%s", c->limit,
+                            c->limit == 1 ? "y" : "ies");
+    return n <= c->limit || mti_run_fail(x, at, "maxProperties", "must have at most %zu propert%s",
+                                         c->limit, c->limit == 1 ? "y" : "ies");
 }
 
 static bool require_names(mti_run *x, const json_t *names, const json_t *v, const mti_path *at,
@@ -48,10 +49,10 @@ MTI_CHECK(mti_check_dependent_required)
 }
 
 /* One member against properties, patternProperties and additionalProperties. */
-static bool check_member(mti_run *x, const mti_object_check *o, const json_t *item, const mti_path *at,
-                         bool *known)
+static bool check_member(mti_run *x, const mti_object_check *o, const json_t *item,
+                         const mti_path *at, bool *known)
 {
-    const mti_prop *p = mti_prop_find(x->s->props + o->props, o->prop_count, at->key, at->len);
+    const mti_prop *p = mti_prop_find(x->s, o->props, o->prop_count, at->key, at->len);
     bool ok = !p || mti_run_child(x, p->node, item, at);
     *known = p != NULL;
     for (uint32_t i = 0; i < o->pattern_count && (ok || !mti_run_settled(x)); i++) {
@@ -131,7 +132,7 @@ MTI_CHECK(mti_check_dependent_schemas)
 }
 
 bool mti_check_unevaluated_properties(mti_run *x, const mti_check *c, const json_t *v,
-                                         const mti_path *at, mti_seen *ev)
+                                      const mti_path *at, mti_seen *ev)
 {
     const char *key;
     size_t len, i = 0;

@@ -6,16 +6,16 @@
 #include <stdlib.h>
 
 #define COMPILE_DEPTH 128
-#define DIALECT "https://json-schema.org/draft/2020-12/schema"
+#define DIALECT       "https://json-schema.org/draft/2020-12/schema"
 
 /* What a keyword's reader knows: where it stands and the check that it may fill. */
 typedef struct reader {
     mti_compiler *c;
     uint32_t node, resource;
     json_t *schema;
-    json_t *value;        /* of the keyword */
-    const mti_path *at;   /* of the keyword */
-    mti_check check;      /* filled here, stored when the reader answers MT_OK and op is set */
+    json_t *value;      /* of the keyword */
+    const mti_path *at; /* of the keyword */
+    mti_check check;    /* filled here, stored when the reader answers MT_OK and op is set */
 } reader;
 
 typedef mt_status (*keyword_fn)(reader *r);
@@ -180,7 +180,8 @@ static bool is_name_list(const json_t *v)
 
 static mt_status read_required(reader *r)
 {
-    return is_name_list(r->value) ? MT_OK : mti_compile_fail(r->c, r->at, "must be a list of names");
+    return is_name_list(r->value) ? MT_OK
+                                  : mti_compile_fail(r->c, r->at, "must be a list of names");
 }
 
 static mt_status read_dependent_required(reader *r)
@@ -218,7 +219,8 @@ static mt_status read_format(reader *r)
     mti_format_fn check;
     if (!json_is_string(r->value))
         return mti_compile_fail(r->c, r->at, "must be a string");
-    if (!mti_format_find(mti_json_text(r->value), &check) && !(r->c->flags & MTI_SCHEMA_ALLOW_UNKNOWN))
+    if (!mti_format_find(mti_json_text(r->value), &check) &&
+        !(r->c->flags & MTI_SCHEMA_ALLOW_UNKNOWN))
         return mti_compile_fail(r->c, r->at, "'%.60s' is not a known format",
                                 json_string_value(r->value));
     return MT_OK;
@@ -235,11 +237,11 @@ static mt_status add_pattern(reader *r, mt_slice text, const mti_path *at, uint3
         return mti_compile_fail(r->c, at, "a pattern may not begin with a verb");
     pcre2_compile_context *cc = pcre2_compile_context_create(NULL);
     pcre2_set_compile_extra_options(cc, PCRE2_EXTRA_ALT_BSUX);
-    pcre2_code *compiled = pcre2_compile(
-        (PCRE2_SPTR)text.p, text.len,
-        PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_ALLOW_EMPTY_CLASS | PCRE2_MATCH_UNSET_BACKREF |
-            PCRE2_NEVER_BACKSLASH_C,
-        &code, &where, cc);
+    pcre2_code *compiled =
+        pcre2_compile((PCRE2_SPTR)text.p, text.len,
+                      PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_ALLOW_EMPTY_CLASS |
+                          PCRE2_MATCH_UNSET_BACKREF | PCRE2_NEVER_BACKSLASH_C,
+                      &code, &where, cc);
     pcre2_compile_context_free(cc);
     if (!compiled) {
         PCRE2_UCHAR why[120];
@@ -297,7 +299,8 @@ static mt_status read_unevaluated(reader *r)
     return read_schema(r);
 }
 
-/* Keywords that are read together. The first present one of a group calls this; the others find it done. */
+/* Keywords that are read together. The first present one of a group calls this; the others find it
+ * done. */
 static bool is_first_of(const reader *r, const char *const *names, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -333,7 +336,8 @@ static mt_status read_pattern_properties(reader *r, json_t *table, uint32_t *fir
         if (status == MT_OK)
             status = child(r, item, &inner, &nodes[row++]);
     }
-    *first = r->c->s->pattern_count; /* the children are read: from here on the rows stay together */
+    *first =
+        r->c->s->pattern_count; /* the children are read: from here on the rows stay together */
     *count = (uint32_t)n;
     row = 0;
     json_object_keylen_foreach(table, key, len, item)
@@ -502,7 +506,8 @@ static mt_status read_keyword(reader *r, const char *name)
     if (!k) {
         if (strncmp(name, "x-", 2) == 0 || (r->c->flags & MTI_SCHEMA_ALLOW_UNKNOWN))
             return MT_OK;
-        return mti_compile_fail(r->c, r->at, "'%.60s' is not a keyword that is supported here", name);
+        return mti_compile_fail(r->c, r->at, "'%.60s' is not a keyword that is supported here",
+                                name);
     }
     if (k->read)
         MT_TRY(k->read(r));
@@ -519,7 +524,8 @@ static int check_order(const void *a, const void *b)
     return (int)((const mti_check *)a)->op - (int)((const mti_check *)b)->op;
 }
 
-/* Sorts a finished node's checks, and queues its references now that the places of the checks are final. */
+/* Sorts a finished node's checks, and queues its references now that the places of the checks are
+ * final. */
 static void finish_node(reader *r)
 {
     mti_schema *s = r->c->s;

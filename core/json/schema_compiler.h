@@ -1,4 +1,5 @@
-/* What the two halves of the compiler share: keywords (schema_compile.c) and references (schema_refs.c). Lives for one compilation. */
+/* What the two halves of the compiler share: keywords (schema_compile.c) and references
+ * (schema_refs.c). Lives for one compilation. */
 #ifndef MTI_JSON_SCHEMA_COMPILER_H
 #define MTI_JSON_SCHEMA_COMPILER_H
 
@@ -34,7 +35,8 @@ typedef struct mti_compiler {
     uint32_t resource_count, resource_cap, pending_count, pending_cap;
 } mti_compiler;
 
-/* Makes room for n more items of an array that is counted in 32 bits; aborts on out of memory (a schema's text is bounded). */
+/* Makes room for n more items of an array that is counted in 32 bits; aborts on out of memory (a
+ * schema's text is bounded). */
 void *mti_schema_grow(void *p, size_t item, uint32_t count, uint32_t *cap, size_t n);
 #define MTI_RESERVE(o, name, n)                                                                    \
     ((o)->name##s = mti_schema_grow((o)->name##s, sizeof *(o)->name##s, (o)->name##_count,         \
@@ -48,7 +50,8 @@ mt_status mti_compile_schema(mti_compiler *c, json_t *json, uint32_t resource, c
 
 uint32_t mti_resource_add(mti_compiler *c, mt_slice uri, json_t *root);
 /* Reads $id, and answers in *resource the one that the schema belongs to. */
-mt_status mti_resource_enter(mti_compiler *c, json_t *schema, const mti_path *at, uint32_t *resource);
+mt_status mti_resource_enter(mti_compiler *c, json_t *schema, const mti_path *at,
+                             uint32_t *resource);
 mt_status mti_anchor_add(mti_compiler *c, mt_slice name, bool dynamic, uint32_t resource,
                          uint32_t node, const mti_path *at);
 void mti_pending_add(mti_compiler *c, uint32_t check, uint32_t resource, mt_slice ref,

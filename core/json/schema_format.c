@@ -4,8 +4,14 @@
 
 #include <arpa/inet.h>
 
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-static bool is_alnum(char c) { return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z'); }
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+static bool is_alnum(char c)
+{
+    return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+}
 
 /* n digits at s[at], as a number; -1 when there are others. */
 static int digits(mt_slice s, size_t at, size_t n)
@@ -85,8 +91,14 @@ static bool is_inet(int family, mt_slice s)
     return strlen(text) == s.len && inet_pton(family, text, out) == 1;
 }
 
-static bool is_ipv4(mt_slice s) { return is_inet(AF_INET, s); }
-static bool is_ipv6(mt_slice s) { return is_inet(AF_INET6, s); }
+static bool is_ipv4(mt_slice s)
+{
+    return is_inet(AF_INET, s);
+}
+static bool is_ipv6(mt_slice s)
+{
+    return is_inet(AF_INET6, s);
+}
 
 static bool is_hostname(mt_slice s)
 {
@@ -207,7 +219,8 @@ static bool is_uri_reference(mt_slice s)
     size_t i = 0;
     while (i < s.len && !strchr(":/?#", s.p[i]))
         i++;
-    if (i < s.len && s.p[i] == ':') { /* what is before a colon in the first segment must be a scheme */
+    if (i < s.len &&
+        s.p[i] == ':') { /* what is before a colon in the first segment must be a scheme */
         if (i == 0 || is_digit(s.p[0]) || !is_alnum(s.p[0]))
             return false;
         for (size_t k = 0; k < i; k++) {
@@ -287,7 +300,8 @@ static bool is_regex(mt_slice s)
 {
     int code;
     PCRE2_SIZE at;
-    pcre2_code *c = pcre2_compile((PCRE2_SPTR)(s.len ? s.p : ""), s.len, PCRE2_UTF, &code, &at, NULL);
+    pcre2_code *c =
+        pcre2_compile((PCRE2_SPTR)(s.len ? s.p : ""), s.len, PCRE2_UTF, &code, &at, NULL);
     pcre2_code_free(c);
     return c != NULL;
 }

@@ -1,5 +1,6 @@
-/* The compiled form, shared by the compiler and the validator. A schema is a flat array of nodes; a node is a run of checks, cheapest
- * first; what a check needs beyond a number lies in side tables that it names by index. Read-only once compiled. */
+/* The compiled form, shared by the compiler and the validator. A schema is a flat array of nodes; a
+ * node is a run of checks, cheapest first; what a check needs beyond a number lies in side tables
+ * that it names by index. Read-only once compiled. */
 #ifndef MTI_JSON_SCHEMA_IMPL_H
 #define MTI_JSON_SCHEMA_IMPL_H
 
@@ -30,10 +31,10 @@ typedef enum mti_op {
     MTI_OP_MAX_PROPERTIES,
     MTI_OP_REQUIRED,
     MTI_OP_DEPENDENT_REQUIRED,
-    MTI_OP_OBJECT,         /* properties, patternProperties, additionalProperties */
+    MTI_OP_OBJECT, /* properties, patternProperties, additionalProperties */
     MTI_OP_PROPERTY_NAMES,
-    MTI_OP_ARRAY,          /* prefixItems, items */
-    MTI_OP_CONTAINS,       /* contains, minContains, maxContains */
+    MTI_OP_ARRAY,    /* prefixItems, items */
+    MTI_OP_CONTAINS, /* contains, minContains, maxContains */
     MTI_OP_UNIQUE_ITEMS,
     MTI_OP_REF,
     MTI_OP_DYNAMIC_REF,
@@ -41,7 +42,7 @@ typedef enum mti_op {
     MTI_OP_ANY_OF,
     MTI_OP_ONE_OF,
     MTI_OP_NOT,
-    MTI_OP_IF,             /* if, then, else */
+    MTI_OP_IF, /* if, then, else */
     MTI_OP_DEPENDENT_SCHEMAS,
     MTI_OP_UNEVALUATED_ITEMS,
     MTI_OP_UNEVALUATED_PROPERTIES,
@@ -49,13 +50,13 @@ typedef enum mti_op {
 } mti_op;
 
 enum { /* of a node's types */
-    MTI_TYPE_NULL = 1,
-    MTI_TYPE_BOOLEAN = 2,
-    MTI_TYPE_OBJECT = 4,
-    MTI_TYPE_ARRAY = 8,
-    MTI_TYPE_STRING = 16,
-    MTI_TYPE_NUMBER = 32,
-    MTI_TYPE_INTEGER = 64,
+       MTI_TYPE_NULL = 1,
+       MTI_TYPE_BOOLEAN = 2,
+       MTI_TYPE_OBJECT = 4,
+       MTI_TYPE_ARRAY = 8,
+       MTI_TYPE_STRING = 16,
+       MTI_TYPE_NUMBER = 32,
+       MTI_TYPE_INTEGER = 64,
 };
 
 typedef struct mti_check {
@@ -68,11 +69,11 @@ typedef struct mti_check {
 
 typedef struct mti_node {
     const json_t *json;
-    uint32_t first, count;  /* checks */
-    uint32_t resource;      /* which $id it belongs to */
-    uint8_t types;          /* 0: any */
-    bool never;             /* the schema false */
-    bool unevaluated;       /* tracks what its checks saw */
+    uint32_t first, count; /* checks */
+    uint32_t resource;     /* which $id it belongs to */
+    uint8_t types;         /* 0: any */
+    bool never;            /* the schema false */
+    bool unevaluated;      /* tracks what its checks saw */
 } mti_node;
 
 typedef struct mti_prop {
@@ -82,7 +83,7 @@ typedef struct mti_prop {
 } mti_prop;
 
 typedef struct mti_object_check {
-    uint32_t props, prop_count;       /* sorted by length, then bytes */
+    uint32_t props, prop_count; /* sorted by length, then bytes */
     uint32_t patterns, pattern_count;
     uint32_t additional;
 } mti_object_check;
@@ -103,8 +104,8 @@ typedef struct mti_dynamic {
 } mti_dynamic;
 
 struct mti_schema {
-    mti_arena arena;  /* URIs */
-    json_t *keep;     /* an array of the documents that the compiled form points into */
+    mti_arena arena; /* URIs */
+    json_t *keep;    /* an array of the documents that the compiled form points into */
     uint32_t root;
     mti_node *nodes;
     mti_check *checks;
@@ -121,7 +122,8 @@ struct mti_schema {
     pcre2_match_context *match; /* limits */
 };
 
-/* Where in a tree one is; lives on the C stack, innermost first. key NULL: item `len` of an array. */
+/* Where in a tree one is; lives on the C stack, innermost first. key NULL: item `len` of an array.
+ */
 typedef struct mti_path {
     const struct mti_path *up;
     const char *key;
@@ -131,15 +133,16 @@ typedef struct mti_path {
 /* Writes the JSON pointer of p to out, cut behind a whole token. */
 void mti_path_format(const mti_path *p, char *out, size_t size);
 
-/* The row of the sorted table for key, or NULL. */
-const mti_prop *mti_prop_find(const mti_prop *rows, uint32_t count, const char *key, size_t len);
+/* The row for key among the sorted rows from first on, or NULL. */
+const mti_prop *mti_prop_find(const mti_schema *s, uint32_t first, uint32_t count, const char *key,
+                              size_t len);
 int mti_prop_order(const void *a, const void *b);
 
 /* values (schema_value.c) */
-bool mti_value_equal(const json_t *a, const json_t *b);      /* 1 equals 1.0 */
+bool mti_value_equal(const json_t *a, const json_t *b); /* 1 equals 1.0 */
 mt_status mti_value_unique(const json_t *array, bool *unique);
-long double mti_value_number(const json_t *v);                /* exact for int64 and double */
-unsigned mti_value_types(const json_t *v);                    /* MTI_TYPE_… bits */
+long double mti_value_number(const json_t *v); /* exact for int64 and double */
+unsigned mti_value_types(const json_t *v);     /* MTI_TYPE_… bits */
 bool mti_value_multiple(const json_t *v, const json_t *of);
 
 /* formats (schema_format.c) */

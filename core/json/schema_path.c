@@ -54,8 +54,9 @@ int mti_prop_order(const void *a, const void *b)
     return memcmp(x->key, y->key, x->len);
 }
 
-const mti_prop *mti_prop_find(const mti_prop *rows, uint32_t count, const char *key, size_t len)
+const mti_prop *mti_prop_find(const mti_schema *s, uint32_t first, uint32_t count, const char *key,
+                              size_t len)
 {
     mti_prop wanted = {key, len, 0};
-    return count ? bsearch(&wanted, rows, count, sizeof *rows, mti_prop_order) : NULL;
+    return count ? bsearch(&wanted, s->props + first, count, sizeof wanted, mti_prop_order) : NULL;
 }

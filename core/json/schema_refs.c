@@ -14,7 +14,8 @@ uint32_t mti_resource_add(mti_compiler *c, mt_slice uri, json_t *root)
     return c->resource_count++;
 }
 
-mt_status mti_resource_enter(mti_compiler *c, json_t *schema, const mti_path *at, uint32_t *resource)
+mt_status mti_resource_enter(mti_compiler *c, json_t *schema, const mti_path *at,
+                             uint32_t *resource)
 {
     const json_t *id = json_object_get(schema, "$id");
     if (!id)
@@ -52,13 +53,15 @@ mt_status mti_anchor_add(mti_compiler *c, mt_slice name, bool dynamic, uint32_t 
 void mti_pending_add(mti_compiler *c, uint32_t check, uint32_t resource, mt_slice ref,
                      const mti_path *at)
 {
-    c->pending = mti_schema_grow(c->pending, sizeof *c->pending, c->pending_count, &c->pending_cap, 1);
+    c->pending =
+        mti_schema_grow(c->pending, sizeof *c->pending, c->pending_count, &c->pending_cap, 1);
     mti_pending *p = &c->pending[c->pending_count++];
     *p = (mti_pending){.check = check, .resource = resource, .ref = ref};
     mti_path_format(at, p->pointer, sizeof p->pointer);
 }
 
-/* Reads the document of a resource as a schema, if that has not happened; *resource becomes the one its own $id names. */
+/* Reads the document of a resource as a schema, if that has not happened; *resource becomes the one
+ * its own $id names. */
 static mt_status resource_read(mti_compiler *c, uint32_t *resource, const mti_path *at)
 {
     mti_resource *r = &c->resources[*resource];
@@ -71,7 +74,8 @@ static mt_status resource_read(mti_compiler *c, uint32_t *resource, const mti_pa
     return MT_OK;
 }
 
-static mt_status document_find(mti_compiler *c, mt_slice uri, const mti_path *at, uint32_t *resource)
+static mt_status document_find(mti_compiler *c, mt_slice uri, const mti_path *at,
+                               uint32_t *resource)
 {
     uint32_t known = (uint32_t)(uintptr_t)mti_map_get(c->docs, uri);
     if (known) {
@@ -98,7 +102,8 @@ static mt_status pointer_find(mti_compiler *c, uint32_t resource, mt_slice point
         size_t len = next ? (size_t)(next - rest.p) : rest.len;
         v = mti_json_at(v, (mt_slice){rest.p, len});
         rest = (mt_slice){rest.p + len, rest.len - len};
-        uint32_t known = (uint32_t)(uintptr_t)mti_map_get(c->nodes, (mt_slice){(char *)&v, sizeof v});
+        uint32_t known =
+            (uint32_t)(uintptr_t)mti_map_get(c->nodes, (mt_slice){(char *)&v, sizeof v});
         if (known)
             resource = c->s->nodes[known - 1].resource;
         else if (rest.len && json_is_string(json_object_get(v, "$id")))
@@ -138,7 +143,8 @@ mt_status mti_find_node(mti_compiler *c, uint32_t resource, mt_slice ref, const 
     return MT_OK;
 }
 
-/* A $dynamicRef is dynamic only if what it names at first is a dynamic anchor; otherwise it is a plain reference. */
+/* A $dynamicRef is dynamic only if what it names at first is a dynamic anchor; otherwise it is a
+ * plain reference. */
 static void link_dynamic(mti_compiler *c, mti_check *check, mt_slice ref)
 {
     mt_slice name;

@@ -64,13 +64,14 @@ bool mti_run_break(mti_run *x, mt_status status)
 
 /* Fails with a value of the schema in the sentence: "must be at least 3". */
 bool mti_run_fail_value(mti_run *x, const mti_path *at, const char *keyword, const char *text,
-                       const json_t *value)
+                        const json_t *value)
 {
     if (x->quiet > 0)
         return false;
     mti_buf b;
     mti_buf_init(&b, 4096);
-    const char *shown = mti_json_dump(value, &b) == MT_OK && b.len <= 160 ? b.p : "what the schema lists";
+    const char *shown =
+        mti_json_dump(value, &b) == MT_OK && b.len <= 160 ? b.p : "what the schema lists";
     mti_run_fail(x, at, keyword, "%s %s", text, shown);
     mti_buf_dispose(&b);
     return false;
@@ -113,8 +114,8 @@ static const mti_check_fn CHECKS[MTI_OP_COUNT] = {
 
 static bool fail_type(mti_run *x, unsigned types, const mti_path *at)
 {
-    static const char *const names[] = {"null",    "true or false", "an object", "a list",
-                                        "a string", "a number",     "a whole number"};
+    static const char *const names[] = {"null",     "true or false", "an object",     "a list",
+                                        "a string", "a number",      "a whole number"};
     char text[160] = "";
     for (int i = 0; i < 7; i++) {
         if (types >> i & 1) {
@@ -125,7 +126,8 @@ static bool fail_type(mti_run *x, unsigned types, const mti_path *at)
     return mti_run_fail(x, at, "type", "must be %s", text);
 }
 
-static bool run_checks(mti_run *x, const mti_node *n, const json_t *v, const mti_path *at, mti_seen *ev)
+static bool run_checks(mti_run *x, const mti_node *n, const json_t *v, const mti_path *at,
+                       mti_seen *ev)
 {
     bool ok = true;
     for (uint32_t i = 0; i < n->count; i++) {
@@ -137,8 +139,10 @@ static bool run_checks(mti_run *x, const mti_node *n, const json_t *v, const mti
     return ok;
 }
 
-/* A schema with unevaluated… starts with nothing seen: what its neighbours saw does not count for it. */
-static bool run_tracked(mti_run *x, const mti_node *n, const json_t *v, const mti_path *at, mti_seen *ev)
+/* A schema with unevaluated… starts with nothing seen: what its neighbours saw does not count for
+ * it. */
+static bool run_tracked(mti_run *x, const mti_node *n, const json_t *v, const mti_path *at,
+                        mti_seen *ev)
 {
     mti_seen mine;
     if (!mti_seen_init(x, &mine, v))

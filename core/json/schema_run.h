@@ -1,4 +1,5 @@
-/* One validation, shared by the files that implement the checks. Lives on the stack of mti_schema_collect. */
+/* One validation, shared by the files that implement the checks. Lives on the stack of
+ * mti_schema_collect. */
 #ifndef MTI_JSON_SCHEMA_RUN_H
 #define MTI_JSON_SCHEMA_RUN_H
 
@@ -23,8 +24,8 @@ typedef struct mti_run {
     mti_schema_options options;
     mti_schema_issue *issues;
     size_t count, max;
-    int quiet;        /* inside an alternative: failing is no issue yet */
-    int open;         /* inside a condition: the closed rule is off */
+    int quiet; /* inside an alternative: failing is no issue yet */
+    int open;  /* inside a condition: the closed rule is off */
     int depth;
     size_t steps;
     mt_status broken; /* a limit or out of memory: nothing that was found holds */

@@ -5,7 +5,10 @@ typedef struct parts {
     size_t scheme, authority;
 } parts;
 
-static bool is_alpha(char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; }
+static bool is_alpha(char c)
+{
+    return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+}
 
 static size_t scheme_len(mt_slice u)
 {

@@ -119,8 +119,8 @@ static mt_status db_free(mt_call *c, mt_handle h)
 static mt_status db_as_org(mt_call *c, mt_slice org_id, mt_slice workspace_id)
 {
     mti_uuid org, workspace = {{0}};
-    if (c->request || !c->who.platform)
-        return mti_fail(&c->error, MT_DENIED, "not_platform", "Only work of the platform may choose an organization.");
+    if (!c->who.platform)
+        return mti_fail(&c->error, MT_DENIED, "not_platform", "Only the platform may choose an organization.");
     if (!mti_uuid_parse(org_id, &org) || (workspace_id.p && !mti_uuid_parse(workspace_id, &workspace)))
         return mti_fail(&c->error, MT_INVALID, "uuid_invalid", "An organization or workspace id is not a UUID.");
     c->who.org_id = org;

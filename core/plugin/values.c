@@ -79,6 +79,8 @@ static bool host_value(mt_call *c, const char *name, mt_slice *out)
         *out = now_text(c);
     else if (!strcmp(name, "org_id"))
         *out = uuid_text(c, c->who.org_id);
+    else if (!strcmp(name, "job_id"))
+        *out = c->job_id;
     else if (!strcmp(name, "subject_id"))
         *out = uuid_text(c, c->who.subject_id);
     else if (!strcmp(name, "workspace_scope"))

@@ -9,6 +9,7 @@
 #include "config/config.h"
 
 /* What the host process is given. Descriptors are inherited over fork; the host runs in a child forked (not exec'd) from a small parent. */
+/* The host ignores SIGINT, SIGTERM, SIGHUP and SIGPIPE (the supervisor passes on what they mean) and is killed when the supervisor dies. */
 typedef struct mti_host_setup {
     const mti_config *config;
     int listen_fd;               /* TCP, listening */
@@ -16,10 +17,26 @@ typedef struct mti_host_setup {
     const char *database_url;
     int ready_fd;                /* the host writes one byte when it accepts requests */
     volatile uint32_t *board;    /* shared: one tag word a loop (loop/watchdog.h), 64 words */
+    char (*names)[64];           /* shared: the plugin slug of each tag below 256, NUL-terminated; the host fills it, death reports read it */
     int stop_fd;                 /* readable when the supervisor wants a graceful stop (or died) */
 } mti_host_setup;
 
-/* Runs until SIGTERM/SIGINT; host_main is called in the child and its answer is the child's exit status. Exit status for main. */
+/*
+ * Runs until SIGTERM or SIGINT (a second one does not wait for requests); SIGHUP restarts the host after its requests have ended. host_main is
+ * called in the child and its answer is the child's exit status: anything but 0 before the host was ever ready ends the supervisor too. Call it
+ * from a single-threaded process. Answers the exit status for main: 0, or 1 with e filled.
+ */
 int mti_supervisor_run(const mti_config *c, int (*host_main)(const mti_host_setup *setup), mti_error *e);
+
+/*
+ * The path of DIR/mortise.sock as connect() and bind() take it. A path too long for a socket address goes through a descriptor of DIR, put in
+ * *dir_fd (else -1), which the caller closes after use. MT_NOT_FOUND when DIR does not exist.
+ */
+mt_status mti_admin_socket_path(const char *dir, char out[108], int *dir_fd);
+/* The process id of the supervisor that holds DIR, or 0. */
+int mti_supervisor_holder(const char *dir);
+/* Makes DIR and takes the lock that a supervisor holds, for work on a stopped server's folder; closing *lock_fd gives it back. MT_CONFLICT
+ * already_running when a supervisor (or such work) holds it. */
+mt_status mti_supervisor_lock(const char *dir, int *lock_fd, mti_error *e);
 
 #endif

@@ -11,7 +11,7 @@ static int longer_first(const void *a, const void *b, void *lengths)
 
 size_t batch_plan(const uint32_t *lengths, size_t n, const batch_limits *limits, uint32_t *order, batch *batches)
 {
-    size_t max_rows = limits->rows ? limits->rows : 32, max_tokens = limits->tokens ? limits->tokens : 4096;
+    size_t max_rows = limits->rows ? limits->rows : 32, max_tokens = limits->tokens ? limits->tokens : 2048;
     size_t waste = limits->waste ? limits->waste : 5, count = 0;
     for (size_t i = 0; i < n; i++)
         order[i] = (uint32_t)i;

@@ -11,7 +11,7 @@ typedef struct batch {
 
 typedef struct batch_limits {
     size_t rows;    /* most texts in a batch; 0: 32 */
-    size_t tokens;  /* most rows × length; a single longer text is a batch of its own; 0: 4096 */
+    size_t tokens;  /* most rows × length; a single longer text is a batch of its own; 0: 2048 */
     size_t waste;   /* most padding in a batch, in percent of rows × length; 0: 5 */
 } batch_limits;
 

@@ -16,7 +16,7 @@ typedef struct group {
 
 static size_t max_area(const embedder *e)
 {
-    size_t tokens = e->limits.tokens ? e->limits.tokens : 4096;
+    size_t tokens = e->limits.tokens ? e->limits.tokens : 2048;
     return tokens > e->window ? tokens : e->window;
 }
 

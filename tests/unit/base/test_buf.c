@@ -63,8 +63,13 @@ static void test_json_strings(void **state)
     assert_json("", 0, "\"\"");
     assert_json("a\"b\\c/\n\t\b\f\r\x01\x1f", 13, "\"a\\\"b\\\\c/\\n\\t\\b\\f\\r\\u0001\\u001f\"");
     assert_json("\0", 1, "\"\\u0000\"");
-    assert_json("\xC5\xA1\xE2\x82\xAC\xF0\x9F\x98\x80", 9, "\"\xC5\xA1\xE2\x82\xAC\xF0\x9F\x98\x80\"");
-    assert_json("a\xFF" "b\xC0\x80", 5, "\"a\xEF\xBF\xBD" "b\xEF\xBF\xBD\xEF\xBF\xBD\"");
+    assert_json("\xC5\xA1\xE2\x82\xAC\xF0\x9F\x98\x80", 9,
+                "\"\xC5\xA1\xE2\x82\xAC\xF0\x9F\x98\x80\"");
+    assert_json("a\xFF"
+                "b\xC0\x80",
+                5,
+                "\"a\xEF\xBF\xBD"
+                "b\xEF\xBF\xBD\xEF\xBF\xBD\"");
     assert_json("\xED\xA0\x80", 3, "\"\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\"");
 }
 

@@ -36,7 +36,8 @@ static void test_uuid_text(void **state)
     assert_string_equal(out, text);
     assert_true(mti_uuid_parse(MT_SLICE("0190A6B2-7C1D-7DEF-8ABC-0123456789AB"), &upper));
     assert_true(mti_uuid_eq(id, upper));
-    static const char *const bad[] = {"", "0190a6b2-7c1d-7def-8abc-0123456789a",
+    static const char *const bad[] = {"",
+                                      "0190a6b2-7c1d-7def-8abc-0123456789a",
                                       "0190a6b2-7c1d-7def-8abc-0123456789abc",
                                       "0190a6b2x7c1d-7def-8abc-0123456789ab",
                                       "0190a6b2-7c1d-7def-8abc-0123456789ag",
@@ -96,8 +97,8 @@ static void test_times_agree_with_the_library(void **state)
         if (!gmtime_r(&tt, &t) || t.tm_year + 1900 > 9999 || t.tm_year + 1900 < 0)
             continue;
         char expected[80], got[28];
-        snprintf(expected, sizeof expected, "%04d-%02d-%02dT%02d:%02d:%02d.000007Z", t.tm_year + 1900,
-                 t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec);
+        snprintf(expected, sizeof expected, "%04d-%02d-%02dT%02d:%02d:%02d.000007Z",
+                 t.tm_year + 1900, t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec);
         mti_time_rfc3339(seconds * 1000000 + 7, got);
         assert_string_equal(got, expected);
     }

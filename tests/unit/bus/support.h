@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "bus/bus.h"
 #include "loop/loop.h"
+#include "telemetry/trace.h"
 
 typedef struct world {
     mti_loop *loop;
@@ -38,6 +39,7 @@ static inline int teardown(void **state)
     world *w = *state;
     mti_call_dispose(&w->call);
     mti_bus_destroy(w->bus);
+    mti_trace_dispose(w->loop);
     mti_loop_destroy(w->loop);
     test_free(w);
     return 0;

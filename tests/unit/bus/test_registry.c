@@ -33,7 +33,7 @@ static void organizations_have_their_own(void **state)
 {
     world *w = *state;
     mti_uuid a = mti_uuid_v7(), b = mti_uuid_v7(), nil = {{0}};
-    int all = 0, own_a = 0, own_b = 0;
+    static int all, own_a, own_b; /* still released when the bus goes */
     mti_bus_handler hs[] = {counting(&all, nil), counting(&own_a, a), counting(&own_b, b), counting(&own_b, b)};
     for (int i = 0; i < 4; i++)
         mti_bus_add(w->bus, &hs[i]);
@@ -61,7 +61,8 @@ static void organizations_have_their_own(void **state)
 static void released_after_every_loop_has_turned(void **state)
 {
     world *w = *state;
-    int n = 0;
+    static int n;
+    n = 0;
     mti_bus_handler h = counting(&n, (mti_uuid){{0}});
     mti_bus_add(w->bus, &h);
     mti_bus_publish(w->bus);
@@ -127,7 +128,8 @@ static void suspended_handlers_keep_their_snapshot(void **state)
 static void describes_what_happened(void **state)
 {
     world *w = *state;
-    int n = 0;
+    static int n;
+    n = 0;
     mti_bus_handler h = counting(&n, (mti_uuid){{0}});
     mti_bus_add(w->bus, &h);
     mti_bus_publish(w->bus);

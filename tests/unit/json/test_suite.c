@@ -1,5 +1,5 @@
-/* The official JSON-Schema-Test-Suite, draft 2020-12: every file, except what SKIPS names. The suite is fetched by the set-up; where it
- * is not there, this test is reported as skipped. */
+/* The official JSON-Schema-Test-Suite, draft 2020-12: every file, except what SKIPS names. The
+ * suite is fetched by the set-up; where it is not there, this test is reported as skipped. */
 #include "json/schema.h"
 
 #include <dirent.h>
@@ -13,20 +13,27 @@ static const struct {
     const char *file, *group, *test; /* patterns; NULL: all */
     const char *why;
 } SKIPS[] = {
-    {"vocabulary.json", NULL, NULL, "dialects other than the standard one are refused at compile time"},
-    {"format-assertion.json", NULL, NULL, "dialects other than the standard one are refused at compile time"},
+    {"vocabulary.json", NULL, NULL,
+     "dialects other than the standard one are refused at compile time"},
+    {"format-assertion.json", NULL, NULL,
+     "dialects other than the standard one are refused at compile time"},
     {"cross-draft.json", NULL, NULL, "documents of older drafts are not read as such"},
-    {"dependencies-compatibility.json", NULL, NULL, "'dependencies' of older drafts is refused at compile time"},
+    {"dependencies-compatibility.json", NULL, NULL,
+     "'dependencies' of older drafts is refused at compile time"},
     {"bignum.json", NULL, NULL, "integers outside int64 are refused by the parser"},
     {"ecmascript-regex.json", "*ECMA 262 \\\\[sS]*", NULL, "\\s and \\S know ASCII only"},
-    {"ecmascript-regex.json", "*unicode semantics*", NULL, "the long names of Unicode properties are refused"},
-    {"ecmascript-regex.json", "*non-ASCII digits", NULL, "the long names of Unicode properties are refused"},
-    {"ecmascript-regex.json", "*is not an ECMA 262*", NULL, "a few escapes beyond ECMA-262 are accepted"},
+    {"ecmascript-regex.json", "*unicode semantics*", NULL,
+     "the long names of Unicode properties are refused"},
+    {"ecmascript-regex.json", "*non-ASCII digits", NULL,
+     "the long names of Unicode properties are refused"},
+    {"ecmascript-regex.json", "*is not an ECMA 262*", NULL,
+     "a few escapes beyond ECMA-262 are accepted"},
     {"idn-email.json", NULL, NULL, "the format is not supported and refused at compile time"},
     {"idn-hostname.json", NULL, NULL, "the format is not supported and refused at compile time"},
     {"iri.json", NULL, NULL, "the format is not supported and refused at compile time"},
     {"iri-reference.json", NULL, NULL, "the format is not supported and refused at compile time"},
-    {"relative-json-pointer.json", NULL, NULL, "the format is not supported and refused at compile time"},
+    {"relative-json-pointer.json", NULL, NULL,
+     "the format is not supported and refused at compile time"},
     {"uri-template.json", NULL, NULL, "the format is not supported and refused at compile time"},
 };
 #define SKIP_COUNT (sizeof SKIPS / sizeof *SKIPS)
@@ -43,7 +50,8 @@ static int skips[SKIP_COUNT]; /* tests left out by each row */
 static json_t *load(const char *path)
 {
     json_error_t e;
-    /* some of the suite's numbers are beyond int64: as reals they can be read, and their file be counted */
+    /* some of the suite's numbers are beyond int64: as reals they can be read, and their file be
+     * counted */
     json_t *v = json_load_file(path, JSON_ALLOW_NUL | JSON_DECODE_ANY, &e);
     if (!v)
         v = json_load_file(path, JSON_ALLOW_NUL | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &e);
@@ -169,7 +177,8 @@ static int run_folder(const char *folder, bool formats)
     return n;
 }
 
-/* The suite's folder: from the environment, or from what the set-up wrote down in the folder given as argument. */
+/* The suite's folder: from the environment, or from what the set-up wrote down in the folder given
+ * as argument. */
 static bool find_suite(const char *deps)
 {
     const char *set = getenv("MORTISE_SCHEMA_SUITE");
@@ -189,7 +198,8 @@ static bool find_suite(const char *deps)
 int main(int argc, char **argv)
 {
     if (!find_suite(argc > 1 ? argv[1] : "")) {
-        printf("SKIP: the JSON-Schema-Test-Suite is not there; mortise.d/fetch-schema-suite.sh fetches it\n");
+        printf("SKIP: the JSON-Schema-Test-Suite is not there; mortise.d/fetch-schema-suite.sh "
+               "fetches it\n");
         return SKIPPED;
     }
     documents = json_object();

@@ -1,0 +1,312 @@
+#include "main/serve.h"
+
+#include "base/log.h"
+#include "db/migrate.h"
+#include "http/server.h"
+#include "loop/watchdog.h"
+#include "plugin/across.h"
+#include "plugin/api.h"
+#include "plugin/identity.h"
+#include "plugin/manager.h"
+#include "request/api.h"
+#include "request/request.h"
+#include "telemetry/trace.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct process {
+    mti_host host;
+    const mti_host_setup *setup;
+    mti_http_server *http;
+    mti_contract *builtin;
+    pthread_t threads[MTI_MAX_LOOPS];
+    mti_watch *stop_watch;
+    unsigned draining;           /* loops whose connections are not gone yet */
+    bool stopping, migrated;
+} process;
+
+static void fail(const mti_error *e)
+{
+    mti_log(MTI_LOG_ERROR, "host.start_failed", "code=%s detail=%s", e->code, e->detail);
+}
+
+/* MORTISE_ROOT in the environment, else where the program was built. */
+static const char *find_root(void)
+{
+    const char *root = getenv("MORTISE_ROOT");
+    return root && *root ? root : MORTISE_ROOT;
+}
+
+static const char *find_plugins(const mti_config *c)
+{
+    const char *dirs = mti_config_str(c, "plugins.dir");
+    return *dirs ? dirs : MORTISE_PLUGINS;
+}
+
+static unsigned count_loops(const mti_config *c)
+{
+    int64_t n = mti_config_int(c, "http.threads");
+    if (!n)
+        n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n > MTI_MAX_LOOPS ? MTI_MAX_LOOPS : (unsigned)n;
+}
+
+static unsigned count_offload(const mti_config *c)
+{
+    int64_t n = mti_config_int(c, "offload.threads");
+    return n ? (unsigned)n : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+/* The control fiber: everything that changes plugins starts here, on loop 0. */
+static void settle(void *arg)
+{
+    process *p = arg;
+    mt_call c;
+    char sql[4200];
+    mti_platform_call(&c, &p->host, p->host.loops[0], "host.settle");
+    if (mti_db_up(p->host.db) && !p->migrated) {
+        snprintf(sql, sizeof sql, "%s/sql", p->host.root);
+        mt_status s = mti_migrate_core(&c, sql);
+        p->migrated = s == MT_OK;
+        if (s != MT_OK)
+            mti_log(MTI_LOG_ERROR, "migrate.failed", "code=%s detail=%s", c.error.code, c.error.detail);
+    }
+    if (!mti_db_up(p->host.db) || p->migrated)
+        mti_plugins_settle(p->host.plugins, &c);
+    mti_identities_drop(p->host.identities);
+    mti_call_dispose(&c);
+}
+
+static void retry(void *arg);
+
+static void settle_until_done(void *arg)
+{
+    process *p = arg;
+    char why[400];
+    settle(p);
+    if (!p->stopping && mti_db_up(p->host.db) && (!p->migrated || !mti_plugins_ready(p->host.plugins, why, sizeof why)))
+        mti_timer_start(p->host.loops[0], 1000, retry, p);
+}
+
+static void retry(void *arg)
+{
+    process *p = arg;
+    if (!p->stopping)
+        mti_fiber_spawn(p->host.loops[0], settle_until_done, p);
+}
+
+static void settle_on_loop(void *arg)
+{
+    mti_fiber_spawn(((process *)arg)->host.loops[0], settle_until_done, arg);
+}
+
+static void on_database(void *arg, bool up)
+{
+    process *p = arg;
+    mti_log(up ? MTI_LOG_INFO : MTI_LOG_ERROR, up ? "database.up" : "database.down", "url=%s", "set");
+    if (up)
+        mti_loop_post(p->host.loops[0], settle_on_loop, p);
+}
+
+static void attach_loop(void *arg)
+{
+    process *p = arg;
+    mti_loop *l = mti_loop_current();
+    mti_fiber_set_limit(l, (unsigned)mti_config_int(p->host.config, "http.max_fibers"));
+    mti_db_attach(p->host.db, l);
+    mti_identities_attach(p->host.identities, l);
+    mti_http_listen(p->http, l, p->setup->listen_fd);
+    if (!mti_loop_index(l))
+        mti_http_listen(p->http, l, p->setup->admin_fd);
+}
+
+static void end_loop(void *arg)
+{
+    process *p = arg;
+    mti_loop *l = mti_loop_current();
+    mti_identities_detach(p->host.identities, l);
+    mti_db_detach(p->host.db, l);
+    mti_trace_dispose(l);
+    mti_loop_stop(l);
+}
+
+static void end_plugins(void *arg)
+{
+    process *p = arg;
+    mt_call c;
+    mti_platform_call(&c, &p->host, p->host.loops[0], "host.stop");
+    mti_plugins_stop(p->host.plugins, &c);
+    mti_call_dispose(&c);
+    for (unsigned i = 0; i < p->host.n_loops; i++)
+        mti_loop_post(p->host.loops[i], end_loop, p);
+}
+
+static void loop_drained(void *arg)
+{
+    process *p = arg;
+    if (!--p->draining)
+        mti_fiber_spawn(p->host.loops[0], end_plugins, p);
+}
+
+static void on_drained(void *arg)
+{
+    mti_loop_post(((process *)arg)->host.loops[0], loop_drained, arg);
+}
+
+static void drain_loop(void *arg)
+{
+    process *p = arg;
+    mti_http_drain(p->http, mti_loop_current(), mti_config_int(p->host.config, "supervisor.stop_timeout") * 8 / 10, on_drained, p);
+}
+
+static void on_stop(void *arg, unsigned ready)
+{
+    process *p = arg;
+    mti_watch_stop(p->stop_watch);
+    p->stopping = true;
+    atomic_store(&p->host.stopping, true);
+    mti_log(MTI_LOG_INFO, "host.stopping", "loops=%u", p->host.n_loops);
+    p->draining = p->host.n_loops;
+    for (unsigned i = 0; i < p->host.n_loops; i++)
+        mti_loop_post(p->host.loops[i], drain_loop, p);
+}
+
+static void *run_loop(void *arg)
+{
+    mti_loop_run(arg);
+    return NULL;
+}
+
+static mt_status create_parts(process *p, mti_error *e)
+{
+    mti_host *h = &p->host;
+    const mti_config *c = h->config;
+    char dir[4200];
+    for (unsigned i = 0; i < h->n_loops; i++)
+        h->loops[i] = mti_loop_create(i);
+    h->offload = mti_offload_create(count_offload(c));
+    h->db = mti_db_create(&(mti_db_options){.url = p->setup->database_url,
+                                            .read_connections = (unsigned)mti_config_int(c, "database.read_connections"),
+                                            .write_connections = (unsigned)mti_config_int(c, "database.write_connections"),
+                                            .slow_connections = (unsigned)mti_config_int(c, "database.slow_connections")});
+    h->bus = mti_bus_create(h->loops, h->n_loops);
+    h->policies = mti_policies_create(&(mti_policy_limits){.instructions = mti_config_int(c, "policy.instructions"),
+                                                           .memory = (size_t)mti_config_int(c, "policy.memory"),
+                                                           .cpu_us = mti_config_int(c, "policy.cpu_ms") * 1000},
+                                      h->loops, h->n_loops);
+    if (!h->offload || !h->db || !h->bus || !h->policies)
+        return mti_fail(e, MT_NO_MEMORY, "no_memory", "out of memory at start");
+    MT_TRY(mti_identities_create(h, &h->identities, e));
+    snprintf(dir, sizeof dir, "%s/manifests/core", h->root);
+    MT_TRY(mti_contract_load("core", dir, &p->builtin, e));
+    MT_TRY(mti_builtin_bind(p->builtin, e));
+    return mti_plugins_create(h, p->builtin, &h->plugins, e);
+}
+
+static void provide_interfaces(mti_plugins *plugins)
+{
+    mti_plugins_provide(plugins, "db/1", &mti_api_db);
+    mti_plugins_provide(plugins, "json/1", &mti_api_json);
+    mti_plugins_provide(plugins, "hook/1", &mti_api_hook);
+    mti_plugins_provide(plugins, "offload/1", &mti_api_offload);
+    mti_plugins_provide(plugins, "http/1", &mti_api_http);
+    mti_plugins_provide(plugins, "auth/1", &mti_api_auth);
+    mti_plugins_provide(plugins, "request/1", &mti_api_request);
+    mti_plugins_provide(plugins, "stream/1", &mti_api_stream);
+}
+
+/* Slugs by slot, where the supervisor reads them after a crash. */
+static void name_tags(process *p)
+{
+    for (unsigned i = 0; p->setup->names && i < MTI_MAX_PLUGINS; i++)
+        snprintf(p->setup->names[i], 64, "%s", mti_plugin_slug(p->host.plugins, (uint16_t)i));
+}
+
+static char (*crash_names)[64];
+
+static const char *name_tag(uint32_t tag)
+{
+    return crash_names && tag < MTI_MAX_PLUGINS ? crash_names[tag] : "host";
+}
+
+static void start_watchdog(process *p)
+{
+    crash_names = p->setup->names;
+    mti_watchdog_set_board(p->setup->board, MTI_MAX_LOOPS);
+    mti_watchdog_set_namer(name_tag);
+    mti_crash_handler_install(STDERR_FILENO);
+    mti_watchdog_start(p->host.loops, p->host.n_loops, mti_config_int(p->host.config, "watchdog.stall"));
+}
+
+static void create_server(process *p)
+{
+    const mti_config *c = p->host.config;
+    p->http = mti_http_server_create(&(mti_http_options){
+        .entry = mti_request_entry, .ctx = &p->host, .max_connections = (unsigned)mti_config_int(c, "http.max_connections"),
+        .max_requests = (unsigned)mti_config_int(c, "http.max_fibers"), .head_ms = mti_config_int(c, "http.head_timeout"),
+        .idle_ms = mti_config_int(c, "http.idle_timeout"), .progress_ms = mti_config_int(c, "http.body_timeout")});
+}
+
+static void run(process *p)
+{
+    mti_host *h = &p->host;
+    mti_db_on_state(h->db, on_database, p);
+    for (unsigned i = 0; i < h->n_loops; i++)
+        mti_loop_post(h->loops[i], attach_loop, p);
+    mti_loop_post(h->loops[0], settle_on_loop, p);
+    p->stop_watch = mti_watch_start(h->loops[0], p->setup->stop_fd, MTI_READ, on_stop, p);
+    for (unsigned i = 1; i < h->n_loops; i++)
+        pthread_create(&p->threads[i], NULL, run_loop, h->loops[i]);
+    if (write(p->setup->ready_fd, "1", 1) != 1)
+        mti_log(MTI_LOG_WARN, "host.ready_unheard", "errno=%d", errno);
+    mti_loop_run(h->loops[0]);
+    for (unsigned i = 1; i < h->n_loops; i++)
+        pthread_join(p->threads[i], NULL);
+}
+
+static void destroy_parts(process *p)
+{
+    mti_host *h = &p->host;
+    mti_watchdog_stop();
+    mti_http_server_destroy(p->http);
+    mti_plugins_destroy(h->plugins);
+    mti_contract_destroy(p->builtin);
+    mti_policies_destroy(h->policies);
+    mti_bus_destroy(h->bus);
+    mti_offload_destroy(h->offload);
+    mti_identities_destroy(h->identities);
+    mti_db_destroy(h->db);
+    for (unsigned i = 0; i < h->n_loops; i++)
+        mti_loop_destroy(h->loops[i]);
+}
+
+int mti_host_main(const mti_host_setup *setup)
+{
+    process *p = calloc(1, sizeof *p);
+    mti_error e = {0};
+    p->setup = setup;
+    p->host.config = setup->config;
+    p->host.version = MORTISE_VERSION;
+    p->host.root = find_root();
+    p->host.n_loops = count_loops(setup->config);
+    mti_trace_set_slow(mti_config_int(setup->config, "trace.slow") * 1000);
+    if (create_parts(p, &e) != MT_OK) {
+        fail(&e);
+        return 1;
+    }
+    provide_interfaces(p->host.plugins);
+    mti_plugins_discover(p->host.plugins, find_plugins(setup->config));
+    name_tags(p);
+    start_watchdog(p);
+    create_server(p);
+    run(p);
+    destroy_parts(p);
+    free(p);
+    return 0;
+}

@@ -1,0 +1,193 @@
+/* One call of a policy: the only protected entry into Lua, its limits, and what its end means. */
+#include "policy/policy_impl.h"
+
+#include "base/log.h"
+
+#define HOOK_PERIOD   128   /* instructions between looks at the limits */
+#define CALLBACKS_MAX 16
+#define IDLE_EXCESS   (64u << 10)
+
+/* --- limits --- */
+
+static void on_count(lua_State *L, lua_Debug *ar);
+
+_Noreturn void mti_policy_leave(lua_State *L)
+{
+    /* Every later instruction fails too: neither pcall nor a closing variable can go on. */
+    lua_sethook(L, on_count, LUA_MASKCOUNT, 1);
+    lua_pushlightuserdata(L, mti_policy_running_at(L));
+    lua_error(L);
+    __builtin_unreachable();
+}
+
+static int current_line(lua_State *L)
+{
+    lua_Debug ar;
+    for (int level = 0; lua_getstack(L, level, &ar); level++)
+        if (lua_getinfo(L, "l", &ar) && ar.currentline > 0)
+            return ar.currentline;
+    return 0;
+}
+
+static void reach_limit(lua_State *L, mti_policy_run *r, mti_policy_limit limit)
+{
+    if (!r->limit) {
+        r->limit = limit;
+        r->line = current_line(L);
+    }
+    mti_policy_leave(L);
+}
+
+/* Looks at the CPU clock, which costs more than a policy, only after half the limit has passed on the wall. */
+static bool cpu_is_used_up(mti_policy_run *r)
+{
+    uint64_t span = mti_ticks() - r->started;
+    int64_t half_us = r->engine->limits.cpu_us / 2;
+    if (span < (uint64_t)half_us * 1000)
+        return false;
+    if (mti_ticks_us(&r->engine->ticks, span) < half_us)
+        return false;
+    int64_t now = mti_thread_cpu_ns();
+    if (!r->cpu_from_ns)
+        r->cpu_from_ns = now;
+    return now - r->cpu_from_ns > half_us * 1000;
+}
+
+static void count(lua_State *L, size_t steps)
+{
+    mti_policy_run *r = mti_policy_running(L);
+    if (r->limit || r->decided)
+        mti_policy_leave(L);
+    r->steps += (int64_t)steps;
+    if (r->steps > r->engine->limits.instructions)
+        reach_limit(L, r, LIMIT_INSTRUCTIONS);
+    if (cpu_is_used_up(r))
+        reach_limit(L, r, LIMIT_CPU);
+}
+
+static void on_count(lua_State *L, lua_Debug *ar)
+{
+    count(L, HOOK_PERIOD);
+}
+
+void mti_policy_charge(lua_State *L, size_t steps)
+{
+    count(L, steps);
+}
+
+void mti_policy_enter_callback(lua_State *L)
+{
+    mti_policy_run *r = mti_policy_running(L);
+    if (r->depth >= CALLBACKS_MAX)
+        luaL_error(L, "callbacks are nested too deeply");
+    r->depth++;
+}
+
+/* --- the protected call --- */
+
+static int enter(lua_State *L)
+{
+    mti_policy_run *r = lua_touserdata(L, 1);
+    lua_settop(L, 0);
+    mti_policy_state_push(L, r->state, r->policy);
+    lua_sethook(L, on_count, LUA_MASKCOUNT, HOOK_PERIOD);
+    lua_call(L, 0, 0);
+    return 0;
+}
+
+/* Notes where an error happened while its frames are still there. */
+static int on_error(lua_State *L)
+{
+    mti_policy_run *r = mti_policy_running(L);
+    if (!r->line)
+        r->line = current_line(L);
+    return 1;
+}
+
+static void note_error(lua_State *L, mti_policy_run *r, int status)
+{
+    r->outcome = MT_ERROR;
+    if (r->limit || r->decided)
+        return;
+    if (status == LUA_ERRMEM)
+        r->limit = LIMIT_MEMORY;
+    else if (lua_type(L, -1) == LUA_TSTRING)
+        snprintf(r->message, sizeof r->message, "%s", lua_tostring(L, -1));
+    else
+        snprintf(r->message, sizeof r->message, "an error object (a %s value)", luaL_typename(L, -1));
+}
+
+/* Leaves the state idle: no hook, no environment of this call, no great heap. A state that met a limit is thrown away. */
+static void settle_state(mti_policy_run *r)
+{
+    mti_policy_state *s = r->state;
+    if (r->limit) {
+        mti_policy_state_drop(r->lane, s);
+        return;
+    }
+    lua_sethook(s->L, NULL, 0, 0);
+    lua_settop(s->L, 0);
+    mti_policy_state_clear(s, r->policy);
+    *mti_policy_running_at(s->L) = NULL;
+    if (s->heap.used > s->baseline + IDLE_EXCESS)
+        lua_gc(s->L, LUA_GCCOLLECT);
+}
+
+static void run_protected(mti_policy_run *r)
+{
+    lua_State *L = r->state->L;
+    *mti_policy_running_at(L) = r;
+    lua_pushcfunction(L, on_error);
+    lua_pushcfunction(L, enter);
+    lua_pushlightuserdata(L, r);
+    int status = lua_pcall(L, 1, 0, 1);
+    if (status == LUA_OK && !r->limit)
+        r->outcome = r->decided ? r->outcome : MT_CONTINUE;
+    else if (!r->decided || r->limit)
+        note_error(L, r, status);
+    settle_state(r);
+}
+
+static void explain(mti_policy_run *r)
+{
+    static const char *const limits[] = {"", "instructions", "CPU time", "memory"};
+    char where[24] = "";
+    if (r->line)
+        snprintf(where, sizeof where, " in line %d", r->line);
+    uint64_t n = atomic_fetch_add_explicit(&r->policy->failures, 1, memory_order_relaxed) + 1;
+    if (r->limit) {
+        snprintf(r->message, sizeof r->message, "over its limit of %s", limits[r->limit]);
+        mti_fail(&r->c->error, MT_UNAVAILABLE, "policy_limit",
+                 "The policy %s went over its limit of %s%s.", r->policy->name, limits[r->limit], where);
+    } else {
+        mti_fail(&r->c->error, MT_INTERNAL, "policy_error", "The policy %s failed%s.", r->policy->name, where);
+    }
+    if ((n & (n - 1)) == 0)
+        mti_log(MTI_LOG_WARN, "policy.failed", "policy=%s line=%d count=%llu message=%s", r->policy->name,
+                r->line, (unsigned long long)n, r->message);
+}
+
+mt_outcome mti_policy_run_noted(mti_policy *policy, mt_call *c, const void *in, mt_patch *out, mti_policy_run *r)
+{
+    mti_policies *p = policy->engine;
+    unsigned lane = c->loop ? mti_loop_index(c->loop) : p->n_loops;
+    *r = (mti_policy_run){.engine = p, .policy = policy, .c = c, .in = in, .out = out,
+                          .lane = &p->lanes[lane < p->n_loops ? lane : p->n_loops],
+                          .hook = &mti_hook_catalogue[policy->hook]};
+    r->state = mti_policy_state_get(p, r->lane, policy);
+    if (!r->state) {
+        mti_fail(&c->error, MT_NO_MEMORY, "policy_error", "There is no memory for the policy %s.", policy->name);
+        return r->outcome = MT_ERROR;
+    }
+    r->started = mti_ticks();
+    run_protected(r);
+    if (r->outcome == MT_ERROR)
+        explain(r);
+    return r->outcome;
+}
+
+mt_outcome mti_policy_run(void *policy, mt_call *c, const void *in, mt_patch *out)
+{
+    mti_policy_run r;
+    return mti_policy_run_noted(policy, c, in, out, &r);
+}

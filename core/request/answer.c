@@ -1,0 +1,135 @@
+/* Answers: JSON through the response filters, problems, and the headers that every answer carries. */
+#include "request/request.h"
+
+#include "base/log.h"
+#include "db/db.h"
+#include "json/writer.h"
+#include "plugin/manager.h"
+#include "telemetry/trace.h"
+
+#include <mortise/hooks.h>
+#include <stdio.h>
+
+enum { FILTER_LIMIT = 1 << 20 };
+
+static void add(mti_request *r, mt_slice name, const char *value)
+{
+    mti_http_header_add(r->http, name, mt_str(value));
+}
+
+void mti_answer_headers(mti_request *r)
+{
+    char text[256];
+    mti_uuid_format(r->call.request_id, text);
+    add(r, MT_SLICE("x-request-id"), text);
+    mti_traceparent(&r->call, text);
+    add(r, MT_SLICE("traceparent"), text);
+    mti_trace_server_timing(&r->call, text, sizeof text);
+    if (text[0])
+        add(r, MT_SLICE("server-timing"), text);
+    add(r, MT_SLICE("x-content-type-options"), "nosniff");
+}
+
+mt_status mti_answer_raw(mti_request *r, int status, mt_slice type, mt_slice body)
+{
+    char etag[48];
+    if (mti_http_answered(r->http))
+        return mti_fail(&r->call.error, MT_CONFLICT, "already_answered", "The request was answered before.");
+    mti_answer_headers(r);
+    if (r->etag) {
+        snprintf(etag, sizeof etag, "\"%s\"", r->etag);
+        add(r, MT_SLICE("etag"), etag);
+    }
+    r->status = status;
+    r->bytes_out = body.len;
+    return mti_http_respond(r->http, status, type, body);
+}
+
+/* Runs the response filters over a whole JSON body, when there are any. */
+static mt_status filter(mti_request *r, int *status, mt_slice *json)
+{
+    mt_call *c = &r->call;
+    if (!json->len || json->len > FILTER_LIMIT || !mti_bus_has(r->host->bus, MTI_HOOK_HTTP_RESPONSE, c))
+        return MT_OK;
+    mt_http_response in = {.size = sizeof in, .operation = mt_str(c->operation), .status = *status, .body = *json};
+    if (mti_bus_emit(r->host->bus, c, MTI_HOOK_HTTP_RESPONSE, &in) == MT_DENY)
+        return MT_DENIED;
+    *json = in.body;
+    return MT_OK;
+}
+
+mt_status mti_answer_json(mti_request *r, int status, mt_slice json)
+{
+    MT_TRY(filter(r, &status, &json));
+    MT_TRY(mti_idempotency_keep(r, status, json));
+    mt_slice type = json.p ? MT_SLICE("application/json") : (mt_slice){0};
+    return mti_answer_raw(r, status, type, json);
+}
+
+static const char *title_of(int status)
+{
+    static const struct { int status; const char *title; } titles[] = {
+        {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"}, {405, "Method Not Allowed"},
+        {408, "Request Timeout"}, {409, "Conflict"}, {412, "Precondition Failed"}, {413, "Content Too Large"},
+        {415, "Unsupported Media Type"}, {422, "Unprocessable Content"}, {428, "Precondition Required"},
+        {429, "Too Many Requests"}, {501, "Not Implemented"}, {503, "Service Unavailable"}, {504, "Gateway Timeout"}};
+    for (size_t i = 0; i < sizeof titles / sizeof *titles; i++)
+        if (titles[i].status == status)
+            return titles[i].title;
+    return status >= 500 ? "Internal Server Error" : "Error";
+}
+
+static void write_problem(mti_request *r, const mti_error *e, int status, mti_buf *b)
+{
+    mti_writer w;
+    char id[37], type[128];
+    mti_uuid_format(r->call.request_id, id);
+    snprintf(type, sizeof type, "/v1/problems#%s", e->code);
+    mti_writer_init(&w, b);
+    mti_writer_object(&w);
+    mti_writer_key_string(&w, "type", mt_str(type));
+    mti_writer_key_string(&w, "title", mt_str(title_of(status)));
+    mti_writer_key_int(&w, "status", status);
+    mti_writer_key_string(&w, "code", mt_str(e->code));
+    mti_writer_key_string(&w, "detail", mt_str(e->detail));
+    if (e->pointer[0])
+        mti_writer_key_string(&w, "pointer", mt_str(e->pointer));
+    mti_writer_key_string(&w, "request_id", mt_str(id));
+    mti_writer_object_end(&w);
+}
+
+/* What went wrong inside stays in the log: the client learns the request id. */
+static void hide_internal(mti_request *r, mti_error *e)
+{
+    char id[37];
+    mti_uuid_format(r->call.request_id, id);
+    mti_log(MTI_LOG_ERROR, "request.failed", "request_id=%s operation=%s owner=%s code=%s detail=%s", id, r->call.operation, e->owner, e->code, e->detail);
+    mti_fail(e, MT_INTERNAL, "internal_error", "Something failed inside the host; the log has more under this request_id.");
+}
+
+void mti_answer_problem(mti_request *r)
+{
+    mti_error e = r->call.error;
+    mti_buf b;
+    if (e.status == MT_CANCELLED && mti_http_gone(r->http))
+        return;
+    int status = mti_error_http(&e);
+    if (status == 500)
+        hide_internal(r, &e);
+    mti_buf_init(&b, 64 << 10);
+    write_problem(r, &e, status, &b);
+    if (r->streaming) {
+        mti_buf event;
+        mti_buf_init(&event, 64 << 10);
+        mti_buf_addf(&event, "event: error\ndata: %s\n\n", b.p);
+        mti_http_stream_write(r->http, mti_buf_slice(&event));
+        mti_http_stream_end(r->http);
+        mti_buf_dispose(&event);
+    } else if (!mti_http_answered(r->http)) {
+        if (status == 503)
+            add(r, MT_SLICE("retry-after"), "1");
+        r->etag = NULL;
+        mti_answer_raw(r, status, MT_SLICE("application/problem+json"), mti_buf_slice(&b));
+    }
+    mti_buf_dispose(&b);
+}

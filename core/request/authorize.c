@@ -1,0 +1,112 @@
+/* Stage 3: may they. First the scopes that the path names (unknown and foreign look the same), then the permission, then the hook. */
+#include "request/request.h"
+
+#include "plugin/identity.h"
+
+#include <mortise/hooks.h>
+
+static mt_status not_found(mt_call *c)
+{
+    memset(&c->error, 0, sizeof c->error);
+    return mti_fail(&c->error, MT_NOT_FOUND, "not_found", "There is nothing of this id here.");
+}
+
+/* The identity's own scope must hold the one that the path names; the platform chooses it. */
+static mt_status enter_scope(mt_call *c, mti_uuid id, const char *kind)
+{
+    mti_scope scope;
+    mt_status s = mti_scope_find(c, id, &scope);
+    if (s == MT_NOT_FOUND || (s == MT_OK && strcmp(scope.kind, kind)))
+        return not_found(c);
+    MT_TRY(s);
+    bool workspace = !strcmp(kind, "workspace");
+    if (!c->who.platform) {
+        if (!mti_uuid_eq(scope.org_id, c->who.org_id))
+            return not_found(c);
+        if (workspace && !mti_uuid_is_nil(c->who.workspace_id) && !mti_uuid_eq(c->who.workspace_id, id))
+            return not_found(c);
+    }
+    c->who.org_id = scope.org_id;
+    if (workspace)
+        c->workspace_id = id;
+    return MT_OK;
+}
+
+static const char *scope_kind(const char *param)
+{
+    if (!strcmp(param, "workspace_id"))
+        return "workspace";
+    return !strcmp(param, "organization_id") || !strcmp(param, "org_id") ? "organization" : NULL;
+}
+
+static bool ends_with_id(const char *name)
+{
+    size_t n = strlen(name);
+    return n > 3 && !strcmp(name + n - 3, "_id");
+}
+
+static mt_status resolve_scopes(mti_request *r)
+{
+    const mti_operation *op = r->match.op;
+    mti_uuid id;
+    for (unsigned i = 0; i < op->n_params; i++) {
+        const char *kind = scope_kind(op->params[i]);
+        if (!ends_with_id(op->params[i]))
+            continue;
+        if (!mti_uuid_parse(r->values.params[i], &id))
+            return not_found(&r->call);
+        if (kind)
+            MT_TRY(enter_scope(&r->call, id, kind));
+    }
+    return MT_OK;
+}
+
+static mt_status forbid(mt_call *c, const mti_operation *op)
+{
+    return mti_fail(&c->error, MT_DENIED, "permission_missing", "This needs the permission %s, which the credential does not hold.", op->permission);
+}
+
+static mt_slice uuid_text(mt_call *c, mti_uuid id)
+{
+    if (mti_uuid_is_nil(id))
+        return (mt_slice){0};
+    char *text = mti_arena_alloc(&c->arena, 37);
+    mti_uuid_format(id, text);
+    return (mt_slice){text, 36};
+}
+
+static mt_status emit(mti_request *r)
+{
+    mt_call *c = &r->call;
+    if (!mti_bus_has(r->host->bus, MTI_HOOK_AUTH_AUTHORIZE, c))
+        return MT_OK;
+    mt_auth_authorize in = {.size = sizeof in, .operation = mt_str(c->operation), .permission = mt_str(r->match.op->permission),
+                            .org_id = uuid_text(c, c->who.org_id), .workspace_id = uuid_text(c, c->workspace_id), .subject_id = uuid_text(c, c->who.subject_id)};
+    mt_outcome o = mti_bus_emit(r->host->bus, c, MTI_HOOK_AUTH_AUTHORIZE, &in);
+    return o == MT_DENY ? MT_DENIED : o == MT_ERROR ? MT_INTERNAL : MT_OK;
+}
+
+static mt_status unmatched(mti_request *r)
+{
+    mt_call *c = &r->call;
+    if (!r->match.allow)
+        return mti_fail(&c->error, MT_NOT_FOUND, "not_found", "There is nothing at this path.");
+    mti_http_header_add(r->http, MT_SLICE("allow"), mt_str(r->match.allow));
+    mti_fail(&c->error, MT_UNSUPPORTED, "method_not_allowed", "This path answers to %s.", r->match.allow);
+    c->error.http = 405;
+    return MT_UNSUPPORTED;
+}
+
+mt_status mti_stage_authorize(mti_request *r)
+{
+    const mti_operation *op = r->match.op;
+    mt_call *c = &r->call;
+    if (!op)
+        return unmatched(r);
+    if (!op->permission)
+        return MT_OK;
+    MT_TRY(resolve_scopes(r));
+    if ((op->platform && !c->who.platform) || !mti_permset_has(c->who.permissions, op->permission_id))
+        return forbid(c, op);
+    return emit(r);
+}

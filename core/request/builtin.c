@@ -1,0 +1,206 @@
+/* The host's own operations (manifests/core/api.json). self is the mti_host. */
+#include "request/request.h"
+
+#include "json/writer.h"
+#include "plugin/across.h"
+#include "plugin/manager.h"
+#include "plugin/proxies.gen.h"
+#include "telemetry/metrics.h"
+#include "telemetry/trace.h"
+
+#include <stdio.h>
+
+static mt_status answer_buffer(mt_call *c, int status, mt_slice type, mti_buf *b)
+{
+    mt_status s = b->status;
+    if (s == MT_OK)
+        s = type.p ? mti_answer_raw(c->request, status, type, mti_buf_slice(b)) : mti_answer_json(c->request, status, mti_buf_slice(b));
+    mti_buf_dispose(b);
+    return s;
+}
+
+static mt_status answer_health(mt_call *c, bool gate)
+{
+    mti_host *h = c->host;
+    char why[400] = "";
+    bool up = mti_db_up(h->db), ready = mti_plugins_ready(h->plugins, why, sizeof why) && up;
+    mti_buf b;
+    mti_writer w;
+    mti_buf_init(&b, 4096);
+    mti_writer_init(&w, &b);
+    mti_writer_object(&w);
+    mti_writer_key_string(&w, "status", ready ? MT_SLICE("healthy") : up ? MT_SLICE("starting") : MT_SLICE("degraded"));
+    mti_writer_key_bool(&w, "multi_tenant", true);
+    mti_writer_key_string(&w, "version", mt_str(h->version));
+    mti_writer_key_string(&w, "database", up ? MT_SLICE("up") : MT_SLICE("down"));
+    mti_writer_key_string(&w, "reason", why[0] ? mt_str(why) : (mt_slice){0});
+    mti_writer_key_bool(&w, "models_loaded", mti_service_ready(h->plugins, MTI_SVC_EMBEDDER));
+    mti_writer_key_bool(&w, "vector_db_connected", mti_service_ready(h->plugins, MTI_SVC_VECTOR_INDEX));
+    mti_writer_object_end(&w);
+    return answer_buffer(c, gate && !ready ? 503 : 200, MT_SLICE("application/json"), &b);
+}
+
+static mt_status on_health(void *self, mt_call *c)
+{
+    return answer_health(c, false);
+}
+
+static mt_status on_ready(void *self, mt_call *c)
+{
+    return answer_health(c, true);
+}
+
+static mt_status on_openapi(void *self, mt_call *c)
+{
+    return mti_answer_json(c->request, 200, mt_str(atomic_load(&c->host->openapi)));
+}
+
+static mt_status on_docs(void *self, mt_call *c)
+{
+    mti_http_header_add(c->request->http, MT_SLICE("content-security-policy"), MT_SLICE("default-src 'none'; style-src 'unsafe-inline'"));
+    return mti_answer_raw(c->request, 200, MT_SLICE("text/html; charset=utf-8"), mt_str(atomic_load(&c->host->openapi_page)));
+}
+
+static mt_status on_metrics(void *self, mt_call *c)
+{
+    mti_buf b;
+    mti_buf_init(&b, 16 << 20);
+    mti_metrics_write(&b);
+    return answer_buffer(c, 200, MT_SLICE("text/plain; version=0.0.4; charset=utf-8"), &b);
+}
+
+static mt_status on_plugins(void *self, mt_call *c)
+{
+    mti_buf b;
+    mti_buf_init(&b, 16 << 20);
+    mti_buf_adds(&b, "{\"items\":");
+    mti_plugins_describe_all(c->host->plugins, &b);
+    mti_buf_addc(&b, '}');
+    return answer_buffer(c, 200, (mt_slice){0}, &b);
+}
+
+static mt_status answer_plugin(mt_call *c, mt_slice slug)
+{
+    mti_buf b;
+    mti_buf_init(&b, 1 << 20);
+    if (mti_plugins_describe(c->host->plugins, slug, &b) == MT_OK)
+        return answer_buffer(c, 200, (mt_slice){0}, &b);
+    mti_buf_dispose(&b);
+    return mti_fail(&c->error, MT_NOT_FOUND, "plugin_unknown", "No plugin of this name is installed: see /v1/plugins.");
+}
+
+static mt_status on_plugin(void *self, mt_call *c)
+{
+    return answer_plugin(c, c->values->params[0]);
+}
+
+static mt_status on_plugin_enable(void *self, mt_call *c)
+{
+    MT_TRY(mti_plugins_enable(c->host->plugins, c, c->values->params[0]));
+    return answer_plugin(c, c->values->params[0]);
+}
+
+static mt_status on_plugin_disable(void *self, mt_call *c)
+{
+    MT_TRY(mti_plugins_disable(c->host->plugins, c, c->values->params[0]));
+    return answer_plugin(c, c->values->params[0]);
+}
+
+static mt_status on_hooks(void *self, mt_call *c)
+{
+    mti_buf b;
+    mti_buf_init(&b, 4 << 20);
+    mti_buf_adds(&b, "{\"items\":");
+    mti_bus_describe(c->host->bus, &b);
+    mti_buf_addc(&b, '}');
+    return answer_buffer(c, 200, (mt_slice){0}, &b);
+}
+
+static bool parse_trace_id(mt_slice text, uint8_t id[16])
+{
+    for (size_t i = 0; i < 32; i++) {
+        char ch = text.len == 32 ? text.p[i] : 'x';
+        int v = ch >= '0' && ch <= '9' ? ch - '0' : ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
+        if (v < 0)
+            return false;
+        id[i / 2] = (uint8_t)(i % 2 ? id[i / 2] | v : v << 4);
+    }
+    return true;
+}
+
+/* Traces stay on the loop that served them. */
+typedef struct trace_search {
+    uint8_t id[16];
+    mti_uuid org_id;
+    bool found;
+    mti_buf out;
+} trace_search;
+
+static mt_status search_there(void *arg, mt_call *there)
+{
+    trace_search *x = arg;
+    x->found = mti_trace_find(there->loop, x->id, x->org_id, &x->out);
+    return MT_OK;
+}
+
+static mt_status on_trace(void *self, mt_call *c)
+{
+    trace_search x = {.org_id = c->who.platform ? (mti_uuid){{0}} : c->who.org_id};
+    mti_buf_init(&x.out, 1 << 20);
+    if (parse_trace_id(c->values->params[0], x.id))
+        for (unsigned i = 0; i < c->host->n_loops && !x.found; i++)
+            MT_TRY(mti_across_run(c, c->host->loops[i], search_there, &x));
+    if (x.found)
+        return answer_buffer(c, 200, (mt_slice){0}, &x.out);
+    mti_buf_dispose(&x.out);
+    return mti_fail(&c->error, MT_NOT_FOUND, "trace_unknown", "No trace of this id is kept: only recent, slow and failed requests have one.");
+}
+
+typedef struct policy_run {
+    mti_host *host;
+    const char *name;
+    mt_slice source, cases;
+    mti_buf report;
+    mti_error error;
+    mt_status status;
+} policy_run;
+
+static void run_policy(void *arg)
+{
+    policy_run *p = arg;
+    p->status = mti_policy_test(p->host->policies, p->name, p->source, p->cases, &p->report, &p->error);
+}
+
+static mt_status on_policy_test(void *self, mt_call *c)
+{
+    const json_t *body = c->values->body;
+    policy_run p = {.host = c->host, .name = json_string_value(json_object_get(body, "name")),
+                    .source = mti_value_text(c, json_object_get(body, "source")), .cases = mti_value_text(c, json_object_get(body, "cases"))};
+    mti_buf_init(&p.report, 4 << 20);
+    mt_status s = mti_offload_run(c->host->offload, 0, run_policy, &p);
+    if (s == MT_OK && p.status == MT_OK)
+        return answer_buffer(c, 200, (mt_slice){0}, &p.report);
+    mti_buf_dispose(&p.report);
+    if (s == MT_OK) {
+        c->error = p.error;
+        c->error.http = p.status == MT_INVALID ? 422 : 0;
+    }
+    return s == MT_OK ? p.status : s;
+}
+
+mt_status mti_builtin_bind(mti_contract *k, mti_error *e)
+{
+    static const mt_handler_entry handlers[] = {
+        {"on_health", on_health}, {"on_ready", on_ready}, {"on_openapi", on_openapi}, {"on_docs", on_docs}, {"on_metrics", on_metrics},
+        {"on_plugins", on_plugins}, {"on_plugin", on_plugin}, {"on_plugin_enable", on_plugin_enable}, {"on_plugin_disable", on_plugin_disable},
+        {"on_hooks", on_hooks}, {"on_trace", on_trace}, {"on_policy_test", on_policy_test}};
+    for (unsigned i = 0; i < k->n_operations; i++) {
+        mti_operation *op = &k->operations[i];
+        for (size_t n = 0; n < sizeof handlers / sizeof *handlers; n++)
+            if (!strcmp(handlers[n].name, op->handler))
+                op->run = handlers[n].run;
+        if (!op->run)
+            return mti_fail(e, MT_INTERNAL, "handler_missing", "manifests/core/api.json: %s has no handler %s", op->id, op->handler);
+    }
+    return MT_OK;
+}

@@ -1,0 +1,54 @@
+/* Stage 1: the route. What is not found is kept back until the caller is known: strangers learn nothing of paths. */
+#include "request/request.h"
+
+#include <mortise/hooks.h>
+
+static mt_status emit(mti_request *r)
+{
+    mt_call *c = &r->call;
+    if (!mti_bus_has(r->host->bus, MTI_HOOK_HTTP_REQUEST, c))
+        return MT_OK;
+    mt_http_request in = {.size = sizeof in, .method = mti_http_method(r->http), .path = mti_http_path(r->http),
+                               .query = mti_http_query(r->http), .peer = mti_http_peer(r->http), .operation = mt_str(c->operation)};
+    mt_outcome o = mti_bus_emit(r->host->bus, c, MTI_HOOK_HTTP_REQUEST, &in);
+    return o == MT_DENY ? MT_DENIED : o == MT_ERROR ? MT_INTERNAL : MT_OK;
+}
+
+/* A plugin's operation keeps its deadline; streams have none of their own. */
+static void set_deadline(mti_request *r)
+{
+    const mti_operation *op = r->match.op;
+    if (!op || !op->stream)
+        r->call.deadline_us = r->call.started_us + mti_config_int(r->host->config, "http.request_timeout") * 1000;
+}
+
+static mt_status decode_params(mti_request *r)
+{
+    const mti_operation *op = r->match.op;
+    for (unsigned i = 0; i < op->n_params; i++) {
+        mt_slice raw = r->match.params[i];
+        char *out = mti_arena_alloc(&r->call.arena, raw.len + 1);
+        if (!mti_percent_decode(raw, out, &r->values.params[i]))
+            return mti_fail(&r->call.error, MT_INVALID, "path_invalid", "The path is not percent-encoded UTF-8.");
+    }
+    return MT_OK;
+}
+
+mt_status mti_stage_head(mti_request *r)
+{
+    if (mti_router_strip(mti_http_path(r->http), &r->path)) {
+        const mti_router *router = atomic_load_explicit(&r->host->router, memory_order_acquire);
+        r->match = mti_router_find(router, mti_http_method(r->http), r->path);
+    }
+    /* the router may be replaced while the request waits: copy what it owns */
+    if (r->match.allow)
+        r->match.allow = mti_arena_strndup(&r->call.arena, r->match.allow, strlen(r->match.allow));
+    set_deadline(r);
+    if (r->match.op) {
+        r->call.operation = r->match.op->id;
+        r->values.op = r->match.op;
+        r->call.values = &r->values;
+        MT_TRY(decode_params(r));
+    }
+    return emit(r);
+}

@@ -1,0 +1,55 @@
+/*
+ * One HTTP request on its way through the stages, in order: head (route) → authenticate → authorize → limit → body → operation → answer → done.
+ * Each stage is a file; each answers MT_OK to go on, anything else with the problem in call.error. Everything runs in the request's fiber.
+ */
+#ifndef MTI_REQUEST_REQUEST_H
+#define MTI_REQUEST_REQUEST_H
+
+#include "http/server.h"
+#include "plugin/host.h"
+#include "plugin/values.h"
+#include "request/multipart.h"
+
+typedef struct mti_request {
+    mt_call call;
+    mti_host *host;
+    mti_http_request *http;
+    mti_match match;
+    struct mti_values values;
+    mt_slice path;                           /* below the base path */
+    mt_slice body_text;                      /* as read; {NULL,0} before */
+    mti_multipart multipart;
+    int status;                              /* of the answer; 0 before */
+    size_t bytes_out;
+    bool streaming, idempotent;
+    const char *etag;                        /* of the answer, unquoted; NULL: none */
+} mti_request;
+
+/* The entry function for core/http; ctx is the mti_host. */
+void mti_request_entry(mti_http_request *http, void *ctx);
+
+/* The stages. */
+mt_status mti_stage_head(mti_request *r);
+mt_status mti_stage_authenticate(mti_request *r);
+mt_status mti_stage_authorize(mti_request *r);
+mt_status mti_stage_limit(mti_request *r);
+mt_status mti_stage_body(mti_request *r);
+mt_status mti_stage_operation(mti_request *r);
+void mti_stage_done(mti_request *r);
+
+/* Answers with JSON or other bytes; adds the standard headers. MT_CONFLICT when already answered. */
+mt_status mti_answer_json(mti_request *r, int status, mt_slice json);
+mt_status mti_answer_raw(mti_request *r, int status, mt_slice type, mt_slice body);
+/* Answers with call.error as problem+json (or as an error event inside a stream). */
+void mti_answer_problem(mti_request *r);
+void mti_answer_headers(mti_request *r);
+
+/* idempotency.c: a POST with an Idempotency-Key. begin: MT_OK to run it, MT_DONE when a kept answer was replayed. */
+mt_status mti_idempotency_begin(mti_request *r);
+mt_status mti_idempotency_keep(mti_request *r, int status, mt_slice body);
+void mti_idempotency_abandon(mti_request *r);
+
+/* builtin.c: the handlers of manifests/core/api.json, bound into the contract. */
+mt_status mti_builtin_bind(mti_contract *k, mti_error *e);
+
+#endif

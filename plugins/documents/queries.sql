@@ -1,0 +1,69 @@
+-- name: document_list :many cursor=id
+SELECT id, workspace_id, file_name, content_type, title, bytes, status, reason, chunk_count, created_at, indexed_at
+FROM documents.document WHERE workspace_id = :workspace_id AND id < :cursor ORDER BY id DESC LIMIT :limit;
+
+-- name: document_get :one
+SELECT id, workspace_id, file_name, content_type, title, bytes, sha256, status, reason, chunk_count, created_at, indexed_at, version AS _etag
+FROM documents.document WHERE workspace_id = :workspace_id AND id = :document_id;
+
+-- name: document_text :one
+SELECT id, substr(coalesce(content, ''), :start::int + 1, :end::int - :start::int) AS text, char_length(coalesce(content, '')) AS characters
+FROM documents.document WHERE workspace_id = :workspace_id AND id = :document_id;
+
+-- name: chunk_list :many cursor=id
+SELECT id, document_id, number, section, page, start_char, end_char, tokens, text
+FROM documents.chunk WHERE document_id = :document_id AND workspace_id = :workspace_id AND id < :cursor ORDER BY id DESC LIMIT :limit;
+
+-- name: document_add :many
+INSERT INTO documents.document (workspace_id, id, sha256, file_name, content_type, bytes)
+VALUES (:workspace_id, :id, :sha256, :file_name, :content_type, :bytes)
+ON CONFLICT (org_id, workspace_id, sha256) DO NOTHING RETURNING id;
+
+-- name: document_same :one
+SELECT id, status FROM documents.document WHERE workspace_id = :workspace_id AND sha256 = :sha256;
+
+-- name: document_again :exec
+UPDATE documents.document SET status = 'queued', reason = NULL WHERE id = :id AND status = 'failed';
+
+-- name: document_state :one
+SELECT id, workspace_id, file_name, content_type, title, bytes, status, reason, chunk_count, created_at, indexed_at
+FROM documents.document WHERE id = :id;
+
+-- name: document_take :one
+SELECT id, sha256, file_name, content_type, status FROM documents.document WHERE id = :id;
+
+-- name: document_indexing :exec
+UPDATE documents.document SET status = 'indexing', reason = NULL WHERE id = :id AND status <> 'indexed';
+
+-- name: document_waits :exec
+UPDATE documents.document SET status = 'queued', reason = :reason WHERE id = :id AND status <> 'indexed';
+
+-- name: document_failed :exec
+UPDATE documents.document SET status = 'failed', reason = :reason, version = version + 1 WHERE id = :id;
+
+-- name: version_next :one write
+INSERT INTO documents.index_version AS v (workspace_id, version, model, dimensions) VALUES (:workspace_id, 1, :model, :dimensions)
+ON CONFLICT (org_id, workspace_id) DO UPDATE SET version = v.version + 1 RETURNING version, model, dimensions;
+
+-- name: chunks_drop :exec
+WITH gone AS (DELETE FROM documents.chunk WHERE document_id = :id RETURNING workspace_id, id)
+INSERT INTO documents.removed (workspace_id, chunk_id, version) SELECT workspace_id, id, :version::bigint FROM gone;
+
+-- name: chunks_add :exec
+INSERT INTO documents.chunk (workspace_id, document_id, id, number, section, page, start_char, end_char, tokens, text, vector, added)
+SELECT :workspace_id::uuid, :id::uuid, x.id, x.number, x.section, x.page, x.start_char, x.end_char, x.tokens, x.text, decode(x.vector, 'hex'), :version::bigint
+FROM jsonb_to_recordset(:chunks::jsonb) AS x(id uuid, number int, section text, page int, start_char int, end_char int, tokens int, text text, vector text);
+
+-- name: document_indexed :exec
+UPDATE documents.document SET status = 'indexed', reason = NULL, title = :title, content = :content, chunk_count = :chunk_count::int,
+       version = version + 1, indexed_at = now() WHERE id = :id;
+
+-- name: document_delete :one write
+WITH gone AS (DELETE FROM documents.document WHERE workspace_id = :workspace_id AND id = :document_id RETURNING workspace_id, id, sha256),
+next AS (UPDATE documents.index_version v SET version = v.version + 1 FROM gone WHERE v.workspace_id = gone.workspace_id RETURNING v.version),
+forget AS (INSERT INTO documents.removed (workspace_id, chunk_id, version)
+           SELECT c.workspace_id, c.id, next.version FROM documents.chunk c JOIN gone ON gone.id = c.document_id CROSS JOIN next RETURNING 1)
+SELECT sha256 FROM gone;
+
+-- name: blob_used :one
+SELECT count(*) AS n FROM documents.document WHERE sha256 = :sha256;

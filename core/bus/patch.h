@@ -2,6 +2,8 @@
 #ifndef MTI_BUS_PATCH_H
 #define MTI_BUS_PATCH_H
 
+#include <mortise/plugin.h>
+
 #include "base/buf.h"
 #include "bus/catalogue.h"
 #include "loop/call.h"

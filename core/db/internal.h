@@ -66,7 +66,7 @@ typedef struct mti_lane_waiter {
 struct mti_pool {
     mti_lanes *lanes;
     mti_lane_waiter *first, *last;
-    unsigned n, max, org_max;
+    unsigned n, max, org_max, waiting;
     enum mti_lane_kind { LANE_READ = MTI_LANE_READ, LANE_WRITE = MTI_LANE_WRITE, LANE_SLOW = MTI_LANE_SLOW } kind;
     mti_conn *conns[MTI_CONN_MAX];
 };

@@ -46,6 +46,7 @@ static void waiter_unlink(mti_pool *lane, mti_lane_waiter *w)
 {
     *(w->prev ? &w->prev->next : &lane->first) = w->next;
     *(w->next ? &w->next->prev : &lane->last) = w->prev;
+    lane->waiting--;
 }
 
 static void waiter_link(mti_pool *lane, mti_lane_waiter *w)
@@ -53,6 +54,7 @@ static void waiter_link(mti_pool *lane, mti_lane_waiter *w)
     w->prev = lane->last;
     *(w->prev ? &w->prev->next : &lane->first) = w;
     lane->last = w;
+    lane->waiting++;
 }
 
 static bool any_usable(const mti_pool *lane)
@@ -111,12 +113,13 @@ static int64_t patience(const mti_pool *lane, const mt_call *c)
     return ms < left ? (ms > 0 ? ms : 0) : left;
 }
 
+/* One more connection for each who waits, up to the lane's size. */
 static void grow(mti_pool *lane)
 {
+    unsigned coming = 0;
     for (unsigned i = 0; i < lane->n; i++)
-        if (lane->conns[i]->state != CONN_READY)
-            return;          /* one is on its way */
-    if (lane->n < lane->max)
+        coming += lane->conns[i]->state != CONN_READY;
+    if (lane->n < lane->max && coming <= lane->waiting)
         lane->conns[lane->n++] = mti_conn_create(lane->lanes->db, lane, lane->lanes->loop);
 }
 

@@ -160,7 +160,7 @@ static mt_status end_left_over(const mti_managed *m, mti_error *e)
     for (int i = 0; i < 2; i++) {
         kill(pid, signals[i]);
         for (int waited = 0; waited < 10000; waited += 20) {
-            if (kill(pid, 0) && errno == ESRCH)
+            if (left_over(m) != pid)
                 return MT_OK;
             pause_ms(20);
         }

@@ -105,6 +105,7 @@ static bool add_parse(mti_conn *c, mti_op *o, const mti_query *q)
 
 bool mti_op_add_query(mti_conn *c, mti_op *o, const mti_query *q, const mti_values *v, bool unnamed)
 {
+    unnamed |= !q->statement[0];             /* made by hand, not by mti_query_parse */
     if (!c->pg || (!unnamed && !add_parse(c, o, q)))
         return false;
     o->answer = o->steps++;

@@ -1,5 +1,5 @@
 #include "cli/cli.h"
-#include "main/serve.h"
+#include "serve.h"
 
 #include <stdio.h>
 

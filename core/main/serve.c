@@ -1,7 +1,8 @@
-#include "main/serve.h"
+#include "serve.h"
 
 #include "base/log.h"
 #include "db/migrate.h"
+#include "http/client.h"
 #include "http/server.h"
 #include "loop/watchdog.h"
 #include "plugin/across.h"
@@ -121,6 +122,7 @@ static void attach_loop(void *arg)
     mti_fiber_set_limit(l, (unsigned)mti_config_int(p->host.config, "http.max_fibers"));
     mti_db_attach(p->host.db, l);
     mti_identities_attach(p->host.identities, l);
+    mti_http_client_create(l, NULL);
     mti_http_listen(p->http, l, p->setup->listen_fd);
     if (!mti_loop_index(l))
         mti_http_listen(p->http, l, p->setup->admin_fd);
@@ -130,6 +132,7 @@ static void end_loop(void *arg)
 {
     process *p = arg;
     mti_loop *l = mti_loop_current();
+    mti_http_client_destroy(mti_http_client_of(l));
     mti_identities_detach(p->host.identities, l);
     mti_db_detach(p->host.db, l);
     mti_trace_dispose(l);

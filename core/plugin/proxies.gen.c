@@ -369,6 +369,27 @@ const mt_queue_1 mti_proxy_queue = {
     .fail = queue_fail,
 };
 
+static mt_status retrieval_search(mt_call *c, mt_slice query, mt_slice mode, uint32_t limit,
+                                  mt_slice filter, mt_slice *results)
+{
+    const mti_provider *pr = mti_provider_for(c, MTI_SVC_RETRIEVAL);
+    const mt_retrieval_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "retrieval/1");
+    if (!t->search)
+        return not_offered(c, "retrieval/1");
+    uint16_t caller = enter(c, pr);
+    mt_status answer = t->search(pr->self, c, query, mode, limit, filter, results);
+    leave(c, caller);
+    return answer;
+}
+
+const mt_retrieval_1 mti_proxy_retrieval = {
+    .size = sizeof(mt_retrieval_1),
+    .version = 1,
+    .search = retrieval_search,
+};
+
 static mt_status vector_index_held_version(mt_call *c, mt_slice workspace_id, mt_slice model,
                                            uint32_t dimensions, int64_t *version)
 {
@@ -500,6 +521,8 @@ const mti_interface_info mti_interface_catalogue[] = {
      sizeof(mt_queue_1_provider), false},
     {"request/1", NULL, -1, NULL,
      sizeof(mt_request_1), false},
+    {"retrieval/1", "retrieval", MTI_SVC_RETRIEVAL, &mti_proxy_retrieval,
+     sizeof(mt_retrieval_1_provider), false},
     {"stream/1", NULL, -1, NULL,
      sizeof(mt_stream_1), false},
     {"vector_index/1", "vector_index", MTI_SVC_VECTOR_INDEX, &mti_proxy_vector_index,

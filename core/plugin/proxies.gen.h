@@ -12,6 +12,7 @@ enum mti_service_id {
     MTI_SVC_LIMITER,
     MTI_SVC_LLM,
     MTI_SVC_QUEUE,
+    MTI_SVC_RETRIEVAL,
     MTI_SVC_VECTOR_INDEX,
     MTI_SVC_COUNT,
 };
@@ -45,6 +46,7 @@ extern const mt_embedder_1 mti_proxy_embedder;
 extern const mt_limiter_1 mti_proxy_limiter;
 extern const mt_llm_1 mti_proxy_llm;
 extern const mt_queue_1 mti_proxy_queue;
+extern const mt_retrieval_1 mti_proxy_retrieval;
 extern const mt_vector_index_1 mti_proxy_vector_index;
 
 #endif

@@ -46,7 +46,7 @@ static int base_tostring(lua_State *L)
 
 static int base_pcall(lua_State *L)
 {
-    mti_policy_run *r = mti_policy_running(L);
+    mti_policy_frame *r = mti_policy_running(L);
     luaL_checkany(L, 1);
     unsigned depth = r->depth;
     mti_policy_enter_callback(L);
@@ -250,7 +250,7 @@ static int table_sort(lua_State *L)
     refuse_locked(L);
     lua_settop(L, 2);
     luaL_argcheck(L, n <= SORT_MAX, 1, "too many items to sort");
-    mti_policy_run *r = mti_policy_running(L);
+    mti_policy_frame *r = mti_policy_running(L);
     unsigned depth = r->depth;
     mti_policy_enter_callback(L);
     for (lua_Integer i = n / 2; i >= 1; i--)

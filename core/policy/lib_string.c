@@ -198,14 +198,14 @@ static void add_text(lua_State *L, luaL_Buffer *b, char *spec, int arg)
     luaL_addlstring(b, out, (size_t)n);
 }
 
-/* The text is kept on the stack below the buffer: formatting a value with __tostring may run the script. */
 static int string_format(lua_State *L)
 {
     size_t len;
     const char *p = checked(L, &len), *end = p + len;
-    mti_policy_run *r = mti_policy_running(L);
+    mti_policy_frame *r = mti_policy_running(L);
     unsigned depth = r->depth;
     mti_policy_enter_callback(L);
+    int given = lua_gettop(L);
     luaL_Buffer b;
     luaL_buffinit(L, &b);
     for (int arg = 1; p < end; p++) {
@@ -217,13 +217,15 @@ static int string_format(lua_State *L)
         p = spec_read(L, p + 1, spec);
         if (*p == '%') {
             luaL_addchar(&b, '%');
+        } else if (++arg > given) {
+            return luaL_argerror(L, arg, "no value");
         } else if (*p == 's') {
-            add_text(L, &b, spec, ++arg);
+            add_text(L, &b, spec, arg);
         } else if (*p && strchr("dixXofeEgGc", *p)) {
             if (*p == 'c')
-                luaL_addchar(&b, (char)luaL_checkinteger(L, ++arg));
+                luaL_addchar(&b, (char)luaL_checkinteger(L, arg));
             else
-                add_number(L, &b, spec, *p, ++arg);
+                add_number(L, &b, spec, *p, arg);
         } else {
             return luaL_error(L, "invalid conversion in 'format'");
         }
@@ -433,7 +435,7 @@ static int string_gsub(lua_State *L)
         lua_tolstring(L, 3, NULL);
     lua_Integer most = luaL_optinteger(L, 4, (lua_Integer)text.len + 1), count = 0;
     bool anchored = pattern.len && pattern.p[0] == '^';
-    mti_policy_run *r = mti_policy_running(L);
+    mti_policy_frame *r = mti_policy_running(L);
     unsigned depth = r->depth;
     mti_policy_enter_callback(L);
     mti_match m;

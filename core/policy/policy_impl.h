@@ -62,7 +62,7 @@ struct mti_policies {
 typedef enum mti_policy_limit { LIMIT_NONE, LIMIT_INSTRUCTIONS, LIMIT_CPU, LIMIT_MEMORY } mti_policy_limit;
 
 /* One call of a policy; functions of the sandbox reach it through mti_policy_running. */
-typedef struct mti_policy_run {
+typedef struct mti_policy_frame {
     mti_policies *engine;
     mti_policy *policy;
     mti_policy_lane *lane;
@@ -82,14 +82,14 @@ typedef struct mti_policy_run {
     unsigned depth;              /* callbacks from library functions into the script */
     unsigned logs;
     char message[192];           /* of an error */
-} mti_policy_run;
+} mti_policy_frame;
 
-static inline mti_policy_run **mti_policy_running_at(lua_State *L)
+static inline mti_policy_frame **mti_policy_running_at(lua_State *L)
 {
     return lua_getextraspace(L);
 }
 
-static inline mti_policy_run *mti_policy_running(lua_State *L)
+static inline mti_policy_frame *mti_policy_running(lua_State *L)
 {
     return *mti_policy_running_at(L);
 }
@@ -124,6 +124,8 @@ void mti_policy_open_string(lua_State *L);
 void mti_policy_open_table(lua_State *L);
 void mti_policy_open_math(lua_State *L);
 void mti_policy_open_api(lua_State *L);      /* adds to the table on top instead */
+/* Forgets the decoded fields of the last call. Allocates nothing. */
+void mti_policy_clear_ctx(lua_State *L);
 /* Replaces the table on top by a read-only view of it. */
 void mti_policy_protect(lua_State *L);
 
@@ -138,6 +140,6 @@ bool mti_policy_write_json(lua_State *L, int index, mti_buf *out, const char **w
 void mti_policy_push_json(lua_State *L, mt_slice json);
 
 /* How a run ended, for the test report. */
-mt_outcome mti_policy_run_noted(mti_policy *policy, mt_call *c, const void *in, mt_patch *out, mti_policy_run *run);
+mt_outcome mti_policy_run_noted(mti_policy *policy, mt_call *c, const void *in, mt_patch *out, mti_policy_frame *run);
 
 #endif

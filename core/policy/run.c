@@ -29,7 +29,7 @@ static int current_line(lua_State *L)
     return 0;
 }
 
-static void reach_limit(lua_State *L, mti_policy_run *r, mti_policy_limit limit)
+static void reach_limit(lua_State *L, mti_policy_frame *r, mti_policy_limit limit)
 {
     if (!r->limit) {
         r->limit = limit;
@@ -39,7 +39,7 @@ static void reach_limit(lua_State *L, mti_policy_run *r, mti_policy_limit limit)
 }
 
 /* Looks at the CPU clock, which costs more than a policy, only after half the limit has passed on the wall. */
-static bool cpu_is_used_up(mti_policy_run *r)
+static bool cpu_is_used_up(mti_policy_frame *r)
 {
     uint64_t span = mti_ticks() - r->started;
     int64_t half_us = r->engine->limits.cpu_us / 2;
@@ -55,7 +55,7 @@ static bool cpu_is_used_up(mti_policy_run *r)
 
 static void count(lua_State *L, size_t steps)
 {
-    mti_policy_run *r = mti_policy_running(L);
+    mti_policy_frame *r = mti_policy_running(L);
     if (r->limit || r->decided)
         mti_policy_leave(L);
     r->steps += (int64_t)steps;
@@ -77,7 +77,7 @@ void mti_policy_charge(lua_State *L, size_t steps)
 
 void mti_policy_enter_callback(lua_State *L)
 {
-    mti_policy_run *r = mti_policy_running(L);
+    mti_policy_frame *r = mti_policy_running(L);
     if (r->depth >= CALLBACKS_MAX)
         luaL_error(L, "callbacks are nested too deeply");
     r->depth++;
@@ -87,7 +87,7 @@ void mti_policy_enter_callback(lua_State *L)
 
 static int enter(lua_State *L)
 {
-    mti_policy_run *r = lua_touserdata(L, 1);
+    mti_policy_frame *r = lua_touserdata(L, 1);
     lua_settop(L, 0);
     mti_policy_state_push(L, r->state, r->policy);
     lua_sethook(L, on_count, LUA_MASKCOUNT, HOOK_PERIOD);
@@ -98,13 +98,13 @@ static int enter(lua_State *L)
 /* Notes where an error happened while its frames are still there. */
 static int on_error(lua_State *L)
 {
-    mti_policy_run *r = mti_policy_running(L);
+    mti_policy_frame *r = mti_policy_running(L);
     if (!r->line)
         r->line = current_line(L);
     return 1;
 }
 
-static void note_error(lua_State *L, mti_policy_run *r, int status)
+static void note_error(lua_State *L, mti_policy_frame *r, int status)
 {
     r->outcome = MT_ERROR;
     if (r->limit || r->decided)
@@ -118,7 +118,7 @@ static void note_error(lua_State *L, mti_policy_run *r, int status)
 }
 
 /* Leaves the state idle: no hook, no environment of this call, no great heap. A state that met a limit is thrown away. */
-static void settle_state(mti_policy_run *r)
+static void settle_state(mti_policy_frame *r)
 {
     mti_policy_state *s = r->state;
     if (r->limit) {
@@ -128,12 +128,14 @@ static void settle_state(mti_policy_run *r)
     lua_sethook(s->L, NULL, 0, 0);
     lua_settop(s->L, 0);
     mti_policy_state_clear(s, r->policy);
+    if (r->cached)
+        mti_policy_clear_ctx(s->L);
     *mti_policy_running_at(s->L) = NULL;
     if (s->heap.used > s->baseline + IDLE_EXCESS)
         lua_gc(s->L, LUA_GCCOLLECT);
 }
 
-static void run_protected(mti_policy_run *r)
+static void run_protected(mti_policy_frame *r)
 {
     lua_State *L = r->state->L;
     *mti_policy_running_at(L) = r;
@@ -148,7 +150,7 @@ static void run_protected(mti_policy_run *r)
     settle_state(r);
 }
 
-static void explain(mti_policy_run *r)
+static void explain(mti_policy_frame *r)
 {
     static const char *const limits[] = {"", "instructions", "CPU time", "memory"};
     char where[24] = "";
@@ -167,11 +169,11 @@ static void explain(mti_policy_run *r)
                 r->line, (unsigned long long)n, r->message);
 }
 
-mt_outcome mti_policy_run_noted(mti_policy *policy, mt_call *c, const void *in, mt_patch *out, mti_policy_run *r)
+mt_outcome mti_policy_run_noted(mti_policy *policy, mt_call *c, const void *in, mt_patch *out, mti_policy_frame *r)
 {
     mti_policies *p = policy->engine;
     unsigned lane = c->loop ? mti_loop_index(c->loop) : p->n_loops;
-    *r = (mti_policy_run){.engine = p, .policy = policy, .c = c, .in = in, .out = out,
+    *r = (mti_policy_frame){.engine = p, .policy = policy, .c = c, .in = in, .out = out,
                           .lane = &p->lanes[lane < p->n_loops ? lane : p->n_loops],
                           .hook = &mti_hook_catalogue[policy->hook]};
     r->state = mti_policy_state_get(p, r->lane, policy);
@@ -188,6 +190,6 @@ mt_outcome mti_policy_run_noted(mti_policy *policy, mt_call *c, const void *in, 
 
 mt_outcome mti_policy_run(void *policy, mt_call *c, const void *in, mt_patch *out)
 {
-    mti_policy_run r;
+    mti_policy_frame r;
     return mti_policy_run_noted(policy, c, in, out, &r);
 }

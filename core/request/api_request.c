@@ -106,6 +106,16 @@ static mt_status request_respond_header(mt_call *c, mt_slice name, mt_slice valu
     return c->request ? mti_http_header_add(c->request->http, name, value) : MT_UNSUPPORTED;
 }
 
+static mt_status request_enter_workspace(mt_call *c, mt_slice workspace_id)
+{
+    mti_uuid id;
+    if (!c->request)
+        return MT_UNSUPPORTED;
+    if (!mti_uuid_parse(workspace_id, &id))
+        return mti_fail(&c->error, MT_NOT_FOUND, "not_found", "There is nothing of this id here.");
+    return mti_scope_enter(c, id, "workspace");
+}
+
 static mt_status status_of(int http)
 {
     switch (http) {
@@ -183,6 +193,6 @@ const mt_request_1 mti_api_request = {
     .size = sizeof mti_api_request, .version = 1, .param = request_param, .header = request_header, .body = request_body,
     .body_text = request_body_text, .files = request_files, .file = request_file, .org_id = request_org_id,
     .workspace_id = request_workspace_id, .subject_id = request_subject_id, .new_id = request_new_id, .allowed = request_allowed,
-    .respond = request_respond, .respond_raw = request_respond_raw, .respond_header = request_respond_header,
+    .respond = request_respond, .respond_raw = request_respond_raw, .respond_header = request_respond_header, .enter_workspace = request_enter_workspace,
     .problem = request_problem, .problem_code = request_problem_code, .problem_detail = request_problem_detail,
     .cancelled = request_cancelled, .sleep = request_sleep, .config = request_config, .setting = request_setting};

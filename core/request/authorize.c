@@ -11,8 +11,7 @@ static mt_status not_found(mt_call *c)
     return mti_fail(&c->error, MT_NOT_FOUND, "not_found", "There is nothing of this id here.");
 }
 
-/* The identity's own scope must hold the one that the path names; the platform chooses it. */
-static mt_status enter_scope(mt_call *c, mti_uuid id, const char *kind)
+mt_status mti_scope_enter(mt_call *c, mti_uuid id, const char *kind)
 {
     mti_scope scope;
     mt_status s = mti_scope_find(c, id, &scope);
@@ -56,7 +55,7 @@ static mt_status resolve_scopes(mti_request *r)
         if (!mti_uuid_parse(r->values.params[i], &id))
             return not_found(&r->call);
         if (kind)
-            MT_TRY(enter_scope(&r->call, id, kind));
+            MT_TRY(mti_scope_enter(&r->call, id, kind));
     }
     return MT_OK;
 }

@@ -89,7 +89,7 @@ static mt_status answer_rows(mti_request *r, const mti_query *q, const mti_resul
 {
     const mti_operation *op = r->match.op;
     mti_buf b;
-    if (q->kind == MTI_QUERY_EXEC)
+    if (q->kind == MTI_QUERY_EXEC || !op->returns)
         return mti_answer_json(r, op->status, (mt_slice){0});
     mti_buf_init(&b, 64 << 20);
     mt_status s = op->list ? write_page(r, q, rows, &b) : write_one(r, rows, &b);

@@ -37,6 +37,10 @@ mt_status mti_stage_body(mti_request *r);
 mt_status mti_stage_operation(mti_request *r);
 void mti_stage_done(mti_request *r);
 
+/* The identity's own scope must hold the organization or workspace of this id; the platform chooses it. The call then acts in it.
+ * MT_NOT_FOUND for an unknown and a foreign one alike. May suspend. */
+mt_status mti_scope_enter(mt_call *c, mti_uuid id, const char *kind);
+
 /* Answers with JSON or other bytes; adds the standard headers. MT_CONFLICT when already answered. */
 mt_status mti_answer_json(mti_request *r, int status, mt_slice json);
 mt_status mti_answer_raw(mti_request *r, int status, mt_slice type, mt_slice body);

@@ -77,9 +77,10 @@ static slot *find(slot *row, uint64_t key)
 
 static bucket_answer take(slot *s, uint32_t cost, uint32_t rate, uint32_t burst, int64_t now_ns)
 {
-    int64_t token_ns = 60000000000 / rate, room_ns;
-    token_ns += token_ns == 0;
-    room_ns = token_ns * burst;
+    int64_t token_ns = 60000000000 / rate, most = INT64_MAX / 4 / token_ns;
+    burst = burst < most ? burst : (uint32_t)most;
+    cost = cost <= burst ? cost : burst + 1;
+    int64_t room_ns = token_ns * burst;
     int64_t from = s->full_ns > now_ns ? s->full_ns : now_ns;
     /* a lower burst than last time must not lock the key out for longer than it takes to fill */
     if (from - now_ns > room_ns)

@@ -8,11 +8,13 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/log.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "http/client.h"
 #include "http/server.h"
 
 enum { MAX_LOOPS = 8 };
@@ -22,10 +24,12 @@ static struct {
     int port;
     int64_t grace_ms;
     mti_http_options http;
+    mti_http_client_options client;
 } options = {.loops = 1, .grace_ms = 500};
 
 static mti_http_server *server;
 static mti_loop *loops[MAX_LOOPS];
+static mti_http_client *clients[MAX_LOOPS];
 static pthread_t threads[MAX_LOOPS];
 static int listener;
 static atomic_int cancelled, timed_out, finished;
@@ -189,6 +193,77 @@ static void do_stats(mti_http_request *r)
     answer(r, 200, text);
 }
 
+static void fetch_report(mti_http_request *r, mt_status st, int status, mt_slice body, const mti_error *e)
+{
+    char text[256];
+    mti_buf out;
+
+    mti_buf_init(&out, 64 << 20);
+    snprintf(text, sizeof text, "st=%s status=%d code=%s len=%zu body=", mti_status_name(st), status,
+             st == MT_OK || st == MT_DONE ? "" : e->code, body.len);
+    mti_buf_adds(&out, text);
+    mti_buf_add(&out, body.p, body.len);
+    mti_http_respond(r, 200, MT_SLICE("text/plain"), mti_buf_slice(&out));
+    mti_buf_dispose(&out);
+}
+
+/* Fetches the URL in the header x-url; every x-send-… header goes along. */
+static void do_fetch(mti_http_request *r)
+{
+    mti_http_client *c = mti_http_client_of(mti_http_loop(r));
+    mti_error e = {0};
+    mti_arena arena;
+    mti_http_reply reply;
+    mt_field sent[8], f;
+    mti_http_outgoing o = {.headers = sent,
+                           .allow_private = query_number(r, "private", 1),
+                           .max_body = (size_t)query_number(r, "max", 0),
+                           .max_redirects = (unsigned)query_number(r, "redirects", 0),
+                           .head_ms = query_number(r, "head", 0),
+                           .idle_ms = query_number(r, "idle", 0),
+                           .total_ms = query_number(r, "total", 0)};
+    mt_status st;
+
+    mti_arena_init(&arena, 0);
+    for (size_t i = 0; mti_http_header_at(r, i, &f) && o.header_count < 8; i++)
+        if (f.name.len > 7 && memcmp(f.name.p, "x-send-", 7) == 0)
+            sent[o.header_count++] = (mt_field){{f.name.p + 7, f.name.len - 7}, f.value};
+    f.value = mti_http_header(r, "x-url");
+    o.url = mti_arena_strndup(&arena, f.value.p, f.value.len);
+    f.value = mti_http_header(r, "x-method");
+    o.method = f.value.p ? mti_arena_strndup(&arena, f.value.p, f.value.len) : NULL;
+    mti_http_body(r, 1 << 20, &o.body);
+    st = mti_http_fetch_whole(c, &o, &arena, &reply, &e);
+    note(st);
+    fetch_report(r, st, reply.status, reply.body, &e);
+    mti_arena_dispose(&arena);
+}
+
+/* Passes a streamed answer through, as it comes. */
+static void do_relay(mti_http_request *r)
+{
+    mt_slice url = mti_http_header(r, "x-url"), piece;
+    char text[1024];
+    mti_http_outgoing o = {.url = text, .allow_private = true, .idle_ms = query_number(r, "idle", 0), .max_body = SIZE_MAX};
+    mti_http_fetch *f;
+    mti_error e = {0};
+    mt_status st;
+
+    snprintf(text, sizeof text, "%.*s", (int)url.len, url.p);
+    if ((st = mti_http_fetch_open(mti_http_client_of(mti_http_loop(r)), &o, &f, &e)) != MT_OK) {
+        fetch_report(r, st, 0, (mt_slice){0}, &e);
+        return;
+    }
+    mti_http_stream_begin(r, mti_http_fetch_status(f), mti_http_fetch_header(f, "content-type"));
+    while ((st = mti_http_fetch_next(f, &piece, &e)) == MT_OK)
+        if ((st = mti_http_stream_write(r, piece)) != MT_OK)
+            break;
+    note(st);
+    mti_http_fetch_close(f);
+    if (st == MT_DONE)
+        mti_http_stream_end(r);
+}
+
 static const struct {
     const char *path;
     void (*run)(mti_http_request *r);
@@ -197,6 +272,7 @@ static const struct {
     {"/shielded", do_shielded}, {"/late", do_late},     {"/after", do_after},     {"/stream", do_stream},
     {"/cut", do_cut},           {"/none", do_none},     {"/big", do_big},         {"/headers", do_headers},
     {"/inject", do_inject},     {"/status", do_status}, {"/peer", do_peer},       {"/stats", do_stats},
+    {"/fetch", do_fetch},       {"/relay", do_relay},
 };
 
 static void entry(mti_http_request *r, void *ctx)
@@ -269,6 +345,8 @@ static void read_option(const char *arg)
     else if (IS("progress")) options.http.progress_ms = v;
     else if (IS("min-progress")) options.http.min_progress = (size_t)v;
     else if (IS("connections")) options.http.max_connections = (unsigned)v;
+    else if (IS("exchanges")) options.client.max_exchanges = (unsigned)v;
+    else if (IS("host-connections")) options.client.max_host_connections = (unsigned)v;
     else if (IS("requests")) options.http.max_requests = (unsigned)v;
 #undef IS
 }
@@ -291,6 +369,7 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < options.loops; i++) {
         loops[i] = mti_loop_create(i);
         mti_http_listen(server, loops[i], listener);
+        clients[i] = mti_http_client_create(loops[i], &options.client);
     }
     pthread_create(&waiter, NULL, wait_for_term, NULL);
     for (unsigned i = 1; i < options.loops; i++)
@@ -302,6 +381,7 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < options.loops; i++) {
         if (i)
             pthread_join(threads[i], NULL);
+        mti_http_client_destroy(clients[i]);
         mti_loop_destroy(loops[i]);
     }
     mti_http_server_destroy(server);

@@ -14,7 +14,7 @@ static atomic_size_t next_text;
 
 static void *work(void *arg)
 {
-    size_t dim = onnx_session_dim(e.session), step = 256, at;
+    size_t dim = onnx_session_dim(e.session), step = 32, at;
     float *out = malloc(step * dim * sizeof *out);
     char reason[ONNX_REASON];
     while ((at = atomic_fetch_add(&next_text, step)) < n_texts) {

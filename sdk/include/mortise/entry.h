@@ -21,6 +21,7 @@ MT_HIDDEN const mt_llm_1 *mt_llm_1_api;
 MT_HIDDEN const mt_offload_1 *mt_offload_1_api;
 MT_HIDDEN const mt_queue_1 *mt_queue_1_api;
 MT_HIDDEN const mt_request_1 *mt_request_1_api;
+MT_HIDDEN const mt_retrieval_1 *mt_retrieval_1_api;
 MT_HIDDEN const mt_stream_1 *mt_stream_1_api;
 MT_HIDDEN const mt_vector_index_1 *mt_vector_index_1_api;
 
@@ -58,6 +59,8 @@ static inline void mt_bind(const mt_host *host)
         (const mt_queue_1 *)host->get(host->ctx, MT_SLICE("queue/1"));
     mt_request_1_api =
         (const mt_request_1 *)host->get(host->ctx, MT_SLICE("request/1"));
+    mt_retrieval_1_api =
+        (const mt_retrieval_1 *)host->get(host->ctx, MT_SLICE("retrieval/1"));
     mt_stream_1_api =
         (const mt_stream_1 *)host->get(host->ctx, MT_SLICE("stream/1"));
     mt_vector_index_1_api =

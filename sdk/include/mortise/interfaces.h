@@ -852,6 +852,7 @@ typedef struct mt_request_1 {
     mt_status (*respond)(mt_call *c, int32_t status, mt_slice json);
     mt_status (*respond_raw)(mt_call *c, int32_t status, mt_slice content_type, mt_slice body);
     mt_status (*respond_header)(mt_call *c, mt_slice name, mt_slice value);
+    mt_status (*enter_workspace)(mt_call *c, mt_slice workspace_id);
     mt_status (*problem)(mt_call *c, int32_t status, mt_slice code, mt_slice detail,
                          mt_slice pointer);
     mt_slice (*problem_code)(mt_call *c);
@@ -1021,6 +1022,18 @@ static inline mt_status mt_respond_header(mt_call *c, mt_slice name, mt_slice va
 }
 
 /*
+ * For operations whose body names the workspace: checks the id as a path's would be and makes it
+ * the call's workspace. Fiber: may suspend. State: active. Ownership: copied. Fails: MT_NOT_FOUND
+ * for an unknown or foreign id, with the problem set.
+ */
+static inline mt_status mt_enter_workspace(mt_call *c, mt_slice workspace_id)
+{
+    if (!mt_request_1_api)
+        return MT_DENIED;
+    return (mt_request_1_api->enter_workspace)(c, workspace_id);
+}
+
+/*
  * Sets the problem that is answered when the handler then returns its status. Answers the
  * mt_status of that HTTP status, so that `return mt_problem(…)` reads well. Fiber: no suspend.
  * State: active. Ownership: copied. Fails: always, by design.
@@ -1096,6 +1109,41 @@ static inline mt_slice mt_setting(mt_call *c, mt_slice name)
     if (!mt_request_1_api)
         return (mt_slice){NULL, 0};
     return (mt_request_1_api->setting)(c, name);
+}
+
+/* --- retrieval/1 --- */
+
+/* Passages of the call's workspace that fit a question. Permission "retrieval". Since 0.1. */
+typedef struct mt_retrieval_1 {
+    uint32_t size;
+    uint32_t version;
+    mt_status (*search)(mt_call *c, mt_slice query, mt_slice mode, uint32_t limit, mt_slice filter,
+                        mt_slice *results);
+} mt_retrieval_1;
+
+/* What a provider fills and lists in its mt_service_entry. */
+typedef struct mt_retrieval_1_provider {
+    uint32_t size;
+    uint32_t version;
+    mt_status (*search)(void *self, mt_call *c, mt_slice query, mt_slice mode, uint32_t limit,
+                        mt_slice filter, mt_slice *results);
+} mt_retrieval_1_provider;
+
+extern MT_HIDDEN const mt_retrieval_1 *mt_retrieval_1_api;
+
+/*
+ * The best passages, as a JSON array of {document_id, file_name, chunk_id, number, score, text,
+ * section, page, start_char, end_char}, best first. mode: vector (the null slice: the
+ * workspace's). filter: a JSON object as in the search operation, or the null slice. Fiber:
+ * suspends. State: active. Ownership: lives as long as the call. Fails: MT_UNAVAILABLE,
+ * MT_INVALID.
+ */
+static inline mt_status mt_retrieval_search(mt_call *c, mt_slice query, mt_slice mode,
+                                            uint32_t limit, mt_slice filter, mt_slice *results)
+{
+    if (!mt_retrieval_1_api)
+        return MT_DENIED;
+    return (mt_retrieval_1_api->search)(c, query, mode, limit, filter, results);
 }
 
 /* --- stream/1 --- */

@@ -23,6 +23,7 @@ int world_start(void **state)
 {
     (void)state;
     mti_error e = {0};
+    setenv("CMOCKA_TEST_ABORT", "1", 1);     /* a failed assertion cannot jump out of a fiber */
     mti_log_setup(2, getenv("TEST_LOG") ? MTI_LOG_DEBUG : MTI_LOG_ERROR + 1, MTI_LOG_LOGFMT);
     strcpy(w.dir, "/tmp/mortise-test-XXXXXX");
     assert_non_null(mkdtemp(w.dir));
@@ -97,7 +98,7 @@ void in_fiber(const char *org, void (*fn)(mt_call *c))
 
 const mti_query *query(const char *header, const char *sql)
 {
-    static mti_arena arena;
+    static mti_arena arena = {.limit = 64 << 20};
     mti_query *q;
     size_t n;
     mti_error e;

@@ -1,0 +1,102 @@
+/* mortise plugin: what is installed, on, off; a new one from the template. */
+#include "cli/client.h"
+
+#include <stdio.h>
+
+static const char *text_or(const json_t *o, const char *key, const char *fallback)
+{
+    const json_t *v = json_object_get(o, key);
+    return json_is_string(v) && *json_string_value(v) ? json_string_value(v) : fallback;
+}
+
+static void print_list(const json_t *items)
+{
+    size_t i;
+    json_t *p;
+    printf("%-24s %-10s %-10s %-14s %s\n", "plugin", "version", "state", "category", "reason");
+    json_array_foreach(items, i, p)
+        printf("%-24s %-10s %-10s %-14s %s\n", text_or(p, "slug", "?"), text_or(p, "version", "-"), text_or(p, "state", "?"), text_or(p, "category", "-"),
+               text_or(p, "reason", ""));
+}
+
+static void print_one(const json_t *plugin)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)plugin, key, value) {
+        char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+        printf("%-14s %s\n", key, text ? text : json_string_value(value));
+        free(text);
+    }
+}
+
+static int call_and_print(mti_cli *cli, const char *method, const char *path, void (*print)(const json_t *), const char *member)
+{
+    mti_reply r;
+    mti_error e = {0};
+    int status = 0;
+    if (mti_client_call(cli, method, path, NULL, &r, &e) != MT_OK)
+        status = mti_cli_fail(&e);
+    else if (cli->json)
+        printf("%.*s\n", (int)r.body.len, r.body.p);
+    else
+        print(member ? json_object_get(r.json, member) : r.json);
+    mti_reply_dispose(&r);
+    return status;
+}
+
+/* Slugs go into a path as they are. */
+static bool is_slug(const char *s)
+{
+    size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-_");
+    return n && n <= 63 && !s[n];
+}
+
+static void print_state(const json_t *plugin)
+{
+    printf("%s is %s%s%s\n", text_or(plugin, "slug", "?"), text_or(plugin, "state", "?"), *text_or(plugin, "reason", "") ? ": " : "",
+           text_or(plugin, "reason", ""));
+}
+
+static int run_on_one(mti_cli *cli, const char *verb)
+{
+    char path[128];
+    if (!mti_cli_args(cli, 1, 1))
+        return 2;
+    if (!is_slug(cli->argv[0]))
+        return mti_cli_usage(cli, "A plugin's slug has lower-case letters, digits, - and _ only.");
+    snprintf(path, sizeof path, "/v1/plugins/%s%s%s", cli->argv[0], *verb ? "/" : "", verb);
+    return *verb ? call_and_print(cli, "POST", path, print_state, NULL) : call_and_print(cli, "GET", path, print_one, NULL);
+}
+
+static int run(mti_cli *cli)
+{
+    if (cli->argc < 1)
+        return mti_cli_usage(cli, "Say which: list, info, enable, disable or new.");
+    const char *verb = cli->argv[0];
+    cli->argv++;
+    cli->argc--;
+    if (strcmp(verb, "list") == 0)
+        return mti_cli_args(cli, 0, 0) ? call_and_print(cli, "GET", "/v1/plugins", print_list, "items") : 2;
+    if (strcmp(verb, "info") == 0)
+        return run_on_one(cli, "");
+    if (strcmp(verb, "enable") == 0 || strcmp(verb, "disable") == 0)
+        return run_on_one(cli, verb);
+    if (strcmp(verb, "new") == 0)
+        return mti_plugin_new(cli);
+    return mti_cli_usage(cli, "Say which: list, info, enable, disable or new.");
+}
+
+const mti_command mti_cmd_plugin = {
+    .name = "plugin",
+    .arguments = "list|info|enable|disable|new [NAME]",
+    .summary = "List, switch on or off, or begin a plugin.",
+    .help = "  list              all plugins of the running server with state and reason\n"
+            "  info SLUG         one plugin\n"
+            "  enable SLUG       switch it on\n"
+            "  disable SLUG      switch it off; what depends on it waits\n"
+            "  new NAME [--dir D]   make the folder D/NAME (D: .) with a plugin that builds, tests and answers\n\n"
+            "examples:\n  mortise plugin list\n  mortise plugin info documents --json\n  mortise plugin disable chat --data /srv/mortise\n"
+            "  mortise plugin new sentiment --dir plugins",
+    .run = run,
+};

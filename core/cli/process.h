@@ -1,0 +1,12 @@
+/* Runs other programs and waits for them. */
+#ifndef MTI_CLI_PROCESS_H
+#define MTI_CLI_PROCESS_H
+
+#include "base/buf.h"
+#include "base/error.h"
+
+/* Runs argv[0] (a path, or found in PATH). Its output goes to out (NULL: it is dropped), its errors to our stderr. quiet drops those too.
+ * MT_INTERNAL program_failed unless it exits 0. */
+mt_status mti_process_run(char *const argv[], mti_buf *out, bool quiet, mti_error *e);
+
+#endif

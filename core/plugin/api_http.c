@@ -1,0 +1,100 @@
+/* http/1: outbound exchanges of a plugin, to the hosts that its manifest was granted. Handles are mti_http_fetch. */
+#include "http/client.h"
+#include "plugin/api.h"
+#include "plugin/record.h"
+
+#include <strings.h>
+
+/* The host part of a URL; {NULL,0} when there is none. */
+static mt_slice host_of(mt_slice url)
+{
+    const char *p = memmem(url.p, url.len, "://", 3), *end = url.p + url.len;
+    if (!p)
+        return (mt_slice){0};
+    const char *start = p += 3;
+    while (p < end && *p != '/' && *p != '?' && *p != '#')
+        p++;
+    const char *at = memrchr(start, '@', (size_t)(p - start));
+    if (at)
+        start = at + 1;
+    const char *stop = start;
+    while (stop < p && (*stop != ':' || *start == '['))
+        if (*stop++ == ']')
+            break;
+    return (mt_slice){start, (size_t)(stop - start)};
+}
+
+/* "api.example.org", "*.example.org" or "*". */
+static bool host_granted(const mti_plugin_record *r, mt_slice host)
+{
+    for (size_t i = 0; i < r->manifest->n_hosts; i++) {
+        const char *g = r->manifest->hosts[i];
+        size_t n = strlen(g);
+        if (!strcmp(g, "*") || (n == host.len && !strncasecmp(g, host.p, n)))
+            return true;
+        if (g[0] == '*' && g[1] == '.' && host.len > n - 1 && !strncasecmp(host.p + host.len - (n - 1), g + 1, n - 1))
+            return true;
+    }
+    return false;
+}
+
+static const char *text(mt_call *c, mt_slice s)
+{
+    return s.p ? mti_arena_strndup(&c->arena, s.p, s.len) : NULL;
+}
+
+static mt_status prepare(mt_call *c, const mt_http_exchange *in, const mt_field *headers, size_t n, mti_http_outgoing *o)
+{
+    const mti_plugin_record *r = c->plugin ? c->host->plugins->records[c->plugin] : NULL;
+    mt_slice host = host_of(in->url);
+    if (!r || !host.len || !host_granted(r, host))
+        return mti_fail(&c->error, MT_DENIED, "host_not_granted", "The plugin was not granted the host %.*s.", (int)host.len, host.p ? host.p : "");
+    *o = (mti_http_outgoing){.method = text(c, in->method), .url = text(c, in->url), .headers = headers, .header_count = n, .body = in->body,
+                             .head_ms = in->timeout_ms ? in->timeout_ms : mti_config_int(c->host->config, "outbound.timeout"),
+                             .max_body = in->max_bytes > 0 ? (size_t)in->max_bytes : 0,
+                             .allow_private = mti_config_bool(c->host->config, "outbound.allow_private")};
+    return MT_OK;
+}
+
+static mt_status http_fetch(mt_call *c, const mt_http_exchange *in, const mt_field *headers, size_t n, int32_t *status, mt_slice *body)
+{
+    mti_http_outgoing o;
+    mti_http_reply reply;
+    MT_TRY(prepare(c, in, headers, n, &o));
+    MT_TRY(mti_http_fetch_whole(mti_http_client_of(c->loop), &o, &c->arena, &reply, &c->error));
+    *status = reply.status;
+    *body = reply.body;
+    return MT_OK;
+}
+
+static void close_later(void *f)
+{
+    mti_http_fetch_close(f);
+}
+
+static mt_status http_open(mt_call *c, const mt_http_exchange *in, const mt_field *headers, size_t n, int32_t *status, mt_handle *out)
+{
+    mti_http_outgoing o;
+    mti_http_fetch *f;
+    MT_TRY(prepare(c, in, headers, n, &o));
+    MT_TRY(mti_http_fetch_open(mti_http_client_of(c->loop), &o, &f, &c->error));
+    mti_arena_defer(&c->arena, close_later, f);
+    *status = mti_http_fetch_status(f);
+    *out = (mt_handle)(uintptr_t)f;
+    return MT_OK;
+}
+
+static mt_status http_next(mt_call *c, mt_handle stream, mt_slice *part)
+{
+    return mti_http_fetch_next((mti_http_fetch *)(uintptr_t)stream, part, &c->error);
+}
+
+static mt_status http_close(mt_call *c, mt_handle stream)
+{
+    mti_http_fetch *f = (mti_http_fetch *)(uintptr_t)stream;
+    if (f && mti_arena_undefer(&c->arena, close_later, f))
+        mti_http_fetch_close(f);
+    return MT_OK;
+}
+
+const mt_http_1 mti_api_http = {.size = sizeof mti_api_http, .version = 1, .fetch = http_fetch, .open = http_open, .next = http_next, .close = http_close};

@@ -1,0 +1,197 @@
+/* Uploads and deletions; reading is queries only. */
+#include "documents.h"
+
+#include <mortise/entry.h>
+
+#include <strings.h>
+
+static bool ends_with(mt_slice s, const char *tail)
+{
+    size_t n = strlen(tail);
+    return s.len > n && !strncasecmp(s.p + s.len - n, tail, n);
+}
+
+static bool type_is(mt_slice type, const char *name)
+{
+    size_t n = strlen(name);
+    return type.len >= n && !strncasecmp(type.p, name, n) && (type.len == n || type.p[n] == ';');
+}
+
+char documents_kind(mt_slice name, mt_slice type)
+{
+    if (ends_with(name, ".md") || ends_with(name, ".markdown") || type_is(type, "text/markdown"))
+        return 'm';
+    if (ends_with(name, ".html") || ends_with(name, ".htm") || type_is(type, "text/html"))
+        return 'h';
+    if (ends_with(name, ".txt") || ends_with(name, ".text") || type_is(type, "text/plain"))
+        return 't';
+    return 0;
+}
+
+/* The last part of a path, without control characters: what a browser or a hostile client sends as a name. */
+static mt_slice clean_name(mt_call *c, mt_slice name)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < name.len; i++)
+        if (name.p[i] == '/' || name.p[i] == '\\') {
+            name = (mt_slice){name.p + i + 1, name.len - i - 1};
+            i = (size_t)-1;
+        }
+    char *out = mt_alloc(c, name.len + 1);
+    for (size_t i = 0; out && i < name.len && n < 255; i++)
+        if ((unsigned char)name.p[i] >= 0x20 && name.p[i] != 0x7f)
+            out[n++] = name.p[i];
+    return n ? (mt_slice){out, n} : MT_SLICE("unnamed.txt");
+}
+
+typedef struct upload {
+    mt_slice name, type, data, sha256, id;
+    bool duplicate;
+} upload;
+
+static mt_status ask_hook(mt_call *c, upload *u)
+{
+    mt_document_uploaded in = {.size = sizeof in, .workspace_id = mt_workspace_id(c), .file_name = u->name, .content_type = u->type,
+                               .bytes = (int64_t)u->data.len, .sha256 = u->sha256};
+    mt_outcome o = mt_hook_emit(c, MT_SLICE("document.uploaded"), &in);
+    if (o == MT_DENY)
+        return MT_DENIED;
+    if (o == MT_ERROR)
+        return MT_INTERNAL;
+    u->name = in.file_name;
+    return MT_OK;
+}
+
+static mt_status read_part(mt_call *c, uint32_t i, upload *u)
+{
+    mt_slice field;
+    MT_TRY(mt_file(c, i, &field, &u->name, &u->type, &u->data));
+    u->name = clean_name(c, u->name);
+    mt_slice pointer = mt_printf(c, "/file/%u", i);
+    if (!mt_slice_eq(field, MT_SLICE("file")))
+        return mt_problem(c, 422, MT_SLICE("field_unknown"), MT_SLICE("Files are sent in the field \"file\"."), pointer);
+    if (!documents_kind(u->name, u->type))
+        return mt_problem(c, 415, MT_SLICE("file_type_unsupported"), mt_printf(c, "%.*s is not a .txt, .md or .html file.", (int)u->name.len, u->name.p), pointer);
+    if (!u->data.len)
+        return mt_problem(c, 422, MT_SLICE("file_empty"), mt_printf(c, "%.*s is empty.", (int)u->name.len, u->name.p), pointer);
+    MT_TRY(mt_blob_put(c, u->data, &u->sha256));
+    return ask_hook(c, u);
+}
+
+static mt_status find_same(mt_call *c, upload *u)
+{
+    mt_handle row;
+    const mt_field sha = {MT_SLICE("sha256"), u->sha256};
+    MT_TRY(mt_db_one(c, MT_SLICE("document_same"), &sha, 1, &row));
+    u->id = mt_db_value(c, row, 0, MT_SLICE("id"));
+    u->duplicate = true;
+    if (!mt_slice_eq(mt_db_value(c, row, 0, MT_SLICE("status")), MT_SLICE("failed")))
+        return MT_OK;
+    const mt_field id = {MT_SLICE("id"), u->id};
+    return mt_db_exec(c, MT_SLICE("document_again"), &id, 1, NULL);
+}
+
+/* The row and its job are one transaction: what was acknowledged is ingested. */
+static mt_status store(mt_call *c, upload *u)
+{
+    mt_handle row;
+    u->id = mt_new_id(c);
+    const mt_field args[] = {{MT_SLICE("id"), u->id}, {MT_SLICE("sha256"), u->sha256}, {MT_SLICE("file_name"), u->name},
+                             {MT_SLICE("content_type"), u->type.p ? u->type : MT_SLICE("")}, {MT_SLICE("bytes"), mt_printf(c, "%zu", u->data.len)}};
+    MT_TRY(mt_db_query(c, MT_SLICE("document_add"), args, sizeof args / sizeof *args, &row));
+    if (!mt_db_rows(c, row))
+        MT_TRY(find_same(c, u));
+    mt_slice payload = mt_printf(c, "{\"document_id\":\"%.*s\"}", (int)u->id.len, u->id.p);
+    return mt_queue_put(c, MT_SLICE("documents.ingest"), payload, u->id, 0);
+}
+
+static mt_status store_all(mt_call *c, upload *list, uint32_t n)
+{
+    mt_status s = MT_OK;
+    MT_TRY(mt_db_begin(c));
+    for (uint32_t i = 0; i < n && s == MT_OK; i++)
+        s = store(c, &list[i]);
+    if (s == MT_OK)
+        return mt_db_commit(c);
+    mt_db_rollback(c);
+    return s;
+}
+
+/* Writes the answer's items; answers how many are not finished yet. */
+static mt_status write_items(mt_call *c, const upload *list, uint32_t n, mt_slice *json, uint32_t *open)
+{
+    mt_writer w = mt_write_begin(c);
+    *open = 0;
+    mt_write_object(&w, NULL);
+    mt_write_array(&w, "items");
+    for (uint32_t i = 0; i < n; i++) {
+        mt_handle row;
+        mt_slice document;
+        const mt_field id = {MT_SLICE("id"), list[i].id};
+        MT_TRY(mt_db_one(c, MT_SLICE("document_state"), &id, 1, &row));
+        mt_slice status = mt_db_value(c, row, 0, MT_SLICE("status"));
+        *open += mt_slice_eq(status, MT_SLICE("queued")) || mt_slice_eq(status, MT_SLICE("indexing"));
+        MT_TRY(mt_db_json(c, row, 0, &document));
+        mt_write_object(&w, NULL);
+        mt_write_raw(&w, "document", document);
+        mt_write_bool(&w, "duplicate", list[i].duplicate);
+        mt_write_close(&w);
+        mt_db_free(c, row);
+    }
+    mt_write_close(&w);
+    mt_write_close(&w);
+    return mt_write_end(&w, json);
+}
+
+enum { POLL_MS = 50, WAIT_MS = 50000 };
+
+static mt_status on_upload(void *self, mt_call *c)
+{
+    uint32_t n = mt_files(c), open;
+    mt_slice json;
+    if (!n)
+        return mt_problem(c, 422, MT_SLICE("file_missing"), MT_SLICE("Send at least one file in the field \"file\"."), MT_SLICE("/file"));
+    upload *list = mt_alloc(c, n * sizeof *list);
+    if (!list)
+        return MT_NO_MEMORY;
+    for (uint32_t i = 0; i < n; i++)
+        MT_TRY(read_part(c, i, &list[i]));
+    MT_TRY(store_all(c, list, n));
+    bool wait = mt_slice_eq(mt_param(c, MT_SLICE("wait")), MT_SLICE("true"));
+    for (int64_t waited = 0;; waited += POLL_MS) {
+        MT_TRY(write_items(c, list, n, &json, &open));
+        if (!wait || !open || waited >= WAIT_MS)
+            break;
+        MT_TRY(mt_sleep(c, POLL_MS));
+    }
+    return mt_respond(c, open ? 202 : 200, json);
+}
+
+/* The blob goes a minute later, if no other document has its content then: an upload of the same content may be under way. */
+static mt_status on_delete(void *self, mt_call *c)
+{
+    mt_handle row;
+    MT_TRY(mt_db_begin(c));
+    mt_status s = mt_db_one(c, MT_SLICE("document_delete"), NULL, 0, &row);
+    if (s == MT_OK) {
+        mt_slice sha = mt_db_value(c, row, 0, MT_SLICE("sha256"));
+        s = mt_queue_put(c, MT_SLICE("documents.sweep"), mt_printf(c, "{\"sha256\":\"%.*s\"}", (int)sha.len, sha.p), sha, 60000);
+    }
+    if (s == MT_OK)
+        return mt_db_commit(c);
+    mt_db_rollback(c);
+    return s;
+}
+
+static mt_status load(void *self, const mt_host *host)
+{
+    mt_bind(host);
+    return MT_OK;
+}
+
+static const mt_handler_entry handlers[] = {
+    {"on_upload", on_upload}, {"on_delete", on_delete}, {"on_ingest", documents_ingest}, {"on_sweep", documents_sweep}};
+
+MT_EXPORT const mt_plugin documents_plugin = {
+    .abi = MT_ABI, .size = sizeof(mt_plugin), .slug = "documents", .version = "0.1.0", .load = load,
+    .handlers = handlers, .n_handlers = sizeof handlers / sizeof *handlers};

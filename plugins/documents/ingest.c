@@ -1,0 +1,233 @@
+/*
+ * From a stored file to rows: text, chunks, vectors. A job may run twice (a crash, a lost lease): everything it writes is one transaction that
+ * replaces what an earlier run left, so the rows are those of one run.
+ */
+#include "documents.h"
+#include "chunker.h"
+
+#include <stdlib.h>
+
+enum { BATCH = 64 };
+
+typedef struct work {
+    mt_call *c;
+    mt_slice id, workspace_id, file_name, content_type, data;
+    doc_text doc;
+    chunk_list chunks;
+    chunk_options options;
+    mt_status status;
+    char reason[DOC_REASON];
+    float *vectors;
+    uint32_t dimensions;
+    mt_slice model;
+} work;
+
+static size_t count_tokens(void *user, const char *p, size_t n)
+{
+    return mt_embedder_count_tokens(user, (mt_slice){p, n});
+}
+
+/* On a pool thread. */
+static void extract(void *arg)
+{
+    work *w = arg;
+    char kind = documents_kind(w->file_name, w->content_type);
+    mt_status (*read)(doc_text *, const char *, size_t, char *) =
+        kind == 'h' ? doc_text_from_html : kind == 'm' ? doc_text_from_markdown : doc_text_from_plain;
+    w->status = read(&w->doc, w->data.p, w->data.len, w->reason);
+    if (w->status == MT_OK)
+        w->status = chunk_doc(&w->doc, &w->options, &w->chunks);
+}
+
+static mt_status embed(work *w)
+{
+    mt_call *c = w->c;
+    mt_embedder_info info = {.size = sizeof info};
+    MT_TRY(mt_embedder_describe(c, &info));
+    w->dimensions = info.dimensions;
+    w->model = info.model;
+    w->vectors = malloc((w->chunks.n + 1) * info.dimensions * sizeof(float));
+    mt_slice *texts = mt_alloc(c, BATCH * sizeof *texts);
+    if (!w->vectors || !texts)
+        return MT_NO_MEMORY;
+    for (size_t at = 0; at < w->chunks.n; at += BATCH) {
+        size_t n = w->chunks.n - at < BATCH ? w->chunks.n - at : BATCH, floats;
+        const float *out;
+        for (size_t i = 0; i < n; i++) {
+            const chunk *k = &w->chunks.items[at + i];
+            texts[i] = (mt_slice){w->doc.text + k->start, k->end - k->start};
+        }
+        MT_TRY(mt_embedder_embed(c, texts, n, &out, &floats));
+        memcpy(w->vectors + at * info.dimensions, out, n * info.dimensions * sizeof(float));
+        MT_TRY(mt_queue_progress(c, (int64_t)(at + n), (int64_t)w->chunks.n));
+    }
+    return MT_OK;
+}
+
+static void write_hex(char *out, const void *p, size_t n)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < n; i++) {
+        out[2 * i] = digits[((const uint8_t *)p)[i] >> 4];
+        out[2 * i + 1] = digits[((const uint8_t *)p)[i] & 15];
+    }
+}
+
+static mt_status write_chunk(work *w, mt_writer *json, size_t i, char *hex)
+{
+    const chunk *k = &w->chunks.items[i];
+    size_t bytes = w->dimensions * sizeof(float);
+    write_hex(hex, w->vectors + i * w->dimensions, bytes);
+    mt_write_object(json, NULL);
+    mt_write_text(json, "id", mt_new_id(w->c));
+    mt_write_int(json, "number", (int64_t)i + 1);
+    mt_write_text(json, "section", mt_str(w->doc.sections[k->section].path));
+    mt_write_int(json, "start_char", (int64_t)k->start_cp);
+    mt_write_int(json, "end_char", (int64_t)k->end_cp);
+    mt_write_int(json, "tokens", k->tokens);
+    mt_write_text(json, "text", (mt_slice){w->doc.text + k->start, k->end - k->start});
+    mt_write_text(json, "vector", (mt_slice){hex, 2 * bytes});
+    mt_write_close(json);
+    return json->status;
+}
+
+static mt_status insert_chunks(work *w, mt_slice version)
+{
+    mt_call *c = w->c;
+    char *hex = mt_alloc(c, 2 * w->dimensions * sizeof(float));
+    if (!hex)
+        return MT_NO_MEMORY;
+    for (size_t at = 0; at < w->chunks.n; at += BATCH) {
+        mt_writer json = mt_write_begin(c);
+        mt_slice text;
+        mt_write_array(&json, NULL);
+        for (size_t i = at; i < at + BATCH && i < w->chunks.n; i++)
+            MT_TRY(write_chunk(w, &json, i, hex));
+        mt_write_close(&json);
+        MT_TRY(mt_write_end(&json, &text));
+        const mt_field args[] = {{MT_SLICE("workspace_id"), w->workspace_id}, {MT_SLICE("id"), w->id}, {MT_SLICE("version"), version}, {MT_SLICE("chunks"), text}};
+        MT_TRY(mt_db_exec(c, MT_SLICE("chunks_add"), args, 4, NULL));
+    }
+    return MT_OK;
+}
+
+static mt_status write_rows(work *w)
+{
+    mt_call *c = w->c;
+    mt_handle row;
+    const mt_field next[] = {{MT_SLICE("workspace_id"), w->workspace_id}, {MT_SLICE("model"), w->model}, {MT_SLICE("dimensions"), mt_printf(c, "%u", w->dimensions)}};
+    MT_TRY(mt_db_one(c, MT_SLICE("version_next"), next, 3, &row));
+    mt_slice version = mt_db_value(c, row, 0, MT_SLICE("version"));
+    const mt_field drop[] = {{MT_SLICE("id"), w->id}, {MT_SLICE("version"), version}};
+    MT_TRY(mt_db_exec(c, MT_SLICE("chunks_drop"), drop, 2, NULL));
+    MT_TRY(insert_chunks(w, version));
+    const mt_field done[] = {{MT_SLICE("id"), w->id}, {MT_SLICE("title"), w->doc.title && w->doc.title[0] ? mt_str(w->doc.title) : (mt_slice){0}},
+                             {MT_SLICE("content"), {w->doc.text, w->doc.len}}, {MT_SLICE("chunk_count"), mt_printf(c, "%zu", w->chunks.n)}};
+    int64_t touched;
+    MT_TRY(mt_db_exec(c, MT_SLICE("document_indexed"), done, 4, &touched));
+    return touched ? MT_OK : MT_NOT_FOUND;      /* deleted meanwhile: nothing is kept */
+}
+
+static mt_status save(work *w)
+{
+    MT_TRY(mt_db_begin(w->c));
+    mt_status s = write_rows(w);
+    if (s == MT_OK)
+        return mt_db_commit(w->c);
+    mt_db_rollback(w->c);
+    return s;
+}
+
+static void announce(work *w)
+{
+    mt_document_indexed in = {.size = sizeof in, .workspace_id = w->workspace_id, .document_id = w->id, .chunks = (int64_t)w->chunks.n};
+    mt_hook_emit(w->c, MT_SLICE("document.indexed"), &in);
+}
+
+static int64_t config_int(mt_call *c, mt_slice pointer, int64_t fallback)
+{
+    mt_slice v = mt_config(c, pointer);
+    return v.p ? strtoll(v.p, NULL, 10) : fallback;
+}
+
+static mt_status run(work *w)
+{
+    mt_call *c = w->c;
+    mt_embedder_info info = {.size = sizeof info};
+    MT_TRY(mt_embedder_describe(c, &info));
+    w->options = (chunk_options){.target = (size_t)config_int(c, MT_SLICE("/chunk_tokens"), 200), .max = info.max_tokens - 2,
+                                 .overlap = (size_t)config_int(c, MT_SLICE("/overlap_tokens"), 0), .count = count_tokens, .user = c};
+    MT_TRY(mt_offload_run(c, extract, w));
+    MT_TRY(w->status);
+    if (!w->chunks.n) {
+        snprintf(w->reason, sizeof w->reason, "The file holds no text.");
+        return MT_INVALID;
+    }
+    MT_TRY(embed(w));
+    return save(w);
+}
+
+/* Passing trouble is tried again; the file's own faults are final. The job itself is done in both cases that are told to the document. */
+static mt_status conclude(work *w, mt_status s)
+{
+    mt_call *c = w->c;
+    mt_slice why = w->reason[0] ? mt_str(w->reason) : mt_problem_detail(c);
+    const mt_field args[] = {{MT_SLICE("id"), w->id}, {MT_SLICE("reason"), why.len ? why : MT_SLICE("Something failed inside the host.")}};
+    if (s == MT_OK)
+        announce(w);
+    if (s == MT_OK || s == MT_NOT_FOUND)
+        return MT_OK;
+    if (s == MT_INVALID || s == MT_TOO_LARGE || s == MT_NO_MEMORY)
+        return mt_db_exec(c, MT_SLICE("document_failed"), args, 2, NULL);
+    mt_db_exec(c, MT_SLICE("document_waits"), args, 2, NULL);
+    return s;
+}
+
+static mt_status read_document(work *w, mt_slice *sha256, bool *finished)
+{
+    mt_call *c = w->c;
+    mt_handle row;
+    const mt_field id = {MT_SLICE("id"), w->id};
+    MT_TRY(mt_db_one(c, MT_SLICE("document_take"), &id, 1, &row));
+    *sha256 = mt_db_value(c, row, 0, MT_SLICE("sha256"));
+    w->file_name = mt_db_value(c, row, 0, MT_SLICE("file_name"));
+    w->content_type = mt_db_value(c, row, 0, MT_SLICE("content_type"));
+    *finished = mt_slice_eq(mt_db_value(c, row, 0, MT_SLICE("status")), MT_SLICE("indexed"));
+    return mt_db_exec(c, MT_SLICE("document_indexing"), &id, 1, NULL);
+}
+
+mt_status documents_ingest(void *self, mt_call *c)
+{
+    work w = {.c = c, .workspace_id = mt_workspace_id(c)};
+    mt_handle payload;
+    mt_slice sha256;
+    bool finished = false;
+    MT_TRY(mt_json_parse(c, mt_body(c), &payload));
+    w.id = mt_json_text(c, payload, MT_SLICE("/document_id"));
+    mt_status s = read_document(&w, &sha256, &finished);
+    if (s == MT_NOT_FOUND || finished)
+        return MT_OK;                           /* deleted, or an earlier run finished it */
+    MT_TRY(s);
+    s = mt_blob_get(c, sha256, &w.data);
+    if (s == MT_NOT_FOUND) {
+        snprintf(w.reason, sizeof w.reason, "The stored file is gone: upload it again.");
+        s = MT_INVALID;
+    }
+    if (s == MT_OK)
+        s = run(&w);
+    s = conclude(&w, s);
+    chunk_list_dispose(&w.chunks);
+    doc_text_dispose(&w.doc);
+    free(w.vectors);
+    return s;
+}
+
+mt_status documents_sweep(void *self, mt_call *c)
+{
+    mt_handle payload, row;
+    MT_TRY(mt_json_parse(c, mt_body(c), &payload));
+    mt_slice sha256 = mt_json_text(c, payload, MT_SLICE("/sha256"));
+    const mt_field arg = {MT_SLICE("sha256"), sha256};
+    MT_TRY(mt_db_one(c, MT_SLICE("blob_used"), &arg, 1, &row));
+    return mt_slice_eq(mt_db_value(c, row, 0, MT_SLICE("n")), MT_SLICE("0")) ? mt_blob_remove(c, sha256) : MT_OK;
+}

@@ -1,0 +1,33 @@
+/* The inside of an exact_index, shared by exact_index.c and index_file.c only. */
+#ifndef INDEX_EXACT_INDEX_PARTS_H
+#define INDEX_EXACT_INDEX_PARTS_H
+
+#include <pthread.h>
+
+#include "exact_index.h"
+#include "scan.h"
+
+#define PARTS 2 /* 0: the base, read-only; 1: the tail, growing */
+
+typedef struct index_part {
+    size_t n, cap, dead;  /* cap 0: memory of the mapping */
+    const index_id *ids;
+    scan_rows rows;
+    uint64_t *live;       /* always ours */
+} index_part;
+
+struct exact_index {
+    index_meta meta;
+    index_part parts[PARTS];
+    void *map;            /* the file, or NULL */
+    size_t map_len;
+    uint64_t file_end;    /* where the next log record goes; 0: never saved */
+    uint32_t *slots;      /* id → row: 0 free, else 1 + row, the tail's rows behind the base's; built when first needed */
+    size_t mask;
+    pthread_mutex_t slots_lock; /* searches with a filter may be the first to need it */
+};
+
+/* Points part 0 at n rows in memory that outlives the index, all of them live. MT_NO_MEMORY. */
+mt_status index_set_base(exact_index *x, size_t n, const index_id *ids, const float *scales, const int8_t *codes, const float *full);
+
+#endif

@@ -1,0 +1,4 @@
+-- hook: chat.prepare
+-- expect: limit
+local s = ('x'):rep(200000)
+while true do s:upper() end

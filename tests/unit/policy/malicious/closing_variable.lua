@@ -1,0 +1,6 @@
+-- hook: chat.prepare
+-- expect: limit
+local mt = {}
+local t = setmetatable({}, mt)
+mt.__close = function() while true do end end
+do local x <close> = t end

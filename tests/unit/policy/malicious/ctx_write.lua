@@ -1,0 +1,3 @@
+-- hook: chat.prepare
+-- expect: error
+ctx.operation = 'other'

@@ -1,0 +1,4 @@
+-- hook: chat.prepare
+-- expect: limit
+local s = 'x'
+while true do s = s .. s end

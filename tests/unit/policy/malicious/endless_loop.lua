@@ -1,0 +1,3 @@
+-- hook: chat.prepare
+-- expect: limit
+while true do end

@@ -1,0 +1,3 @@
+-- hook: chat.prepare
+-- expect: limit
+while true do pcall(function() while true do end end) end

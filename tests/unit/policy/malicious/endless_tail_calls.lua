@@ -1,0 +1,4 @@
+-- hook: chat.prepare
+-- expect: limit
+local function f() return f() end
+f()

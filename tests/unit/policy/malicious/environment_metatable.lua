@@ -1,0 +1,3 @@
+-- hook: chat.prepare
+-- expect: error
+setmetatable(_ENV, {})

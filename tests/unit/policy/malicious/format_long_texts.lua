@@ -1,0 +1,4 @@
+-- hook: chat.prepare
+-- expect: limit
+local s = ('x'):rep(100000)
+while true do string.format('%s', s) end

@@ -1,0 +1,3 @@
+-- hook: chat.prepare
+-- expect: error
+return string.format('%99999999d', 1)

@@ -1,0 +1,4 @@
+-- hook: chat.prepare
+-- expect: limit
+local t = {}
+while true do t[#t + 1] = {} end

@@ -1,0 +1,4 @@
+-- hook: chat.prepare
+-- expect: error limit
+local t = setmetatable({}, {__index = function(t, k) return t[k .. 'x'] end})
+return t.a

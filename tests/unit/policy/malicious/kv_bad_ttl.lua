@@ -1,0 +1,3 @@
+-- hook: chat.prepare
+-- expect: error
+kv.set('k', 1, 0/0)

@@ -1,0 +1,3 @@
+-- hook: chat.prepare
+-- expect: error
+load('while true do end')()

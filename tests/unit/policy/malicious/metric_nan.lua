@@ -1,0 +1,3 @@
+-- hook: chat.prepare
+-- expect: error
+metric('m', 0/0)

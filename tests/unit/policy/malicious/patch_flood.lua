@@ -1,0 +1,3 @@
+-- hook: chat.prepare
+-- expect: error limit
+while true do patch('/temperature', 1) end

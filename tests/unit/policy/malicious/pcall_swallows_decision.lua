@@ -1,0 +1,4 @@
+-- hook: chat.prepare
+-- expect: deny
+pcall(decide.deny, 403, 'no', 'No.')
+decide.continue()

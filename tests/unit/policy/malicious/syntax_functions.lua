@@ -1,0 +1,602 @@
+-- hook: chat.prepare
+-- expect: syntax
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+local function f()
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end
+end

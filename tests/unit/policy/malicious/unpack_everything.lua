@@ -1,0 +1,3 @@
+-- hook: chat.prepare
+-- expect: error
+return table.unpack({}, 1, 100000000)

@@ -142,7 +142,7 @@ BEGIN
   END IF;
   SELECT c.oid, c.oid::regclass::text AS name, n.nspname, r.rolname INTO rel
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles r ON r.oid = c.relowner
-   WHERE c.oid = to_regclass(ref) AND c.relkind IN ('r', 'p', 'v') AND r.rolname LIKE 'mt\_o\_%';
+   WHERE n.nspname = split_part(ref, '.', 1) AND c.relname = split_part(ref, '.', 2) AND c.relkind IN ('r', 'p', 'v') AND r.rolname LIKE 'mt\_o\_%';
   IF NOT FOUND THEN
     PERFORM mt.refuse('The reference %s does not exist: is its plugin active?', ref);
   END IF;

@@ -14,6 +14,7 @@ CREATE TABLE mt.job (
   max_attempts integer NOT NULL DEFAULT 5,
   run_at       timestamptz NOT NULL DEFAULT now(),
   lease_until  timestamptz,
+  lease_length integer,                   -- seconds, as its worker asked: what job_extend() renews it by
   leased_by    text,
   last_error   text,
   unique_key   text,
@@ -81,7 +82,8 @@ BEGIN
     SELECT * INTO j FROM mt.job_next(of_queue, last);
     EXIT WHEN NOT FOUND;
     last := j.org_id;
-    UPDATE mt.job SET state = 'running', attempts = attempts + 1, leased_by = worker, lease_until = now() + make_interval(secs => lease_seconds)
+    UPDATE mt.job SET state = 'running', attempts = attempts + 1, leased_by = worker, lease_length = lease_seconds,
+           lease_until = now() + make_interval(secs => lease_seconds)
      WHERE id = j.id RETURNING * INTO j;
     RETURN NEXT j;
   END LOOP;
@@ -91,10 +93,10 @@ BEGIN
 END $$;
 
 -- Each answers false when the worker holds the job no longer: what it did must then be thrown away.
-CREATE FUNCTION mt.job_extend(job_id uuid, worker text, lease_seconds integer) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION mt.job_extend(job_id uuid, worker text, lease_seconds integer DEFAULT NULL) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog AS $$
 BEGIN
-  UPDATE mt.job SET lease_until = now() + make_interval(secs => lease_seconds) WHERE id = job_id AND state = 'running' AND leased_by = worker;
+  UPDATE mt.job SET lease_until = now() + make_interval(secs => coalesce(lease_seconds, lease_length)) WHERE id = job_id AND state = 'running' AND leased_by = worker;
   RETURN FOUND;
 END $$;
 CREATE FUNCTION mt.job_done(job_id uuid, worker text) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$

@@ -10,7 +10,7 @@
 #include "base/log.h"
 
 static const mti_command *const commands[] = {
-    &mti_cmd_serve, &mti_cmd_demo,   &mti_cmd_config, &mti_cmd_health, &mti_cmd_plugin,
+    &mti_cmd_serve,  &mti_cmd_demo,  &mti_cmd_config, &mti_cmd_health,  &mti_cmd_plugin,
     &mti_cmd_policy, &mti_cmd_model, &mti_cmd_backup, &mti_cmd_restore, &mti_cmd_version,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -45,7 +45,7 @@ const char *mti_cli_value(mti_cli *cli, const char *name)
         if (strncmp(arg, name, len) != 0 || (arg[len] && arg[len] != '='))
             continue;
         if (!arg[len] && i + 1 == cli->argc)
-            return NULL;   /* it stays and is refused as unknown */
+            return NULL; /* it stays and is refused as unknown */
         const char *value = arg[len] ? arg + len + 1 : cli->argv[i + 1];
         remove_args(cli, i, arg[len] ? 1 : 2);
         return value;
@@ -56,7 +56,8 @@ const char *mti_cli_value(mti_cli *cli, const char *name)
 int mti_cli_usage(const mti_cli *cli, const char *what)
 {
     const char *name = cli->command ? cli->command->name : NULL;
-    fprintf(stderr, "mortise: %s See mortise %s%s--help.\n", what, name ? name : "", name ? " " : "");
+    fprintf(stderr, "mortise: %s See mortise %s%s--help.\n", what, name ? name : "",
+            name ? " " : "");
     return 2;
 }
 
@@ -75,14 +76,16 @@ bool mti_cli_args(mti_cli *cli, int min, int max)
             break;
         }
         if (cli->argv[i][0] == '-' && cli->argv[i][1]) {
-            snprintf(what, sizeof what, "%.80s is no flag of this command, or lacks its value.", cli->argv[i]);
+            snprintf(what, sizeof what, "%.80s is no flag of this command, or lacks its value.",
+                     cli->argv[i]);
             mti_cli_usage(cli, what);
             return false;
         }
     }
     if (cli->argc >= min && cli->argc <= max)
         return true;
-    snprintf(what, sizeof what, "Expected: mortise %s %s.", cli->command->name, cli->command->arguments);
+    snprintf(what, sizeof what, "Expected: mortise %s %s.", cli->command->name,
+             cli->command->arguments);
     mti_cli_usage(cli, what);
     return false;
 }
@@ -113,12 +116,16 @@ bool mti_cli_find(const char *part, char *out, size_t size)
 
 static int print_overview(void)
 {
-    puts("mortise: a plugin host that answers questions from documents\n\nusage: mortise COMMAND [ARGUMENTS] [--OPTION VALUE ...]\n");
+    puts("mortise: a plugin host that answers questions from documents\n\nusage: mortise COMMAND "
+         "[ARGUMENTS] [--OPTION VALUE ...]\n");
     for (int i = 0; i < COMMANDS; i++)
-        printf("  %-8s %-34s %s\n", commands[i]->name, commands[i]->arguments, commands[i]->summary);
+        printf("  %-8s %-38s %s\n", commands[i]->name, commands[i]->arguments,
+               commands[i]->summary);
     puts("\nIn a source tree the launcher adds: ./mortise setup, test, bench, model pull.\n"
-         "Every command: --help, --data DIR, --config FILE, and each option of `mortise config` as a flag. --json where it prints data.\n\n"
-         "examples:\n  mortise demo\n  mortise serve --data /srv/mortise --port 8080\n  mortise plugin list --json");
+         "Every command: --help, --data DIR, --config FILE, and each option of `mortise config` as "
+         "a flag. --json where it prints data.\n\n"
+         "examples:\n  mortise demo\n  mortise serve --data /srv/mortise --port 8080\n  mortise "
+         "plugin list --json");
     return 0;
 }
 
@@ -149,21 +156,23 @@ static mt_status read_file(mti_cli *cli, const char *file, mti_error *e)
 static mt_status load_config(mti_cli *cli, mti_error *e)
 {
     int argc = cli->argc + 1;
-    char **argv = cli->argv - 1;   /* mti_config_read_args starts behind the program's name */
+    char **argv = cli->argv - 1; /* mti_config_read_args starts behind the program's name */
     MT_TRY(mti_config_read_env(cli->config, environ, e));
     MT_TRY(mti_config_read_args(cli->config, &argc, argv, e));
     cli->argc = argc - 1;
     return read_file(cli, mti_cli_value(cli, "--config"), e);
 }
 
-static void set_up_log(const mti_config *c)
+void mti_cli_log_setup(const mti_config *c)
 {
     static const char *const levels[] = {"debug", "info", "warn", "error"};
     mti_log_level level = MTI_LOG_INFO;
     for (int i = 0; i < 4; i++)
         if (strcmp(mti_config_str(c, "log.level"), levels[i]) == 0)
             level = (mti_log_level)i;
-    mti_log_setup(STDERR_FILENO, level, strcmp(mti_config_str(c, "log.format"), "json") == 0 ? MTI_LOG_JSON : MTI_LOG_LOGFMT);
+    mti_log_setup(STDERR_FILENO, level,
+                  strcmp(mti_config_str(c, "log.format"), "json") == 0 ? MTI_LOG_JSON
+                                                                       : MTI_LOG_LOGFMT);
 }
 
 static int run_command(mti_cli *cli)
@@ -177,7 +186,12 @@ static int run_command(mti_cli *cli)
         return s == MT_INVALID ? 2 : 1;
     }
     cli->json = mti_cli_flag(cli, "--json");
-    set_up_log(cli->config);
+    if (cli->command == &mti_cmd_serve ||
+        strcmp(mti_config_origin(cli->config, "log.level"), "default") != 0)
+        mti_cli_log_setup(cli->config);
+    else
+        mti_log_setup(STDERR_FILENO, MTI_LOG_WARN,
+                      MTI_LOG_LOGFMT); /* people read this command's output */
     return cli->command->run(cli);
 }
 
@@ -195,7 +209,8 @@ int mti_cli_main(int argc, char **argv, int (*serve)(const mti_config *))
 {
     open_standard_fds();
     const char *name = argc > 1 ? argv[1] : "--help";
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || (strcmp(name, "help") == 0 && argc == 2)) {
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 ||
+        (strcmp(name, "help") == 0 && argc == 2)) {
         print_overview();
         return argc > 1 ? 0 : 2;
     }
@@ -203,7 +218,8 @@ int mti_cli_main(int argc, char **argv, int (*serve)(const mti_config *))
         return print_help(command_find(argv[2]));
     if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
         name = "version";
-    mti_cli cli = {.serve = serve, .argc = argc - 2, .argv = argv + 2, .command = command_find(name)};
+    mti_cli cli = {
+        .serve = serve, .argc = argc - 2, .argv = argv + 2, .command = command_find(name)};
     if (!cli.command) {
         fprintf(stderr, "mortise: there is no command \"%.60s\". See mortise --help.\n", name);
         return 2;

@@ -18,12 +18,15 @@ static mt_status not_running(const mti_cli *cli, mti_error *e)
 {
     const char *dir = mti_cli_data(cli);
     return mti_fail(e, MT_UNAVAILABLE, "server_not_running",
-                    "No server runs on %.200s: start it with mortise serve --data %.200s, or name the folder of the one that runs with --data.", dir, dir);
+                    "No server runs on %.200s: start it with mortise serve --data %.200s, or name "
+                    "the folder of the one that runs with --data.",
+                    dir, dir);
 }
 
 static mt_status read_problem(mti_reply *r, mti_error *e)
 {
-    mt_slice detail = mti_json_get_string(r->json, "detail", (mt_slice){0}), code = mti_json_get_string(r->json, "code", MT_SLICE("http_error"));
+    mt_slice detail = mti_json_get_string(r->json, "detail", (mt_slice){0}),
+             code = mti_json_get_string(r->json, "code", MT_SLICE("http_error"));
     char code_text[64];
     snprintf(code_text, sizeof code_text, "%.*s", (int)code.len, code.p);
     e->http = r->status;
@@ -56,7 +59,8 @@ static mt_status perform(const mti_cli *cli, CURL *h, const char *path, mti_repl
     if (code == CURLE_COULDNT_CONNECT)
         return not_running(cli, e);
     if (code != CURLE_OK)
-        return mti_fail(e, MT_UNAVAILABLE, "server_lost", "The server did not answer: %s.", *why ? why : curl_easy_strerror(code));
+        return mti_fail(e, MT_UNAVAILABLE, "server_lost", "The server did not answer: %s.",
+                        *why ? why : curl_easy_strerror(code));
     long status = 0;
     curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, &status);
     r->status = (int)status;
@@ -71,7 +75,8 @@ static void reply_init(mti_reply *r)
     mti_buf_init(&r->body, MAX_REPLY);
 }
 
-mt_status mti_client_call(const mti_cli *cli, const char *method, const char *path, const json_t *body, mti_reply *r, mti_error *e)
+mt_status mti_client_call(const mti_cli *cli, const char *method, const char *path,
+                          const json_t *body, mti_reply *r, mti_error *e)
 {
     reply_init(r);
     mti_buf text;
@@ -99,7 +104,8 @@ out:
     return s;
 }
 
-mt_status mti_client_upload(const mti_cli *cli, const char *path, const char *file_name, const char *type, mt_slice data, mti_reply *r, mti_error *e)
+mt_status mti_client_upload(const mti_cli *cli, const char *path, const char *file_name,
+                            const char *type, mt_slice data, mti_reply *r, mti_error *e)
 {
     reply_init(r);
     CURL *h = curl_easy_init();

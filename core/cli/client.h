@@ -1,4 +1,5 @@
-/* HTTP to the host over its admin socket, where the caller is the operator and needs no key. Blocking; one thread. */
+/* HTTP to the host over its admin socket, where the caller is the operator and needs no key.
+ * Blocking; one thread. */
 #ifndef MTI_CLI_CLIENT_H
 #define MTI_CLI_CLIENT_H
 
@@ -7,16 +8,20 @@
 typedef struct mti_reply {
     int status;
     mti_buf body;
-    json_t *json;                /* the body's tree, NULL when it is no JSON */
+    json_t *json; /* the body's tree, NULL when it is no JSON */
 } mti_reply;
 
 /*
- * Sends body (NULL: none; borrowed) and waits at most 5 minutes. MT_OK for an answer 2xx; else e says it in one sentence, taken from problem+json where there
- * is one, and the status is kept in r. MT_UNAVAILABLE server_not_running when nobody listens. r is initialized in every case; dispose it.
+ * Sends body (NULL: none; borrowed) and waits at most 5 minutes. MT_OK for an answer 2xx; else e
+ * says it in one sentence, taken from problem+json where there is one, and the status is kept in r.
+ * MT_UNAVAILABLE server_not_running when nobody listens. r is initialized in every case; dispose
+ * it.
  */
-mt_status mti_client_call(const mti_cli *cli, const char *method, const char *path, const json_t *body, mti_reply *r, mti_error *e);
+mt_status mti_client_call(const mti_cli *cli, const char *method, const char *path,
+                          const json_t *body, mti_reply *r, mti_error *e);
 /* POSTs one file as the multipart field "file". */
-mt_status mti_client_upload(const mti_cli *cli, const char *path, const char *file_name, const char *type, mt_slice data, mti_reply *r, mti_error *e);
+mt_status mti_client_upload(const mti_cli *cli, const char *path, const char *file_name,
+                            const char *type, mt_slice data, mti_reply *r, mti_error *e);
 void mti_reply_dispose(mti_reply *r);
 
 #endif

@@ -17,18 +17,25 @@ static mt_status write_manifest(const mti_archive *a, mti_error *e)
     mti_archive_path(a, "manifest.json", path);
     mti_time_rfc3339(mti_now_us(), now);
     FILE *f = fopen(path, "w");
-    if (!f || fprintf(f, "{\"format\":\"%s\",\"version\":\"%s\",\"created_at\":\"%s\"}\n", MTI_ARCHIVE_FORMAT, mti_cli_version(), now) < 0 || fclose(f) != 0)
+    if (!f ||
+        fprintf(f, "{\"format\":\"%s\",\"version\":\"%s\",\"created_at\":\"%s\"}\n",
+                MTI_ARCHIVE_FORMAT, mti_cli_version(), now) < 0 ||
+        fclose(f) != 0)
         return mti_fail(e, MT_INTERNAL, "cannot_write", "%.300s: %s.", path, strerror(errno));
     return MT_OK;
 }
 
-/* Roles come first: the dump's tables belong to them. Then rows, then blobs: a row never names a blob that the backup lacks. */
+/* Roles come first: the dump's tables belong to them. Then rows, then blobs: a row never names a
+ * blob that the backup lacks. */
 static mt_status dump_database(mti_archive *a, mti_error *e)
 {
     char dump[PATH_MAX], roles[PATH_MAX];
     mti_archive_path(a, "database.dump", dump);
     mti_archive_path(a, "roles.sql", roles);
-    MT_TRY(mti_archive_pg(a, "pg_dumpall", (char *[]){"--roles-only", "--no-role-passwords", "-w", "-l", a->database, "-f", roles, NULL}, NULL, false, e));
+    MT_TRY(mti_archive_pg(a, "pg_dumpall",
+                          (char *[]){"--roles-only", "--no-role-passwords", "-w", "-l", a->database,
+                                     "-f", roles, NULL},
+                          NULL, false, e));
     return mti_archive_pg(a, "pg_dump", (char *[]){"-Fc", "-w", "-f", dump, NULL}, NULL, false, e);
 }
 
@@ -36,7 +43,8 @@ static mt_status dump_database(mti_archive *a, mti_error *e)
 static mt_status write_tar(mti_archive *a, const char *file, mti_error *e)
 {
     char part[PATH_MAX], pattern[PATH_MAX + 16];
-    char *argv[64] = {"tar", "-cf", part, "-C", a->work, "manifest.json", "roles.sql", "database.dump", "-C", a->dir};
+    char *argv[64] = {"tar",       "-cf",           part, "-C",  a->work, "manifest.json",
+                      "roles.sql", "database.dump", "-C", a->dir};
     int n = 10;
     glob_t found = {0};
     snprintf(part, sizeof part, "%.4000s.part", file);
@@ -80,7 +88,8 @@ static int run(mti_cli *cli)
     if (cli->json)
         json_dumpf(report, stdout, JSON_COMPACT);
     else
-        printf("backed up to %s (%.1f MiB); it holds keys, so keep it as safe as they are", cli->argv[0], (double)st.st_size / 1048576);
+        printf("backed up to %s (%.1f MiB); it holds keys, so keep it as safe as they are",
+               cli->argv[0], (double)st.st_size / 1048576);
     puts("");
     json_decref(report);
     return 0;
@@ -90,9 +99,12 @@ const mti_command mti_cmd_backup = {
     .name = "backup",
     .arguments = "FILE [--data DIR]",
     .summary = "Write database, blobs and keys to one tar file.",
-    .help = "Works beside a running server, or starts its PostgreSQL for the time. The file is a tar of manifest.json, roles.sql,\n"
-            "database.dump (pg_dump's custom format), blobs/ and the key files, and readable by its owner only. With a database URL its\n"
+    .help = "Works beside a running server, or starts its PostgreSQL for the time. The file is a "
+            "tar of manifest.json, roles.sql,\n"
+            "database.dump (pg_dump's custom format), blobs/ and the key files, and readable by "
+            "its owner only. With a database URL its\n"
             "role must be allowed to read every row (a superuser, or BYPASSRLS).\n\n"
-            "examples:\n  mortise backup monday.tar\n  mortise backup /backup/mortise.tar --data /srv/mortise",
+            "examples:\n  mortise backup monday.tar\n  mortise backup /backup/mortise.tar --data "
+            "/srv/mortise",
     .run = run,
 };

@@ -23,10 +23,12 @@ const mti_command mti_cmd_config = {
     .name = "config",
     .arguments = "[--json]",
     .summary = "Print every option with its value and origin.",
-    .help = "Values come from defaults, then the file (--config FILE, else DIR/mortise.conf), then the environment, then flags.\n"
+    .help = "Values come from defaults, then the file (--config FILE, else DIR/mortise.conf), then "
+            "the environment, then flags.\n"
             "Secrets are shown as \"set\".\n\n"
             "  --json       {\"items\": [{name, value, origin, type}]}\n"
             "  --markdown   the table of all options\n\n"
-            "examples:\n  mortise config\n  PORT=9000 mortise config --json | jq '.items[] | select(.origin != \"default\")'",
+            "examples:\n  mortise config\n  PORT=9000 mortise config --json | jq '.items[] | "
+            "select(.origin != \"default\")'",
     .run = run,
 };

@@ -1,8 +1,10 @@
-/* mortise demo: a server with the Debian FAQ in it, three questions, their answers, and a proof that the answers are really there. */
+/* mortise demo: a server with the Debian FAQ in it, three questions, their answers, and a proof
+ * that the answers are really there. */
 #include <glob.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "base/ident.h"
@@ -25,7 +27,7 @@ typedef struct demo {
     mti_cli *cli;
     mti_demo_server server;
     const char *workspace;
-    json_t *report;              /* answers, for --json */
+    json_t *report; /* answers, for --json */
     unsigned files, failed;
 } demo;
 
@@ -36,7 +38,8 @@ static mt_status read_gz(const char *path, mti_buf *out, mti_error *e)
     int n = -1;
     mti_buf_init(out, MAX_FILE);
     gzFile f = gzopen(path, "rb");
-    while (f && (n = gzread(f, piece, sizeof piece)) > 0 && mti_buf_add(out, piece, (size_t)n) == MT_OK)
+    while (f && (n = gzread(f, piece, sizeof piece)) > 0 &&
+           mti_buf_add(out, piece, (size_t)n) == MT_OK)
         ;
     if (f)
         gzclose(f);
@@ -56,10 +59,15 @@ static mt_status upload_file(demo *d, const char *path, mti_error *e)
     snprintf(name, sizeof name, "%.*s", (int)cut, base);
     snprintf(target, sizeof target, "/v1/workspaces/%s/documents/upload?wait=true", d->workspace);
     MT_TRY(read_gz(path, &text, e));
-    mt_status s = mti_client_upload(d->cli, target, name, strstr(name, ".html") ? "text/html" : "text/plain", mti_buf_slice(&text), &r, e);
-    json_t *document = json_object_get(json_array_get(json_object_get(r.json, "items"), 0), "document");
-    if (s == MT_OK && !mt_slice_eq(mti_json_get_string(document, "status", MT_SLICE("?")), MT_SLICE("indexed")))
-        s = mti_fail(e, MT_INTERNAL, "not_indexed", "%.100s was not indexed: %.200s", name, mti_json_get_string(document, "reason", MT_SLICE("no reason given")).p);
+    mt_status s =
+        mti_client_upload(d->cli, target, name, strstr(name, ".html") ? "text/html" : "text/plain",
+                          mti_buf_slice(&text), &r, e);
+    json_t *document =
+        json_object_get(json_array_get(json_object_get(r.json, "items"), 0), "document");
+    if (s == MT_OK &&
+        !mt_slice_eq(mti_json_get_string(document, "status", MT_SLICE("?")), MT_SLICE("indexed")))
+        s = mti_fail(e, MT_INTERNAL, "not_indexed", "%.100s was not indexed: %.200s", name,
+                     mti_json_get_string(document, "reason", MT_SLICE("no reason given")).p);
     mti_reply_dispose(&r);
     mti_buf_dispose(&text);
     return s;
@@ -70,19 +78,22 @@ static mt_status upload_all(demo *d, mti_error *e)
     glob_t found;
     int64_t from = mti_mono_us();
     mt_status s = MT_OK;
-    if (glob(FAQ "/*.en.txt.gz", 0, NULL, &found) != 0 || glob(FAQ "/*.en.html", GLOB_APPEND, NULL, &found) != 0)
-        return mti_fail(e, MT_NOT_FOUND, "no_documents", "The Debian FAQ is not installed: apt-get install debian-faq.");
+    if (glob(FAQ "/*.en.txt.gz", 0, NULL, &found) != 0 ||
+        glob(FAQ "/*.en.html", GLOB_APPEND, NULL, &found) != 0)
+        return mti_fail(e, MT_NOT_FOUND, "no_documents",
+                        "The Debian FAQ is not installed: apt-get install debian-faq.");
     for (size_t i = 0; i < found.gl_pathc && s == MT_OK; i++) {
-        if (!d->cli->json) {
+        if (isatty(STDOUT_FILENO) && !d->cli->json)
             printf("\ruploading the Debian FAQ: %zu of %zu files", i + 1, found.gl_pathc);
-            fflush(stdout);
-        }
-        s = mti_demo_server_interrupted() ? mti_fail(e, MT_CANCELLED, "interrupted", "Interrupted.") : upload_file(d, found.gl_pathv[i], e);
+        fflush(stdout);
+        s = mti_demo_server_interrupted() ? mti_fail(e, MT_CANCELLED, "interrupted", "Interrupted.")
+                                          : upload_file(d, found.gl_pathv[i], e);
         d->files += s == MT_OK;
     }
     globfree(&found);
     if (!d->cli->json)
-        printf(s == MT_OK ? ", read and indexed in %.1f s\n" : "\n", (double)(mti_mono_us() - from) / 1e6);
+        printf("\r%u files of the Debian FAQ read and indexed in %.1f s\n", d->files,
+               (double)(mti_mono_us() - from) / 1e6);
     return s;
 }
 
@@ -111,22 +122,30 @@ static int64_t range_end(const json_t *source, const char *key, const char *othe
     return mti_json_get_int(source, key, mti_json_get_int(source, other, -1));
 }
 
-/* Asks the server for the document's own text in the source's range: it must be the passage, byte for byte. */
+/* Asks the server for the document's own text in the source's range: it must be the passage, byte
+ * for byte. */
 static mt_status check_range(demo *d, const json_t *source, mti_error *e)
 {
     char path[300];
     mti_reply r;
-    int64_t start = range_end(source, "start", "start_char"), end = range_end(source, "end", "end_char");
-    mt_slice id = mti_json_get_string(source, "document_id", MT_SLICE("")), text = mti_json_get_string(source, "text", MT_SLICE(""));
+    int64_t start = range_end(source, "start", "start_char"),
+            end = range_end(source, "end", "end_char");
+    mt_slice id = mti_json_get_string(source, "document_id", MT_SLICE("")),
+             text = mti_json_get_string(source, "text", MT_SLICE(""));
     mt_slice quote = mti_json_get_string(source, "quote", (mt_slice){0});
-    snprintf(path, sizeof path, "/v1/workspaces/%s/documents/%.*s/text?start=%lld&end=%lld", d->workspace, (int)id.len, id.p, (long long)start, (long long)end);
-    mt_status s = start < 0 || end <= start ? mti_fail(e, MT_INVALID, "no_range", "A source has no character range.") : MT_OK;
+    snprintf(path, sizeof path, "/v1/workspaces/%s/documents/%.*s/text?start=%lld&end=%lld",
+             d->workspace, (int)id.len, id.p, (long long)start, (long long)end);
+    mt_status s = start < 0 || end <= start
+                      ? mti_fail(e, MT_INVALID, "no_range", "A source has no character range.")
+                      : MT_OK;
     if (s != MT_OK)
         return s;
     s = mti_client_call(d->cli, "GET", path, NULL, &r, e);
-    if (s == MT_OK && (!text.len || !mt_slice_eq(text, mti_json_get_string(r.json, "text", (mt_slice){0}))))
-        s = mti_fail(e, MT_INVALID, "range_differs", "Characters %lld to %lld of document %.*s are not the passage that is cited.", (long long)start,
-                     (long long)end, (int)id.len, id.p);
+    if (s == MT_OK &&
+        (!text.len || !mt_slice_eq(text, mti_json_get_string(r.json, "text", (mt_slice){0}))))
+        s = mti_fail(e, MT_INVALID, "range_differs",
+                     "Characters %lld to %lld of document %.*s are not the passage that is cited.",
+                     (long long)start, (long long)end, (int)id.len, id.p);
     if (s == MT_OK && quote.len)
         s = mti_demo_check(quote, &text, 1, e);
     mti_reply_dispose(&r);
@@ -149,20 +168,27 @@ static void print_sources(const json_t *sources)
 {
     size_t i;
     json_t *s;
-    json_array_foreach(sources, i, s) {
-        mt_slice file = mti_json_get_string(s, "file_name", MT_SLICE("?")), section = mti_json_get_string(s, "section", MT_SLICE(""));
-        printf("  [%lld] %.*s%s%.*s, score %.2f\n", (long long)mti_json_get_int(s, "number", (int64_t)i + 1), (int)file.len, file.p, section.len ? ", " : "",
-               (int)section.len, section.p, mti_json_get_double(s, "score", 0));
+    json_array_foreach(sources, i, s)
+    {
+        mt_slice file = mti_json_get_string(s, "file_name", MT_SLICE("?")),
+                 section = mti_json_get_string(s, "section", MT_SLICE(""));
+        printf("  [%lld] %.*s%s%.*s, score %.2f\n",
+               (long long)mti_json_get_int(s, "number", (int64_t)i + 1), (int)file.len, file.p,
+               section.len ? ", " : "", (int)section.len, section.p,
+               mti_json_get_double(s, "score", 0));
     }
 }
 
-static void print_answer(const char *question, const json_t *reply, double ms, const mti_error *problem)
+static void print_answer(const char *question, const json_t *reply, double ms,
+                         const mti_error *problem)
 {
     printf("\nQ: %s\n", question);
     print_wrapped("   ", mti_json_get_string(reply, "answer", MT_SLICE("")));
     print_sources(json_object_get(reply, "sources"));
     if (problem->status == MT_OK)
-        printf("  (%.0f ms; checked: every passage stands in its document, and holds what is said)\n", ms);
+        printf(
+            "  (%.0f ms; checked: every passage stands in its document, and holds what is said)\n",
+            ms);
     else
         printf("  NOT PROVED: %s\n", problem->detail);
 }
@@ -183,8 +209,9 @@ static mt_status ask(demo *d, const char *question, mti_error *e)
         d->failed += !proved;
         if (!d->cli->json)
             print_answer(question, r.json, ms, &problem);
-        json_array_append_new(d->report, json_pack("{s:s,s:O,s:f,s:b,s:s?}", "question", question, "reply", r.json, "ms", ms, "proved", proved, "problem",
-                                                   proved ? NULL : problem.detail));
+        json_array_append_new(d->report, json_pack("{s:s,s:O,s:f,s:b,s:s?}", "question", question,
+                                                   "reply", r.json, "ms", ms, "proved", proved,
+                                                   "problem", proved ? NULL : problem.detail));
     }
     mti_reply_dispose(&r);
     return s;
@@ -197,9 +224,12 @@ static void print_ending(const demo *d)
     snprintf(path, sizeof path, "%s/admin.key", d->server.dir);
     mt_status s = mti_buf_read_file(&key, path, 4096);
     int len = s == MT_OK && key.len ? (int)strcspn(key.p, "\r\n") : 0;
-    printf("\nserver: %s   (documentation: %s/v1/docs)\nkey:    %.*s\n\n", d->server.url, d->server.url, len, len ? key.p : "");
-    printf("curl -s %s/v1/workspaces/%s/chat \\\n  -H 'Authorization: Bearer %.*s' -H 'Content-Type: application/json' \\\n"
-           "  -d '{\"query\": \"Which licences do programs in Debian have?\"}'\n", d->server.url, d->workspace, len, len ? key.p : "");
+    printf("\nserver: %s   (documentation: %s/v1/docs)\nkey:    %.*s\n\n", d->server.url,
+           d->server.url, len, len ? key.p : "");
+    printf("curl -s %s/v1/workspaces/%s/chat \\\n  -H 'Authorization: Bearer %.*s' -H "
+           "'Content-Type: application/json' \\\n"
+           "  -d '{\"query\": \"Which licences do programs in Debian have?\"}'\n",
+           d->server.url, d->workspace, len, len ? key.p : "");
     mti_buf_dispose(&key);
 }
 
@@ -208,7 +238,8 @@ static mt_status show(demo *d, mti_error *e)
     int64_t from = mti_mono_us();
     MT_TRY(mti_demo_server_start(d->cli, &d->server, e));
     if (!d->cli->json)
-        printf("server started in %.1f s (%s, data in %s)\n", (double)(mti_mono_us() - from) / 1e6, d->server.url, d->server.dir);
+        printf("server started in %.1f s (%s, data in %s)\n", (double)(mti_mono_us() - from) / 1e6,
+               d->server.url, d->server.dir);
     MT_TRY(upload_all(d, e));
     for (int i = 0; i < QUESTIONS; i++)
         MT_TRY(ask(d, questions[i], e));
@@ -223,7 +254,8 @@ static int finish(demo *d, mt_status s, bool leave, const mti_error *e)
     else if (!d->cli->json)
         print_ending(d);
     if (d->cli->json) {
-        json_t *root = json_pack("{s:b,s:s,s:i,s:O}", "ok", ok, "url", d->server.url, "files", (int)d->files, "answers", d->report);
+        json_t *root = json_pack("{s:b,s:s,s:i,s:O}", "ok", ok, "url", d->server.url, "files",
+                                 (int)d->files, "answers", d->report);
         json_dumpf(root, stdout, JSON_INDENT(2));
         puts("");
         json_decref(root);
@@ -242,7 +274,9 @@ static int run(mti_cli *cli)
     bool leave = mti_cli_flag(cli, "--exit");
     if (!mti_cli_args(cli, 0, 0))
         return 2;
-    demo d = {.cli = cli, .workspace = mti_config_str(cli->config, "tenancy.default_workspace_id"), .report = json_array()};
+    demo d = {.cli = cli,
+              .workspace = mti_config_str(cli->config, "tenancy.default_workspace_id"),
+              .report = json_array()};
     mti_error e = {0};
     mt_status s = show(&d, &e);
     int status = finish(&d, s, leave, &e);
@@ -255,10 +289,13 @@ const mti_command mti_cmd_demo = {
     .name = "demo",
     .arguments = "[--exit] [--json]",
     .summary = "Answer three questions from the Debian FAQ, then serve.",
-    .help = "Starts a server on a free port with a throw-away data folder, uploads the Debian FAQ (package debian-faq), asks three\n"
-            "questions and prints the answers with their sources. Every cited passage is fetched again from its document and compared.\n"
+    .help = "Starts a server on a free port with a throw-away data folder, uploads the Debian FAQ "
+            "(package debian-faq), asks three\n"
+            "questions and prints the answers with their sources. Every cited passage is fetched "
+            "again from its document and compared.\n"
             "Then it serves until Ctrl-C.\n\n"
-            "  --exit    stop after the answers; exit status 0 only if every answer cites passages that really hold it\n"
+            "  --exit    stop after the answers; exit status 0 only if every answer cites passages "
+            "that really hold it\n"
             "  --data D  keep the data in D\n\n"
             "examples:\n  mortise demo\n  mortise demo --exit --json",
     .run = run,

@@ -32,8 +32,7 @@ static int run(mti_cli *cli)
     else if (cli->json)
         printf("%.*s\n", (int)r.body.len, r.body.p);
     else
-        json_object_foreach(r.json, key, value)
-            print_member(key, value);
+        json_object_foreach(r.json, key, value) print_member(key, value);
     mti_reply_dispose(&r);
     return healthy ? 0 : 1;
 }

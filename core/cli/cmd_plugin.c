@@ -15,22 +15,25 @@ static void print_list(const json_t *items)
     json_t *p;
     printf("%-24s %-10s %-10s %-14s %s\n", "plugin", "version", "state", "category", "reason");
     json_array_foreach(items, i, p)
-        printf("%-24s %-10s %-10s %-14s %s\n", text_or(p, "slug", "?"), text_or(p, "version", "-"), text_or(p, "state", "?"), text_or(p, "category", "-"),
-               text_or(p, "reason", ""));
+        printf("%-24s %-10s %-10s %-14s %s\n", text_or(p, "slug", "?"), text_or(p, "version", "-"),
+               text_or(p, "state", "?"), text_or(p, "category", "-"), text_or(p, "reason", ""));
 }
 
 static void print_one(const json_t *plugin)
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)plugin, key, value) {
-        char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    json_object_foreach((json_t *)plugin, key, value)
+    {
+        char *text =
+            json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
         printf("%-14s %s\n", key, text ? text : json_string_value(value));
         free(text);
     }
 }
 
-static int call_and_print(mti_cli *cli, const char *method, const char *path, void (*print)(const json_t *), const char *member)
+static int call_and_print(mti_cli *cli, const char *method, const char *path,
+                          void (*print)(const json_t *), const char *member)
 {
     mti_reply r;
     mti_error e = {0};
@@ -54,8 +57,8 @@ static bool is_slug(const char *s)
 
 static void print_state(const json_t *plugin)
 {
-    printf("%s is %s%s%s\n", text_or(plugin, "slug", "?"), text_or(plugin, "state", "?"), *text_or(plugin, "reason", "") ? ": " : "",
-           text_or(plugin, "reason", ""));
+    printf("%s is %s%s%s\n", text_or(plugin, "slug", "?"), text_or(plugin, "state", "?"),
+           *text_or(plugin, "reason", "") ? ": " : "", text_or(plugin, "reason", ""));
 }
 
 static int run_on_one(mti_cli *cli, const char *verb)
@@ -66,7 +69,8 @@ static int run_on_one(mti_cli *cli, const char *verb)
     if (!is_slug(cli->argv[0]))
         return mti_cli_usage(cli, "A plugin's slug has lower-case letters, digits, - and _ only.");
     snprintf(path, sizeof path, "/v1/plugins/%s%s%s", cli->argv[0], *verb ? "/" : "", verb);
-    return *verb ? call_and_print(cli, "POST", path, print_state, NULL) : call_and_print(cli, "GET", path, print_one, NULL);
+    return *verb ? call_and_print(cli, "POST", path, print_state, NULL)
+                 : call_and_print(cli, "GET", path, print_one, NULL);
 }
 
 static int run(mti_cli *cli)
@@ -77,7 +81,9 @@ static int run(mti_cli *cli)
     cli->argv++;
     cli->argc--;
     if (strcmp(verb, "list") == 0)
-        return mti_cli_args(cli, 0, 0) ? call_and_print(cli, "GET", "/v1/plugins", print_list, "items") : 2;
+        return mti_cli_args(cli, 0, 0)
+                   ? call_and_print(cli, "GET", "/v1/plugins", print_list, "items")
+                   : 2;
     if (strcmp(verb, "info") == 0)
         return run_on_one(cli, "");
     if (strcmp(verb, "enable") == 0 || strcmp(verb, "disable") == 0)
@@ -95,8 +101,10 @@ const mti_command mti_cmd_plugin = {
             "  info SLUG         one plugin\n"
             "  enable SLUG       switch it on\n"
             "  disable SLUG      switch it off; what depends on it waits\n"
-            "  new NAME [--dir D]   make the folder D/NAME (D: .) with a plugin that builds, tests and answers\n\n"
-            "examples:\n  mortise plugin list\n  mortise plugin info documents --json\n  mortise plugin disable chat --data /srv/mortise\n"
+            "  new NAME [--dir D]   make the folder D/NAME (D: .) with a plugin that builds, tests "
+            "and answers\n\n"
+            "examples:\n  mortise plugin list\n  mortise plugin info documents --json\n  mortise "
+            "plugin disable chat --data /srv/mortise\n"
             "  mortise plugin new sentiment --dir plugins",
     .run = run,
 };

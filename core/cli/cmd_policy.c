@@ -15,7 +15,9 @@ static void cases_path(const char *file, char *out, size_t size)
 static mt_status read_text(const char *path, mti_buf *out, mti_error *e)
 {
     mt_status s = mti_buf_read_file(out, path, 1 << 20);
-    return s == MT_OK ? MT_OK : mti_fail(e, s, "file_unreadable", "%.300s cannot be read (%s).", path, mti_status_name(s));
+    return s == MT_OK ? MT_OK
+                      : mti_fail(e, s, "file_unreadable", "%.300s cannot be read (%s).", path,
+                                 mti_status_name(s));
 }
 
 static mt_status make_request(const char *file, const char *cases, json_t **out, mti_error *e)
@@ -30,8 +32,9 @@ static mt_status make_request(const char *file, const char *cases, json_t **out,
     if (s == MT_OK && (s = mti_json_parse(mti_buf_slice(&list), 0, &tree, &why)) != MT_OK)
         mti_fail(e, s, why.code, "%.200s: %.150s", cases, why.detail);
     const char *base = strrchr(file, '/') ? strrchr(file, '/') + 1 : file;
-    if (s == MT_OK && !(*out = json_pack("{s:s%,s:s#,s:o}", "name", base, strnlen(base, 100), "source", source.p ? source.p : "", (int)source.len, "cases",
-                                         json_incref(tree))))
+    if (s == MT_OK &&
+        !(*out = json_pack("{s:s%,s:s#,s:o}", "name", base, strnlen(base, 100), "source",
+                           source.p ? source.p : "", (int)source.len, "cases", json_incref(tree))))
         s = mti_fail(e, MT_INVALID, "file_unreadable", "%.300s is not UTF-8 text.", file);
     json_decref(tree);
     mti_buf_dispose(&source);
@@ -43,12 +46,15 @@ static void print_report(const json_t *report)
 {
     size_t i;
     json_t *one;
-    json_array_foreach(json_object_get(report, "cases"), i, one) {
-        mt_slice name = mti_json_get_string(one, "name", MT_SLICE("?")), why = mti_json_get_string(one, "message", (mt_slice){0});
-        printf("%s  %.*s%s%.*s\n", mti_json_get_bool(one, "passed", false) ? "ok    " : "FAILED", (int)name.len, name.p, why.len ? ": " : "", (int)why.len,
-               why.p ? why.p : "");
+    json_array_foreach(json_object_get(report, "cases"), i, one)
+    {
+        mt_slice name = mti_json_get_string(one, "name", MT_SLICE("?")),
+                 why = mti_json_get_string(one, "message", (mt_slice){0});
+        printf("%s  %.*s%s%.*s\n", mti_json_get_bool(one, "passed", false) ? "ok    " : "FAILED",
+               (int)name.len, name.p, why.len ? ": " : "", (int)why.len, why.p ? why.p : "");
     }
-    printf("%lld passed, %lld failed\n", (long long)mti_json_get_int(report, "passed", 0), (long long)mti_json_get_int(report, "failed", 0));
+    printf("%lld passed, %lld failed\n", (long long)mti_json_get_int(report, "passed", 0),
+           (long long)mti_json_get_int(report, "failed", 0));
 }
 
 static int run_test(mti_cli *cli, const char *file, const char *cases)
@@ -89,9 +95,12 @@ const mti_command mti_cmd_policy = {
     .name = "policy",
     .arguments = "test FILE [--cases FILE]",
     .summary = "Run a Lua policy against its cases.",
-    .help = "FILE is a policy; its cases stand in the file of its name with .test.json instead of .lua: a list of\n"
-            "{name, ctx, expect: {outcome, code, status, patches}}. It runs inside the running server, under the limits of its\n"
+    .help = "FILE is a policy; its cases stand in the file of its name with .test.json instead of "
+            ".lua: a list of\n"
+            "{name, ctx, expect: {outcome, code, status, patches}}. It runs inside the running "
+            "server, under the limits of its\n"
             "configuration, and is not installed. Exit status 0 when every case passed.\n\n"
-            "examples:\n  mortise policy test policies/quiet_hours.lua\n  mortise policy test p.lua --cases more.json --json",
+            "examples:\n  mortise policy test policies/quiet_hours.lua\n  mortise policy test "
+            "p.lua --cases more.json --json",
     .run = run,
 };

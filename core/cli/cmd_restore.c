@@ -1,4 +1,5 @@
-/* mortise restore: puts a backup into an empty data folder, or with --force in the place of what is there. */
+/* mortise restore: puts a backup into an empty data folder, or with --force in the place of what is
+ * there. */
 #include <errno.h>
 #include <ftw.h>
 #include <glob.h>
@@ -15,35 +16,54 @@ static mt_status unpack(mti_archive *a, const char *file, mti_error *e)
     char path[PATH_MAX];
     mti_buf text;
     json_t *manifest = NULL;
-    MT_TRY(mti_process_run((char *[]){"tar", "-xf", (char *)file, "-C", a->work, "--no-same-owner", NULL}, NULL, false, e));
+    MT_TRY(mti_process_run(
+        (char *[]){"tar", "-xf", (char *)file, "-C", a->work, "--no-same-owner", NULL}, NULL, false,
+        e));
     mti_archive_path(a, "manifest.json", path);
     if (mti_buf_read_file(&text, path, 65536) == MT_OK)
         mti_json_parse(mti_buf_slice(&text), 0, &manifest, NULL);
-    bool ours = mt_slice_eq(mti_json_get_string(manifest, "format", MT_SLICE("")), MT_SLICE(MTI_ARCHIVE_FORMAT));
+    bool ours = mt_slice_eq(mti_json_get_string(manifest, "format", MT_SLICE("")),
+                            MT_SLICE(MTI_ARCHIVE_FORMAT));
     json_decref(manifest);
     mti_buf_dispose(&text);
-    return ours ? MT_OK : mti_fail(e, MT_INVALID, "no_backup", "%.300s is no backup of mortise (format %s).", file, MTI_ARCHIVE_FORMAT);
+    return ours ? MT_OK
+                : mti_fail(e, MT_INVALID, "no_backup",
+                           "%.300s is no backup of mortise (format %s).", file, MTI_ARCHIVE_FORMAT);
 }
 
 static mt_status check_empty(mti_archive *a, mti_error *e)
 {
     mti_buf out;
     mti_buf_init(&out, 4096);
-    mt_status s = mti_archive_pg(a, "psql", (char *[]){"-XAtwqc", "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-                                                       "WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema')", NULL}, &out, false, e);
+    mt_status s = mti_archive_pg(
+        a, "psql",
+        (char *[]){
+            "-XAtwqc",
+            "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema')",
+            NULL},
+        &out, false, e);
     if (s == MT_OK && atoi(out.p ? out.p : "1") != 0)
-        s = mti_fail(e, MT_CONFLICT, "not_empty", "The database already has %d tables: restore into an empty --data folder, or replace it all with --force.",
+        s = mti_fail(e, MT_CONFLICT, "not_empty",
+                     "The database already has %d tables: restore into an empty --data folder, or "
+                     "replace it all with --force.",
                      atoi(out.p));
     mti_buf_dispose(&out);
     return s;
 }
 
-/* Everything goes, whatever a newer version has added: extra schemas would otherwise stay behind. */
+/* Everything goes, whatever a newer version has added: extra schemas would otherwise stay behind.
+ */
 static mt_status empty_database(mti_archive *a, mti_error *e)
 {
-    static char sql[] = "DO $$ DECLARE s name; BEGIN FOR s IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' "
-                        "LOOP EXECUTE format('DROP SCHEMA %I CASCADE', s); END LOOP; EXECUTE 'CREATE SCHEMA public'; END $$";
-    return mti_archive_pg(a, "psql", (char *[]){"-XAtwq", "-v", "ON_ERROR_STOP=1", "-c", "SET client_min_messages = warning", "-c", sql, NULL}, NULL, false, e);
+    static char sql[] = "DO $$ DECLARE s name; BEGIN FOR s IN SELECT nspname FROM pg_namespace "
+                        "WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' "
+                        "LOOP EXECUTE format('DROP SCHEMA %I CASCADE', s); END LOOP; EXECUTE "
+                        "'CREATE SCHEMA public'; END $$";
+    return mti_archive_pg(a, "psql",
+                          (char *[]){"-XAtwq", "-v", "ON_ERROR_STOP=1", "-c",
+                                     "SET client_min_messages = warning", "-c", sql, NULL},
+                          NULL, false, e);
 }
 
 static mt_status load_database(mti_archive *a, mti_error *e)
@@ -51,9 +71,12 @@ static mt_status load_database(mti_archive *a, mti_error *e)
     char dump[PATH_MAX], roles[PATH_MAX];
     mti_archive_path(a, "database.dump", dump);
     mti_archive_path(a, "roles.sql", roles);
-    /* Roles that exist already are errors there and no harm; one that is missing afterwards fails below. */
+    /* Roles that exist already are errors there and no harm; one that is missing afterwards fails
+     * below. */
     MT_TRY(mti_archive_pg(a, "psql", (char *[]){"-Xqw", "-f", roles, NULL}, NULL, true, e));
-    return mti_archive_pg(a, "pg_restore", (char *[]){"-w", "--single-transaction", "--exit-on-error", "--clean", "--if-exists", "-d", a->database, dump, NULL},
+    return mti_archive_pg(a, "pg_restore",
+                          (char *[]){"-w", "--single-transaction", "--exit-on-error", "--clean",
+                                     "--if-exists", "-d", a->database, dump, NULL},
                           NULL, false, e);
 }
 
@@ -89,7 +112,8 @@ static mt_status put_files(mti_archive *a, mti_error *e)
     return s;
 }
 
-/* Index files are derived from rows and are made anew; those of the old database would be ahead or foreign. */
+/* Index files are derived from rows and are made anew; those of the old database would be ahead or
+ * foreign. */
 static void remove_indexes(const mti_archive *a)
 {
     char path[PATH_MAX + 16];
@@ -122,7 +146,8 @@ static int run(mti_cli *cli)
     if (cli->json)
         puts("{\"restored\":true}");
     else
-        printf("restored into %s; start it with mortise serve --data %s\n", mti_cli_data(cli), mti_cli_data(cli));
+        printf("restored into %s; start it with mortise serve --data %s\n", mti_cli_data(cli),
+               mti_cli_data(cli));
     return 0;
 }
 
@@ -132,6 +157,7 @@ const mti_command mti_cmd_restore = {
     .summary = "Put a backup into an empty data folder.",
     .help = "Refuses while a server runs on DIR, and refuses a database that has tables.\n\n"
             "  --force   remove what is there first: database, blobs and keys\n\n"
-            "examples:\n  mortise restore monday.tar --data /srv/new\n  mortise restore monday.tar --force",
+            "examples:\n  mortise restore monday.tar --data /srv/new\n  mortise restore monday.tar "
+            "--force",
     .run = run,
 };

@@ -31,13 +31,16 @@ const mti_command mti_cmd_serve = {
     .name = "serve",
     .arguments = "[--data DIR] [--port N] [--host ADDR]",
     .summary = "Run the server until SIGTERM or Ctrl-C.",
-    .help = "Starts PostgreSQL in DIR (unless DATABASE_URL names one), then the host. The first start creates the default\n"
+    .help = "Starts PostgreSQL in DIR (unless DATABASE_URL names one), then the host. The first "
+            "start creates the default\n"
             "organization and an administrator's key, printed once and kept in DIR/admin.key.\n"
-            "SIGHUP replaces the host after its requests have ended; a second Ctrl-C does not wait for them.\n\n"
+            "SIGHUP replaces the host after its requests have ended; a second Ctrl-C does not wait "
+            "for them.\n\n"
             "  --data DIR    data folder (./data)\n"
             "  --port N      TCP port (8000); 0 takes a free one\n"
             "  --host ADDR   address (127.0.0.1); 0.0.0.0 is reached from other machines\n\n"
-            "examples:\n  mortise serve\n  mortise serve --data /srv/mortise --port 8080 --log-format json\n"
+            "examples:\n  mortise serve\n  mortise serve --data /srv/mortise --port 8080 "
+            "--log-format json\n"
             "  DATABASE_URL=postgresql://mortise@db/mortise mortise serve",
     .run = run,
 };

@@ -2,7 +2,6 @@
 #include "cli/internal.h"
 
 #include <curl/curl.h>
-#include <dlfcn.h>
 #include <glob.h>
 #include <libpq-fe.h>
 #include <limits.h>
@@ -16,16 +15,21 @@
 #if __has_include(<h2o/version.h>)
 #include <h2o/version.h>
 #endif
-#if __has_include(<onnxruntime_c_api.h>)
-#include <onnxruntime_c_api.h>
-#endif
 
-static const char *const features[] = {"http1", "sse", "managed-postgresql", "row-level-security", "json-schema", "hooks", "lua-policies", "plugins",
+static const char *const features[] = {
+    "http1",
+    "sse",
+    "managed-postgresql",
+    "row-level-security",
+    "json-schema",
+    "hooks",
+    "lua-policies",
+    "plugins",
 #if defined(__SANITIZE_ADDRESS__)
-                                       "address-sanitizer",
+    "address-sanitizer",
 #endif
 #if defined(__SANITIZE_THREAD__)
-                                       "thread-sanitizer",
+    "thread-sanitizer",
 #endif
 };
 
@@ -73,21 +77,19 @@ static void add_postgresql(json_t *list)
     add(list, "postgresql", number ? number + 2 : NULL);
 }
 
+/* Its folder is named onnxruntime-VERSION-HASH; opening the library to ask would cost 20 MB. */
 static void add_onnxruntime(json_t *list)
 {
-    const char *version = NULL;
-#ifdef ORT_API_VERSION
-    char path[PATH_MAX];
+    char version[32] = "";
     mti_buf prefix;
     if (mti_buf_read_file(&prefix, MORTISE_ONNXRUNTIME_PREFIX_FILE, 4096) == MT_OK && prefix.len) {
-        snprintf(path, sizeof path, "%.*s/lib/libonnxruntime.so.1", (int)strcspn(prefix.p, "\n"), prefix.p);
-        void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-        const OrtApiBase *(*base)(void) = library ? (const OrtApiBase *(*)(void))dlsym(library, "OrtGetApiBase") : NULL;
-        version = base ? base()->GetVersionString() : NULL;
+        prefix.p[strcspn(prefix.p, "\n")] = 0;
+        const char *name = strrchr(prefix.p, '/');
+        if (name && access(prefix.p, F_OK) == 0)
+            sscanf(name, "/onnxruntime-%31[0-9.]", version);
     }
     mti_buf_dispose(&prefix);
-#endif
-    add(list, "onnxruntime", version);
+    add(list, "onnxruntime", *version ? version : NULL);
 }
 
 static json_t *libraries(void)
@@ -116,8 +118,8 @@ static void print_text(json_t *list)
     for (size_t i = 0; i < sizeof features / sizeof *features; i++)
         printf(" %s", features[i]);
     puts("");
-    json_object_foreach(list, name, version)
-        printf("%-12s %s\n", name, json_is_string(version) ? json_string_value(version) : "not found");
+    json_object_foreach(list, name, version) printf(
+        "%-12s %s\n", name, json_is_string(version) ? json_string_value(version) : "not found");
 }
 
 static int run(mti_cli *cli)
@@ -130,7 +132,8 @@ static int run(mti_cli *cli)
     } else {
         for (size_t i = 0; i < sizeof features / sizeof *features; i++)
             json_array_append_new(names, json_string(features[i]));
-        json_t *root = json_pack("{s:s,s:O,s:O}", "version", MORTISE_VERSION, "features", names, "libraries", list);
+        json_t *root = json_pack("{s:s,s:O,s:O}", "version", MORTISE_VERSION, "features", names,
+                                 "libraries", list);
         json_dumpf(root, stdout, JSON_INDENT(2));
         puts("");
         json_decref(root);
@@ -144,6 +147,7 @@ const mti_command mti_cmd_version = {
     .name = "version",
     .arguments = "[--json]",
     .summary = "Print the version, features and library versions.",
-    .help = "The same as mortise --version.\n\nexamples:\n  mortise --version\n  mortise version --json",
+    .help = "The same as mortise --version.\n\nexamples:\n  mortise --version\n  mortise version "
+            "--json",
     .run = run,
 };

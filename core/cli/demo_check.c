@@ -40,13 +40,16 @@ static size_t read_mark(mt_slice s, unsigned numbers[MAX_MARKS], size_t *n)
         numbers[(*n)++] = value;
         if (i < s.len && s.p[i] == ']')
             return i + 1;
-        while (i < s.len && (s.p[i] == ',' || s.p[i] == ' '))
+        if (i == s.len || s.p[i++] != ',')
+            return 0;
+        while (i < s.len && s.p[i] == ' ')
             i++;
     }
     return 0;
 }
 
-/* Without what only joins quotes: spaces, dashes, quotation marks, a full stop left behind a mark. */
+/* Without what only joins quotes: spaces, dashes, quotation marks, a full stop left behind a mark.
+ */
 static mt_slice strip(mt_slice s)
 {
     static const char ends[] = " \t\r\n-*>\"'.,;:";
@@ -87,7 +90,8 @@ static bool holds(mt_slice passage, mt_slice words)
     return yes;
 }
 
-static bool any_holds(mt_slice words, const mt_slice *passages, size_t n, const unsigned *numbers, size_t n_numbers)
+static bool any_holds(mt_slice words, const mt_slice *passages, size_t n, const unsigned *numbers,
+                      size_t n_numbers)
 {
     for (size_t i = 0; i < n; i++) {
         bool meant = n_numbers == 0;
@@ -99,19 +103,23 @@ static bool any_holds(mt_slice words, const mt_slice *passages, size_t n, const 
     return false;
 }
 
-/* Where the first sentence of s ends: behind . ! ? and a space, at a line's end, or before an ellipsis. */
+/* Where the first sentence of s ends: behind . ! ? and a space, at a line's end, or behind an
+ * ellipsis. */
 static size_t sentence_end(mt_slice s)
 {
     for (size_t i = 0; i < s.len; i++) {
-        if (s.p[i] == '\n' || (s.len - i >= 3 && memcmp(s.p + i, "\u2026", 3) == 0))
+        if (s.p[i] == '\n')
             return i + 1;
+        if (s.len - i >= 3 && memcmp(s.p + i, "\u2026", 3) == 0)
+            return i + 3; /* stripped from the sentence again */
         if (strchr(".!?", s.p[i]) && i + 1 < s.len && isspace((unsigned char)s.p[i + 1]))
             return i + 1;
     }
     return s.len;
 }
 
-static mt_status check_stretch(mt_slice words, const mt_slice *passages, size_t n, const unsigned *numbers, size_t n_numbers, mti_error *e)
+static mt_status check_stretch(mt_slice words, const mt_slice *passages, size_t n,
+                               const unsigned *numbers, size_t n_numbers, mti_error *e)
 {
     words = strip(words);
     if (!words.len || any_holds(words, passages, n, numbers, n_numbers))
@@ -120,7 +128,9 @@ static mt_status check_stretch(mt_slice words, const mt_slice *passages, size_t 
         size_t end = sentence_end(words);
         mt_slice one = strip((mt_slice){words.p, end});
         if (one.len && !any_holds(one, passages, n, numbers, n_numbers))
-            return mti_fail(e, MT_INVALID, "not_in_passage", "No cited passage holds the words \"%.*s\".", (int)(one.len > 200 ? 200 : one.len), one.p);
+            return mti_fail(e, MT_INVALID, "not_in_passage",
+                            "No cited passage holds the words \"%.*s\".",
+                            (int)(one.len > 200 ? 200 : one.len), one.p);
         words = (mt_slice){words.p + end, words.len - end};
     }
     return MT_OK;
@@ -130,18 +140,24 @@ mt_status mti_demo_check(mt_slice answer, const mt_slice *passages, size_t n, mt
 {
     size_t from = 0, count, length;
     unsigned numbers[MAX_MARKS];
-    if (n == 0 || strip(answer).len == 0)
-        return mti_fail(e, MT_INVALID, "no_source", "The answer is empty or cites nothing.");
+    bool says = false;
+    if (n == 0)
+        return mti_fail(e, MT_INVALID, "no_source", "The answer cites nothing.");
     for (size_t i = 0; i < answer.len; i++) {
         length = read_mark((mt_slice){answer.p + i, answer.len - i}, numbers, &count);
         if (!length)
             continue;
-        MT_TRY(check_stretch((mt_slice){answer.p + from, i - from}, passages, n, numbers, count, e));
+        MT_TRY(
+            check_stretch((mt_slice){answer.p + from, i - from}, passages, n, numbers, count, e));
         for (size_t k = 0; k < count; k++)
             if (numbers[k] < 1 || numbers[k] > n)
-                return mti_fail(e, MT_INVALID, "no_source", "The answer cites [%u], but there are %zu sources.", numbers[k], n);
+                return mti_fail(e, MT_INVALID, "no_source",
+                                "The answer cites [%u], but there are %zu sources.", numbers[k], n);
+        says = says || strip((mt_slice){answer.p + from, i - from}).len;
         from = i + length;
         i = from - 1;
     }
+    if (!says && !strip((mt_slice){answer.p + from, answer.len - from}).len)
+        return mti_fail(e, MT_INVALID, "no_source", "The answer is empty.");
     return check_stretch((mt_slice){answer.p + from, answer.len - from}, passages, n, NULL, 0, e);
 }

@@ -27,7 +27,7 @@ static void on_interrupt(int sig)
 
 static void catch_signals(void)
 {
-    struct sigaction a = {.sa_handler = on_interrupt};   /* no SA_RESTART: waits end */
+    struct sigaction a = {.sa_handler = on_interrupt}; /* no SA_RESTART: waits end */
     interrupted = 0;
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
@@ -44,14 +44,18 @@ static mt_status choose_folder(mti_cli *cli, mti_demo_server *s, mti_error *e)
     s->throw_away = strcmp(mti_config_origin(cli->config, "data.dir"), "default") == 0;
     if (!s->throw_away) {
         snprintf(s->dir, sizeof s->dir, "%s", mti_cli_data(cli));
-        return mkdir(s->dir, 0711) == 0 || errno == EEXIST ? MT_OK : mti_fail(e, MT_INTERNAL, "bad_data_dir", "%.200s cannot be made: %s.", s->dir, strerror(errno));
+        return mkdir(s->dir, 0711) == 0 || errno == EEXIST
+                   ? MT_OK
+                   : mti_fail(e, MT_INTERNAL, "bad_data_dir", "%.200s cannot be made: %s.", s->dir,
+                              strerror(errno));
     }
     snprintf(s->dir, sizeof s->dir, "%.400s/mortise-demo-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     if (!mkdtemp(s->dir)) {
         s->throw_away = false;
-        return mti_fail(e, MT_INTERNAL, "bad_data_dir", "%.200s cannot be made: %s.", s->dir, strerror(errno));
+        return mti_fail(e, MT_INTERNAL, "bad_data_dir", "%.200s cannot be made: %s.", s->dir,
+                        strerror(errno));
     }
-    chmod(s->dir, 0711);   /* PostgreSQL's user passes through */
+    chmod(s->dir, 0711); /* PostgreSQL's user passes through */
     MT_TRY(mti_config_set(cli->config, "data.dir", s->dir, "flag demo", e));
     return MT_OK;
 }
@@ -67,6 +71,7 @@ static _Noreturn void run_server(mti_cli *cli, const mti_demo_server *s)
     if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0)
         _exit(1);
     close(fd);
+    mti_cli_log_setup(cli->config);
     exit(cli->serve(cli->config));
 }
 
@@ -96,7 +101,8 @@ static bool is_ready(mti_cli *cli, mti_demo_server *s, mti_error *e)
     mti_buf url;
     mti_reply r;
     snprintf(path, sizeof path, "%s/mortise.url", s->dir);
-    bool listens = mti_buf_read_file(&url, path, sizeof s->url) == MT_OK && url.len && url.p[url.len - 1] == '\n';
+    bool listens = mti_buf_read_file(&url, path, sizeof s->url) == MT_OK && url.len &&
+                   url.p[url.len - 1] == '\n';
     if (listens)
         snprintf(s->url, sizeof s->url, "%.*s", (int)(url.len - 1), url.p);
     mti_buf_dispose(&url);
@@ -120,8 +126,10 @@ static mt_status wait_ready(mti_cli *cli, mti_demo_server *s, mti_error *e)
         return mti_fail(e, MT_CANCELLED, "interrupted", "Interrupted.");
     show_log_end(s);
     if (!s->pid)
-        return mti_fail(e, MT_INTERNAL, "demo_failed", "The server could not start; the end of its log is above.");
-    return mti_fail(e, MT_TIMEOUT, "demo_failed", "The server is not ready after %d s: %.200s", READY_MS / 1000, why.detail);
+        return mti_fail(e, MT_INTERNAL, "demo_failed",
+                        "The server could not start; the end of its log is above.");
+    return mti_fail(e, MT_TIMEOUT, "demo_failed", "The server is not ready after %d s: %.200s",
+                    READY_MS / 1000, why.detail);
 }
 
 mt_status mti_demo_server_start(mti_cli *cli, mti_demo_server *s, mti_error *e)
@@ -137,7 +145,8 @@ mt_status mti_demo_server_start(mti_cli *cli, mti_demo_server *s, mti_error *e)
         run_server(cli, s);
     if (s->pid < 0) {
         s->pid = 0;
-        return mti_fail(e, MT_INTERNAL, "demo_failed", "No process for the server: %s.", strerror(errno));
+        return mti_fail(e, MT_INTERNAL, "demo_failed", "No process for the server: %s.",
+                        strerror(errno));
     }
     return wait_ready(cli, s, e);
 }
@@ -160,7 +169,7 @@ void mti_demo_server_stop(mti_demo_server *s)
     if (s->pid > 0) {
         kill(s->pid, SIGTERM);
         while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
-            kill(s->pid, SIGTERM);   /* a second Ctrl-C: the server does not wait either */
+            kill(s->pid, SIGTERM); /* a second Ctrl-C: the server does not wait either */
         s->pid = 0;
     }
     if (s->throw_away)

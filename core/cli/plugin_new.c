@@ -1,4 +1,5 @@
-/* mortise plugin new: a copy of the SDK's template, @NAME@ and @IDENT@ filled in, in contents and file names. */
+/* mortise plugin new: a copy of the SDK's template, @NAME@ and @IDENT@ filled in, in contents and
+ * file names. */
 #include "cli/internal.h"
 
 #include <dirent.h>
@@ -10,8 +11,8 @@
 #include <unistd.h>
 
 typedef struct names {
-    const char *name;            /* "sentiment-score" */
-    char ident[64];              /* "sentiment_score" */
+    const char *name; /* "sentiment-score" */
+    char ident[64];   /* "sentiment_score" */
 } names;
 
 static bool check_name(const char *s, names *out)
@@ -32,7 +33,8 @@ static void substitute(mt_slice text, const names *v, mti_buf *out)
         const char *with = NULL;
         size_t skip = 1;
         for (int m = 0; m < 2 && !with; m++)
-            if (text.len - i >= strlen(marks[m]) && memcmp(text.p + i, marks[m], strlen(marks[m])) == 0) {
+            if (text.len - i >= strlen(marks[m]) &&
+                memcmp(text.p + i, marks[m], strlen(marks[m])) == 0) {
                 with = m ? v->ident : v->name;
                 skip = strlen(marks[m]);
             }
@@ -44,7 +46,8 @@ static void substitute(mt_slice text, const names *v, mti_buf *out)
     }
 }
 
-static mt_status copy_file(const char *from, const char *to, const names *v, mode_t mode, mti_error *e)
+static mt_status copy_file(const char *from, const char *to, const names *v, mode_t mode,
+                           mti_error *e)
 {
     mti_buf in, out;
     mti_buf_init(&out, 4 << 20);
@@ -56,16 +59,21 @@ static mt_status copy_file(const char *from, const char *to, const names *v, mod
     ok = f && fclose(f) == 0 && ok && chmod(to, mode & 0755) == 0;
     mti_buf_dispose(&in);
     mti_buf_dispose(&out);
-    return ok ? MT_OK : mti_fail(e, MT_INTERNAL, "copy_failed", "%.300s could not be written: %s.", to, strerror(errno));
+    return ok ? MT_OK
+              : mti_fail(e, MT_INTERNAL, "copy_failed", "%.300s could not be written: %s.", to,
+                         strerror(errno));
 }
 
 static mt_status copy_folder(const char *from, const char *to, const names *v, mti_error *e)
 {
     if (mkdir(to, 0755) != 0)
-        return mti_fail(e, MT_CONFLICT, "folder_exists", "%.250s cannot be made: %s. Choose another name or --dir.", to, strerror(errno));
+        return mti_fail(e, MT_CONFLICT, "folder_exists",
+                        "%.250s cannot be made: %s. Choose another name or --dir.", to,
+                        strerror(errno));
     DIR *d = opendir(from);
     if (!d)
-        return mti_fail(e, MT_INTERNAL, "template_unreadable", "The template %.250s cannot be read: %s.", from, strerror(errno));
+        return mti_fail(e, MT_INTERNAL, "template_unreadable",
+                        "The template %.250s cannot be read: %s.", from, strerror(errno));
     mt_status s = MT_OK;
     for (struct dirent *entry; s == MT_OK && (entry = readdir(d));) {
         char source[PATH_MAX], target[PATH_MAX];
@@ -76,12 +84,14 @@ static mt_status copy_folder(const char *from, const char *to, const names *v, m
         mti_buf_init(&name, NAME_MAX);
         substitute(mt_str(entry->d_name), v, &name);
         bool fits = snprintf(source, sizeof source, "%s/%s", from, entry->d_name) < PATH_MAX &&
-                    snprintf(target, sizeof target, "%s/%s", to, name.p ? name.p : "") < PATH_MAX && name.status == MT_OK;
+                    snprintf(target, sizeof target, "%s/%s", to, name.p ? name.p : "") < PATH_MAX &&
+                    name.status == MT_OK;
         mti_buf_dispose(&name);
         if (!fits || stat(source, &st) != 0)
             s = mti_fail(e, MT_INTERNAL, "copy_failed", "%.100s cannot be copied.", entry->d_name);
         else
-            s = S_ISDIR(st.st_mode) ? copy_folder(source, target, v, e) : copy_file(source, target, v, st.st_mode, e);
+            s = S_ISDIR(st.st_mode) ? copy_folder(source, target, v, e)
+                                    : copy_file(source, target, v, st.st_mode, e);
     }
     closedir(d);
     return s;
@@ -96,9 +106,12 @@ int mti_plugin_new(mti_cli *cli)
     if (!mti_cli_args(cli, 1, 1))
         return 2;
     if (!check_name(cli->argv[0], &v))
-        return mti_cli_usage(cli, "A plugin's name begins with a lower-case letter and has at most 40 of a-z, 0-9, - and _.");
+        return mti_cli_usage(cli, "A plugin's name begins with a lower-case letter and has at most "
+                                  "40 of a-z, 0-9, - and _.");
     if (!mti_cli_find("sdk/templates/plugin", template, sizeof template)) {
-        mti_fail(&e, MT_NOT_FOUND, "no_template", "The template (sdk/templates/plugin) is neither beside the program nor in its source tree: install the SDK.");
+        mti_fail(&e, MT_NOT_FOUND, "no_template",
+                 "The template (sdk/templates/plugin) is neither beside the program nor in its "
+                 "source tree: install the SDK.");
         return mti_cli_fail(&e);
     }
     snprintf(target, sizeof target, "%s/%s", dir ? dir : ".", v.name);

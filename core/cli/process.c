@@ -9,7 +9,8 @@
 static _Noreturn void run_child(char *const argv[], int out, bool quiet)
 {
     int null = open("/dev/null", O_RDWR);
-    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(out >= 0 ? out : null, STDOUT_FILENO) < 0 || (quiet && dup2(null, STDERR_FILENO) < 0))
+    if (null < 0 || dup2(null, STDIN_FILENO) < 0 ||
+        dup2(out >= 0 ? out : null, STDOUT_FILENO) < 0 || (quiet && dup2(null, STDERR_FILENO) < 0))
         _exit(126);
     execvp(argv[0], argv);
     fprintf(stderr, "mortise: %s: %s\n", argv[0], strerror(errno));
@@ -43,5 +44,6 @@ mt_status mti_process_run(char *const argv[], mti_buf *out, bool quiet, mti_erro
         ;
     if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return MT_OK;
-    return mti_fail(e, MT_INTERNAL, "program_failed", "%.200s failed%s.", argv[0], quiet ? "" : "; its words are above");
+    return mti_fail(e, MT_INTERNAL, "program_failed", "%.200s failed%s.", argv[0],
+                    quiet ? "" : "; its words are above");
 }

@@ -5,8 +5,8 @@
 #include "base/buf.h"
 #include "base/error.h"
 
-/* Runs argv[0] (a path, or found in PATH). Its output goes to out (NULL: it is dropped), its errors to our stderr. quiet drops those too.
- * MT_INTERNAL program_failed unless it exits 0. */
+/* Runs argv[0] (a path, or found in PATH). Its output goes to out (NULL: it is dropped), its errors
+ * to our stderr. quiet drops those too. MT_INTERNAL program_failed unless it exits 0. */
 mt_status mti_process_run(char *const argv[], mti_buf *out, bool quiet, mti_error *e);
 
 #endif

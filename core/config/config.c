@@ -13,7 +13,7 @@ typedef struct value {
 
 struct mti_config {
     size_t n;
-    value *values;   /* in the table's order */
+    value *values; /* in the table's order */
 };
 
 /* Where a value comes from decides which one stays, so sources may be read in any order. */
@@ -118,11 +118,14 @@ static mt_status unknown_option(const char *name, const char *origin, mti_error 
             nearest = &o[i];
         }
     }
-    return mti_fail(e, MT_INVALID, "unknown_option", "Unknown option \"%.80s\" (%s); did you mean \"%s\"? `mortise config` lists all.",
-                    name, origin, nearest->name);
+    return mti_fail(
+        e, MT_INVALID, "unknown_option",
+        "Unknown option \"%.80s\" (%s); did you mean \"%s\"? `mortise config` lists all.", name,
+        origin, nearest->name);
 }
 
-mt_status mti_config_set(mti_config *c, const char *name, const char *text, const char *origin, mti_error *e)
+mt_status mti_config_set(mti_config *c, const char *name, const char *text, const char *origin,
+                         mti_error *e)
 {
     ptrdiff_t i = option_find(name);
     if (i < 0)

@@ -1,4 +1,5 @@
-/* The options, one row each. OPTIONS.md is generated from this table; a unit test keeps the two equal. */
+/* The options, one row each. OPTIONS.md is generated from this table; a unit test keeps the two
+ * equal. */
 #include "config/config.h"
 
 static const mti_option options[] = {
@@ -6,7 +7,8 @@ static const mti_option options[] = {
     {"data.dir", MTI_OPT_STRING, "./data", NULL, "data", NULL, true,
      "Folder of the database, blobs, indexes, the administrator's key and the admin socket."},
     {"http.host", MTI_OPT_STRING, "127.0.0.1", NULL, "host", NULL, true,
-     "Address to listen on; the default is reached from this machine only, 0.0.0.0 from everywhere."},
+     "Address to listen on; the default is reached from this machine only, 0.0.0.0 from "
+     "everywhere."},
     {"http.port", MTI_OPT_INT, "8000", "0..65535", "port", "PORT", true,
      "TCP port; 0 takes a free one and prints it."},
     {"http.threads", MTI_OPT_INT, "0", "0..64", "threads", NULL, true,
@@ -32,7 +34,8 @@ static const mti_option options[] = {
 
     /* database */
     {"database.url", MTI_OPT_SECRET, "", NULL, NULL, "DATABASE_URL", true,
-     "PostgreSQL connection string of a direct or session-pooled server; empty runs a managed server in the data "
+     "PostgreSQL connection string of a direct or session-pooled server; empty runs a managed "
+     "server in the data "
      "folder. POSTGRES_HOST, _PORT, _USER, _PASSWORD and _DB together do the same."},
     {"database.read_connections", MTI_OPT_INT, "2", "1..8", NULL, NULL, true,
      "Shared pipelined connections for short reads, a loop."},
@@ -55,15 +58,18 @@ static const mti_option options[] = {
     {"trace.slow", MTI_OPT_DURATION, "1s", "1ms..1h", NULL, NULL, true,
      "Requests that take longer keep their trace, as failed ones do."},
     {"watchdog.stall", MTI_OPT_DURATION, "50ms", "5ms..1m", NULL, NULL, true,
-     "A loop that is busy longer without a pause is reported with the plugin's name and a backtrace."},
+     "A loop that is busy longer without a pause is reported with the plugin's name and a "
+     "backtrace."},
 
     /* plugins, models, policies */
     {"plugins.dir", MTI_OPT_STRING, "", NULL, "plugins", NULL, true,
-     "Folders that hold plugin folders, separated by ':'; empty is the folder that was built with the program."},
+     "Folders that hold plugin folders, separated by ':'; empty is the folder that was built with "
+     "the program."},
     {"plugins.allow_unsigned", MTI_OPT_BOOL, "false", NULL, NULL, NULL, true,
      "Accept unsigned plugin packages from others than the operator."},
     {"plugins.providers", MTI_OPT_STRING, "", NULL, NULL, NULL, true,
-     "Which plugin serves an interface that several provide: \"llm=llm_extractive,cache=cache_memory\"."},
+     "Which plugin serves an interface that several provide: "
+     "\"llm=llm_extractive,cache=cache_memory\"."},
     {"models.dir", MTI_OPT_STRING, "", NULL, "models", "MODELS_DIR", true,
      "Folder of downloaded models; empty is ~/.cache/mortise/models."},
     {"policy.instructions", MTI_OPT_INT, "100000", "1000..1000000000", NULL, NULL, true,
@@ -86,18 +92,19 @@ static const mti_option options[] = {
     /* tenants */
     {"key.prefix", MTI_OPT_STRING, "sk_live_", NULL, NULL, NULL, true,
      "First characters of every API key that is made."},
-    {"limits.requests_per_minute", MTI_OPT_INT, "600", "1..10000000", NULL, "DEFAULT_RATE_LIMIT", true,
-     "Requests a minute of a key that states no rate of its own."},
-    {"tenancy.default_workspace_id", MTI_OPT_STRING, "00000000-0000-0000-0000-000000000002", NULL, NULL,
-     "DEFAULT_WORKSPACE_ID", true, "Id of the workspace that the first start creates."},
+    {"limits.requests_per_minute", MTI_OPT_INT, "600", "1..10000000", NULL, "DEFAULT_RATE_LIMIT",
+     true, "Requests a minute of a key that states no rate of its own."},
+    {"tenancy.default_workspace_id", MTI_OPT_STRING, "00000000-0000-0000-0000-000000000002", NULL,
+     NULL, "DEFAULT_WORKSPACE_ID", true, "Id of the workspace that the first start creates."},
     {"tenancy.default_agent_id", MTI_OPT_STRING, "00000000-0000-0000-0000-000000000003", NULL, NULL,
      "DEFAULT_AGENT_ID", true, "Id of the agent that the first start creates."},
     {"plans.free_workspaces", MTI_OPT_INT, "1", "0..1000000", NULL,
-     "FREE_TIER_MAX_WORKSPACES MAX_WORKSPACES_FREE", true, "Workspaces of an organization on the free plan."},
-    {"plans.free_documents", MTI_OPT_INT, "100", "0..100000000", NULL, "FREE_TIER_MAX_DOCUMENTS", true,
-     "Documents of an organization on the free plan."},
-    {"plans.starter_workspaces", MTI_OPT_INT, "3", "0..1000000", NULL, "STARTER_TIER_MAX_WORKSPACES", true,
-     "Workspaces of an organization on the starter plan."},
+     "FREE_TIER_MAX_WORKSPACES MAX_WORKSPACES_FREE", true,
+     "Workspaces of an organization on the free plan."},
+    {"plans.free_documents", MTI_OPT_INT, "100", "0..100000000", NULL, "FREE_TIER_MAX_DOCUMENTS",
+     true, "Documents of an organization on the free plan."},
+    {"plans.starter_workspaces", MTI_OPT_INT, "3", "0..1000000", NULL,
+     "STARTER_TIER_MAX_WORKSPACES", true, "Workspaces of an organization on the starter plan."},
     {"secrets.key", MTI_OPT_SECRET, "", NULL, NULL, "ENCRYPTION_KEY", true,
      "Key that encrypts secrets at rest; empty makes one and keeps it in the data folder."},
     {"auth.jwt_secret", MTI_OPT_SECRET, "", NULL, NULL, "JWT_SECRET_KEY", true,

@@ -11,17 +11,19 @@ typedef struct unit {
 } unit;
 
 static const unit size_units[] = {
-    {"", 1},        {"b", 1},          {"k", 1024},           {"kb", 1024},        {"kib", 1024},
-    {"m", 1 << 20}, {"mb", 1 << 20},   {"mib", 1 << 20},      {"g", 1 << 30},      {"gb", 1 << 30},
-    {"gib", 1 << 30}, {NULL, 0},
+    {"", 1},        {"b", 1},        {"k", 1024},      {"kb", 1024},
+    {"kib", 1024},  {"m", 1 << 20},  {"mb", 1 << 20},  {"mib", 1 << 20},
+    {"g", 1 << 30}, {"gb", 1 << 30}, {"gib", 1 << 30}, {NULL, 0},
 };
 static const unit duration_units[] = {
-    {"ms", 1}, {"s", 1000}, {"m", 60000}, {"min", 60000}, {"h", 3600000}, {"d", 86400000}, {NULL, 0},
+    {"ms", 1},      {"s", 1000},     {"m", 60000}, {"min", 60000},
+    {"h", 3600000}, {"d", 86400000}, {NULL, 0},
 };
 static const unit no_units[] = {{"", 1}, {NULL, 0}};
 
 /* Spellings that other programs use for the same level. */
-static const char *const aliases[][2] = {{"warning", "warn"}, {"critical", "error"}, {"fatal", "error"}};
+static const char *const aliases[][2] = {
+    {"warning", "warn"}, {"critical", "error"}, {"fatal", "error"}};
 
 static const unit *units_of(mti_option_type type)
 {
@@ -61,20 +63,24 @@ static mt_status parse_number(const mti_option *o, const char *text, int64_t *nu
     };
     const unit *units = units_of(o->type);
     if (!number_with_unit(text, strlen(text), units, number))
-        return mti_fail(e, MT_INVALID, "bad_option", "%s must be %s, not \"%.60s\".", o->name, forms[o->type], text);
+        return mti_fail(e, MT_INVALID, "bad_option", "%s must be %s, not \"%.60s\".", o->name,
+                        forms[o->type], text);
     const char *dots = o->values ? strstr(o->values, "..") : NULL;
     int64_t low, high;
     if (!dots || !number_with_unit(o->values, (size_t)(dots - o->values), units, &low) ||
         !number_with_unit(dots + 2, strlen(dots + 2), units, &high))
         return MT_OK;
     if (*number < low || *number > high)
-        return mti_fail(e, MT_INVALID, "bad_option", "%s must lie in %s, but is \"%.60s\".", o->name, o->values, text);
+        return mti_fail(e, MT_INVALID, "bad_option", "%s must lie in %s, but is \"%.60s\".",
+                        o->name, o->values, text);
     return MT_OK;
 }
 
-static mt_status parse_bool(const mti_option *o, const char *text, int64_t *number, mt_slice *normal, mti_error *e)
+static mt_status parse_bool(const mti_option *o, const char *text, int64_t *number,
+                            mt_slice *normal, mti_error *e)
 {
-    static const char *const words[2][4] = {{"false", "no", "off", "0"}, {"true", "yes", "on", "1"}};
+    static const char *const words[2][4] = {{"false", "no", "off", "0"},
+                                            {"true", "yes", "on", "1"}};
     for (int value = 0; value < 2; value++)
         for (int i = 0; i < 4; i++)
             if (strcasecmp(text, words[value][i]) == 0) {
@@ -82,7 +88,8 @@ static mt_status parse_bool(const mti_option *o, const char *text, int64_t *numb
                 *normal = mt_str(words[value][0]);
                 return MT_OK;
             }
-    return mti_fail(e, MT_INVALID, "bad_option", "%s must be true or false, not \"%.60s\".", o->name, text);
+    return mti_fail(e, MT_INVALID, "bad_option", "%s must be true or false, not \"%.60s\".",
+                    o->name, text);
 }
 
 static mt_status parse_enum(const mti_option *o, const char *text, mt_slice *normal, mti_error *e)
@@ -96,10 +103,12 @@ static mt_status parse_enum(const mti_option *o, const char *text, mt_slice *nor
             *normal = (mt_slice){p, len};
             return MT_OK;
         }
-    return mti_fail(e, MT_INVALID, "bad_option", "%s must be one of %s, not \"%.60s\".", o->name, o->values, text);
+    return mti_fail(e, MT_INVALID, "bad_option", "%s must be one of %s, not \"%.60s\".", o->name,
+                    o->values, text);
 }
 
-mt_status mti_option_parse(const mti_option *o, const char *text, int64_t *number, mt_slice *normal, mti_error *e)
+mt_status mti_option_parse(const mti_option *o, const char *text, int64_t *number, mt_slice *normal,
+                           mti_error *e)
 {
     *number = 0;
     *normal = mt_str(text);

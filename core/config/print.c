@@ -5,8 +5,9 @@
 #include <stdio.h>
 
 static const char *const type_names[] = {
-    [MTI_OPT_STRING] = "string", [MTI_OPT_INT] = "int", [MTI_OPT_BOOL] = "bool", [MTI_OPT_SIZE] = "size",
-    [MTI_OPT_DURATION] = "duration", [MTI_OPT_ENUM] = "enum", [MTI_OPT_SECRET] = "secret",
+    [MTI_OPT_STRING] = "string", [MTI_OPT_INT] = "int",           [MTI_OPT_BOOL] = "bool",
+    [MTI_OPT_SIZE] = "size",     [MTI_OPT_DURATION] = "duration", [MTI_OPT_ENUM] = "enum",
+    [MTI_OPT_SECRET] = "secret",
 };
 
 static const char *shown(const mti_config *c, const mti_option *o)
@@ -83,7 +84,8 @@ void mti_options_markdown(mti_buf *out)
     size_t n;
     const mti_option *o = mti_options(&n);
     mti_buf_adds(out, "# Options\n\nGenerated from options.c by `mortise config --markdown`.\n\n"
-                      "| name | type | default | flag | environment | what it does |\n|---|---|---|---|---|---|\n");
+                      "| name | type | default | flag | environment | what it does "
+                      "|\n|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < n; i++) {
         mti_buf_addf(out, "| %s | %s", o[i].name, type_names[o[i].type]);
         if (o[i].values) {

@@ -7,11 +7,34 @@
 
 /* Names that deployments of similar systems set and that nothing here uses yet. */
 static const char *const unused_names[] = {
-    "RABBITMQ_HOST", "RABBITMQ_PORT", "RABBITMQ_USER", "RABBITMQ_PASSWORD", "RABBITMQ_URL", "RABBITMQ_DEFAULT_USER",
-    "RABBITMQ_DEFAULT_PASS", "TRAEFIK_DASHBOARD_USER", "TRAEFIK_DASHBOARD_PASSWORD", "NEO4J_URI", "OPENAI_API_KEY",
-    "LLM_API_KEY", "REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD", "REDIS_ENABLED", "ENTERPRISE_MODE",
-    "LICENSE_KEY", "SECRET_KEY_BASE", "CHROMA_HOST", "REACT_APP_API_URL", "PYTHON_RAG_URL", "ELIXIR_API_URL",
-    "MAX_WORKSPACES_PRO", "MAX_WORKSPACES_ENTERPRISE", "DEFAULT_PLAN", NULL,
+    "RABBITMQ_HOST",
+    "RABBITMQ_PORT",
+    "RABBITMQ_USER",
+    "RABBITMQ_PASSWORD",
+    "RABBITMQ_URL",
+    "RABBITMQ_DEFAULT_USER",
+    "RABBITMQ_DEFAULT_PASS",
+    "TRAEFIK_DASHBOARD_USER",
+    "TRAEFIK_DASHBOARD_PASSWORD",
+    "NEO4J_URI",
+    "OPENAI_API_KEY",
+    "LLM_API_KEY",
+    "REDIS_URL",
+    "REDIS_HOST",
+    "REDIS_PORT",
+    "REDIS_PASSWORD",
+    "REDIS_ENABLED",
+    "ENTERPRISE_MODE",
+    "LICENSE_KEY",
+    "SECRET_KEY_BASE",
+    "CHROMA_HOST",
+    "REACT_APP_API_URL",
+    "PYTHON_RAG_URL",
+    "ELIXIR_API_URL",
+    "MAX_WORKSPACES_PRO",
+    "MAX_WORKSPACES_ENTERPRISE",
+    "DEFAULT_PLAN",
+    NULL,
 };
 
 static char *trim(char *s)
@@ -42,7 +65,8 @@ static char *unquote(char *s)
     return trim(s);
 }
 
-static mt_status read_line(mti_config *c, char *line, char section[64], const char *origin, mti_error *e)
+static mt_status read_line(mti_config *c, char *line, char section[64], const char *origin,
+                           mti_error *e)
 {
     line = trim(line);
     if (*line == 0 || *line == '#')
@@ -55,7 +79,8 @@ static mt_status read_line(mti_config *c, char *line, char section[64], const ch
     }
     char *equals = strchr(line, '=');
     if (!equals)
-        return mti_fail(e, MT_INVALID, "bad_config", "Expected \"name = value\", found \"%.60s\" (%s).", line, origin);
+        return mti_fail(e, MT_INVALID, "bad_config",
+                        "Expected \"name = value\", found \"%.60s\" (%s).", line, origin);
     *equals = 0;
     char name[160];
     snprintf(name, sizeof name, "%s%s%s", section, *section ? "." : "", trim(line));
@@ -68,8 +93,11 @@ mt_status mti_config_read_file(mti_config *c, const char *path, mti_error *e)
     mt_status s = mti_buf_read_file(&b, path, 1 << 20);
     if (s != MT_OK) {
         mti_buf_dispose(&b);
-        return mti_fail(e, s, "config_unreadable", "The configuration file %s cannot be read: %s.", path,
-                        s == MT_NOT_FOUND ? "there is none" : s == MT_TOO_LARGE ? "it is over 1 MiB" : "permission or I/O error");
+        return mti_fail(e, s, "config_unreadable", "The configuration file %s cannot be read: %s.",
+                        path,
+                        s == MT_NOT_FOUND   ? "there is none"
+                        : s == MT_TOO_LARGE ? "it is over 1 MiB"
+                                            : "permission or I/O error");
     }
     char section[64] = "", origin[256];
     int number = 1;
@@ -98,7 +126,8 @@ static const char *env_str(char **env, const char *name)
     return env_get(env, name, strlen(name));
 }
 
-static mt_status env_set(mti_config *c, char **env, const char *option, const char *name, size_t len, mti_error *e)
+static mt_status env_set(mti_config *c, char **env, const char *option, const char *name,
+                         size_t len, mti_error *e)
 {
     const char *text = env_get(env, name, len);
     if (!text)
@@ -117,7 +146,8 @@ static void add_percent(mti_buf *b, const char *s)
             mti_buf_addf(b, "%%%02X", (unsigned char)*s);
 }
 
-/* POSTGRES_HOST says that a server exists; the others alone (common in compose files for the server itself) say nothing. */
+/* POSTGRES_HOST says that a server exists; the others alone (common in compose files for the server
+ * itself) say nothing. */
 static mt_status env_postgres(mti_config *c, char **env, mti_error *e)
 {
     const char *host = env_str(env, "POSTGRES_HOST"), *port = env_str(env, "POSTGRES_PORT");
@@ -137,11 +167,12 @@ static mt_status env_postgres(mti_config *c, char **env, mti_error *e)
     if (strchr(host, ':'))
         mti_buf_addf(&b, "[%s]", host);
     else
-        add_percent(&b, host);   /* a folder of a unix socket becomes %2F… as libpq wants it */
+        add_percent(&b, host); /* a folder of a unix socket becomes %2F… as libpq wants it */
     mti_buf_addf(&b, ":%s/", port ? port : "5432");
     add_percent(&b, db ? db : user ? user : "postgres");
-    mt_status s = b.status == MT_OK ? mti_config_set(c, "database.url", b.p, "env POSTGRES_HOST", e)
-                                    : mti_fail(e, b.status, "bad_option", "POSTGRES_* values are too long.");
+    mt_status s = b.status == MT_OK
+                      ? mti_config_set(c, "database.url", b.p, "env POSTGRES_HOST", e)
+                      : mti_fail(e, b.status, "bad_option", "POSTGRES_* values are too long.");
     mti_buf_dispose(&b);
     return s;
 }
@@ -149,7 +180,8 @@ static mt_status env_postgres(mti_config *c, char **env, mti_error *e)
 /* "postgresql+asyncpg://" is how other clients choose a driver; libpq knows no such scheme. */
 static mt_status url_scheme(mti_config *c, mti_error *e)
 {
-    const char *url = mti_config_str(c, "database.url"), *rest = strstr(url, "://"), *plus = strchr(url, '+');
+    const char *url = mti_config_str(c, "database.url"), *rest = strstr(url, "://"),
+               *plus = strchr(url, '+');
     if (!rest || !plus || plus > rest)
         return MT_OK;
     char *text = NULL, *origin = strdup(mti_config_origin(c, "database.url"));

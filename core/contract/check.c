@@ -12,7 +12,7 @@ static mt_status drift(mt_call *c, const mti_query *q, const char *why, const ch
 /* True when a column whose rows are written as `written` fits a property of schema type `type` (a name or a list of names). */
 static bool type_fits(const json_t *type, const char *written)
 {
-    if (!type || !strcmp(written, "any"))
+    if (!type || !strcmp(written, "json"))
         return true;
     if (json_is_array(type)) {
         size_t i;

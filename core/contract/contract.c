@@ -31,16 +31,37 @@ static const char *text_of(const json_t *o, const char *key)
     return json_string_value(json_object_get(o, key));
 }
 
-static mt_status read_path_params(loader *l, mti_operation *op)
+static bool is_made_of(const char *s, size_t n, const char *also)
 {
-    for (const char *p = strchr(op->path, '{'); p; p = strchr(p, '{')) {
-        const char *end = strchr(p, '}');
-        if (!end || (end[1] && end[1] != '/') || p[-1] != '/')
-            return refuse(l, "a path parameter must be a whole segment", op->path);
-        if (op->n_params == MTI_MAX_PARAMS)
-            return refuse(l, "more than 8 path parameters", NULL);
-        op->params[op->n_params++] = mti_arena_strndup(&l->k->arena, p + 1, (size_t)(end - p - 1));
-        p = end;
+    for (size_t i = 0; i < n; i++)
+        if (!isalnum((unsigned char)s[i]) && !strchr(also, s[i]))
+            return false;
+    return n > 0;
+}
+
+static mt_status read_path_param(loader *l, mti_operation *op, const char *name, size_t n)
+{
+    if (op->n_params == MTI_MAX_PARAMS)
+        return refuse(l, "more than 8 path parameters", NULL);
+    const char *kept = mti_arena_strndup(&l->k->arena, name, n);
+    for (unsigned i = 0; i < op->n_params; i++)
+        if (!strcmp(op->params[i], kept))
+            return refuse(l, "the path has this parameter twice", kept);
+    op->params[op->n_params++] = kept;
+    return MT_OK;
+}
+
+/* A segment is plain text, or one parameter in braces. */
+static mt_status read_path(loader *l, mti_operation *op)
+{
+    for (const char *p = op->path; *p;) {
+        const char *s = p + 1;
+        size_t n = strcspn(s, "/");
+        p = s + n;
+        if (n > 2 && s[0] == '{' && s[n - 1] == '}' && is_made_of(s + 1, n - 2, "_"))
+            MT_TRY(read_path_param(l, op, s + 1, n - 2));
+        else if (!is_made_of(s, n, "._~-"))
+            return refuse(l, "a path parameter must be a whole segment, and a plain segment has letters, digits and . _ ~ - only", NULL);
     }
     return MT_OK;
 }
@@ -63,6 +84,30 @@ static mt_status compile(loader *l, const char *const *tokens, size_t n, mti_sch
     if (s != MT_OK)
         return refuse(l, inner.pointer[0] ? inner.pointer : "schema", inner.detail);
     mti_arena_defer(&l->k->arena, destroy_schema, *out);
+    return MT_OK;
+}
+
+/* Every schema must compile, also one that only answers use: it is published. */
+static mt_status check_schemas(loader *l)
+{
+    const char *name;
+    json_t *v;
+    mti_schema *s;
+    l->method = "schemas";
+    json_object_foreach(json_object_get(json_object_get(l->k->api, "components"), "schemas"), name, v) {
+        l->path = name;
+        MT_TRY(compile(l, (const char *[]){"components", "schemas", name}, 3, &s));
+    }
+    return MT_OK;
+}
+
+/* Values of path parameters are checked by x-path; without one, a name that ends with _id wants a UUID. */
+static mt_status read_param_checks(loader *l, mti_operation *op, const json_t *o)
+{
+    const json_t *given = json_object_get(o, "x-path");
+    for (unsigned i = 0; i < op->n_params; i++)
+        if (json_object_get(given, op->params[i]))
+            MT_TRY(compile(l, (const char *[]){"paths", l->path, l->method, "x-path", op->params[i]}, 5, &op->param_checks[i]));
     return MT_OK;
 }
 
@@ -120,12 +165,14 @@ static mt_status check_names(loader *l, const mti_operation *op, const mti_query
     const json_t *in_query = json_object_get(op->query_schema, "properties");
     for (unsigned i = 0; i < q->n_params; i++) {
         const char *name = q->params[i];
-        int sources = path_value(op, name) + (json_object_get(in_body, name) != NULL) +
-                      (!host_value(name) && json_object_get(in_query, name) != NULL);
+        /* limit and cursor are query parameters that the host reads itself */
+        bool of_host = host_value(name), paging = !strcmp(name, "limit") || !strcmp(name, "cursor");
+        int sources = of_host + path_value(op, name) + (json_object_get(in_body, name) != NULL) +
+                      (!paging && json_object_get(in_query, name) != NULL);
         if (sources > 1)
             return mti_fail(l->e, MT_INVALID, "contract_invalid", "%s:%d: parameter :%s of %s has two sources in %s", q->file,
                             q->line, name, q->name, op->id);
-        if (!sources && !host_value(name))
+        if (!sources)
             return mti_fail(l->e, MT_INVALID, "contract_invalid",
                             "%s:%d: parameter :%s of %s is neither a path, query nor body value of %s", q->file, q->line,
                             name, q->name, op->id);
@@ -153,6 +200,8 @@ static mt_status read_queries(loader *l, mti_operation *op, const json_t *o)
     if (!x)
         return MT_OK;
     size_t n = json_is_array(x) ? json_array_size(x) : 1;
+    if (!n)
+        return refuse(l, "x-query names no query", NULL);
     op->queries = mti_arena_alloc(&l->k->arena, n * sizeof *op->queries);
     for (size_t i = 0; i < n; i++)
         MT_TRY(add_query(l, op, json_string_value(json_is_array(x) ? json_array_get(x, i) : x)));
@@ -170,6 +219,8 @@ static mt_status read_permission(loader *l, mti_operation *op, const json_t *o)
             return MT_OK;
         return refuse(l, "x-permission is missing: an operation without a permission does not load", NULL);
     }
+    if (!is_made_of(op->permission, strlen(op->permission), "_.-"))
+        return refuse(l, "x-permission must be a name of letters, digits and . _ -", op->permission);
     op->permission_id = mti_permission_id(op->permission);
     return op->permission_id >= 0 ? MT_OK : refuse(l, "more than 1,024 permissions", NULL);
 }
@@ -182,13 +233,66 @@ static int default_status(const mti_operation *op)
     return creates ? 201 : 200;
 }
 
+/* The status of success is known only now that the queries are: the document follows. */
+static void document_status(loader *l, const mti_operation *op, const json_t *o)
+{
+    json_t *responses = json_object_get(o, "responses"), *success;
+    const char *status;
+    void *next;
+    char text[12];
+    snprintf(text, sizeof text, "%d", op->status);
+    json_object_foreach_safe(responses, next, status, success)
+        if (status[0] == '2' && strcmp(status, text)) {
+            json_incref(success);
+            json_object_del(responses, status);
+            json_object_set_new(responses, text, success);
+            return;
+        }
+}
+
+static mt_status read_status(loader *l, mti_operation *op, const json_t *o)
+{
+    const json_t *status = json_object_get(o, "x-status");
+    op->status = status ? (int)json_integer_value(status) : default_status(op);
+    if (op->status < 200 || op->status > 299)
+        return refuse(l, "x-status must be 200 to 299", NULL);
+    document_status(l, op, o);
+    return MT_OK;
+}
+
+static mt_status read_choices(loader *l, mti_operation *op, const json_t *o)
+{
+    const char *scope = text_of(o, "x-scope"), *match = text_of(o, "x-if-match"), *stream = text_of(o, "x-stream");
+    op->platform = scope != NULL;
+    op->stream = stream != NULL;
+    op->if_match = !match ? MTI_IF_MATCH_NO : !strcmp(match, "required") ? MTI_IF_MATCH_REQUIRED : MTI_IF_MATCH_OPTIONAL;
+    if (scope && strcmp(scope, "platform"))
+        return refuse(l, "x-scope must be \"platform\"", scope);
+    if (stream && strcmp(stream, "sse"))
+        return refuse(l, "x-stream must be \"sse\"", stream);
+    if (match && strcmp(match, "required") && strcmp(match, "optional"))
+        return refuse(l, "x-if-match must be \"required\" or \"optional\"", match);
+    json_int_t limit = json_integer_value(json_object_get(o, "x-body-limit"));
+    op->body_limit = (size_t)limit;
+    return limit < 0 ? refuse(l, "x-body-limit must be a number of bytes", NULL) : MT_OK;
+}
+
+static mt_status read_id(loader *l, mti_operation *op, const json_t *o)
+{
+    op->id = keep(l, text_of(o, "operationId"));
+    if (!op->id || !op->id[0])
+        return refuse(l, "operationId is missing", NULL);
+    for (unsigned i = 0; i < l->k->n_operations; i++)
+        if (!strcmp(l->k->operations[i].id, op->id))
+            return refuse(l, "another operation has this operationId", op->id);
+    return MT_OK;
+}
+
 static mt_status read_operation(loader *l, mti_operation *op, const json_t *o)
 {
     op->contract = l->k;
     op->path = keep(l, l->path);
-    op->id = keep(l, text_of(o, "operationId"));
-    if (!op->id)
-        return refuse(l, "operationId is missing", NULL);
+    MT_TRY(read_id(l, op, o));
     char *method = (char *)keep(l, l->method);
     for (char *p = method; *p; p++)
         *p = (char)toupper((unsigned char)*p);
@@ -196,18 +300,13 @@ static mt_status read_operation(loader *l, mti_operation *op, const json_t *o)
     op->rate_class = keep(l, text_of(o, "x-rate"));
     if (!op->rate_class)
         op->rate_class = "default";
-    const char *scope = text_of(o, "x-scope"), *match = text_of(o, "x-if-match"), *stream = text_of(o, "x-stream");
-    op->platform = scope && !strcmp(scope, "platform");
-    op->stream = stream && !strcmp(stream, "sse");
-    op->if_match = !match ? MTI_IF_MATCH_NO : !strcmp(match, "required") ? MTI_IF_MATCH_REQUIRED : MTI_IF_MATCH_OPTIONAL;
-    op->body_limit = (size_t)json_integer_value(json_object_get(o, "x-body-limit"));
-    MT_TRY(read_path_params(l, op));
+    MT_TRY(read_choices(l, op, o));
+    MT_TRY(read_path(l, op));
+    MT_TRY(read_param_checks(l, op, o));
     MT_TRY(read_permission(l, op, o));
     MT_TRY(read_schemas(l, op, o));
     MT_TRY(read_queries(l, op, o));
-    const json_t *status = json_object_get(o, "x-status");
-    op->status = status ? (int)json_integer_value(status) : default_status(op);
-    return MT_OK;
+    return read_status(l, op, o);
 }
 
 static mt_status read_operations(loader *l)
@@ -287,6 +386,8 @@ static mt_status load_api(loader *l, const char *dir)
             s = read_constraints(l, json_object_get(api, "x-constraints"));
         if (s == MT_OK)
             s = read_operations(l);
+        if (s == MT_OK)
+            s = check_schemas(l);
     } else if (s == MT_NOT_FOUND) {
         s = MT_OK;
     }

@@ -29,6 +29,7 @@ typedef struct mti_operation {
     const char *rate_class;                  /* "default", "query", "upload" */
     const char *params[MTI_MAX_PARAMS];      /* path parameters in order */
     unsigned n_params;
+    mti_schema *param_checks[MTI_MAX_PARAMS];/* of x-path; NULL: none given, then a name that ends with _id wants a UUID */
     const mti_query **queries;               /* x-query; NULL with a handler */
     unsigned n_queries;
     const char *handler;                     /* x-handler */

@@ -3,23 +3,49 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const allowed_keys[] = {
-    "operationId", "summary", "description", "deprecated", "x-permission", "x-query", "x-handler", "x-body", "x-returns",
-    "x-params", "x-path", "x-stream", "x-meter", "x-if-match", "x-rate", "x-scope", "x-status", "x-content", "x-body-limit",
-    "x-public", "x-produces"};
+enum {
+    TEXT = 1 << JSON_STRING, NUMBER = 1 << JSON_INTEGER, FLAG = 1 << JSON_TRUE | 1 << JSON_FALSE, OBJECT = 1 << JSON_OBJECT,
+    NAMES = TEXT | 1 << JSON_ARRAY, SCHEMA = OBJECT | FLAG,
+};
 
-static mt_status check_keys(const char *slug, const char *path, const char *method, const json_t *o, mti_error *e)
+/* The keys of an operation and what may stand behind them. */
+static const struct key { const char *name; int types; } operation_keys[] = {
+    {"operationId", TEXT}, {"summary", TEXT}, {"description", TEXT}, {"deprecated", FLAG}, {"x-permission", TEXT}, {"x-query", NAMES},
+    {"x-handler", TEXT}, {"x-body", TEXT}, {"x-returns", TEXT}, {"x-params", OBJECT}, {"x-path", OBJECT}, {"x-stream", TEXT},
+    {"x-meter", TEXT}, {"x-if-match", TEXT}, {"x-rate", TEXT}, {"x-scope", TEXT}, {"x-status", NUMBER}, {"x-content", TEXT},
+    {"x-body-limit", NUMBER}, {"x-public", FLAG}, {"x-produces", TEXT}, {NULL, 0}};
+static const struct key document_keys[] = {{"paths", OBJECT}, {"schemas", OBJECT}, {"x-constraints", OBJECT}, {"$schema", TEXT}, {NULL, 0}};
+static const char *const methods_known[] = {"get", "post", "put", "patch", "delete", NULL};
+
+/* where: the place for messages, "" for the document. */
+static mt_status check_keys(const char *slug, const char *where, const json_t *o, const struct key *keys, mti_error *e)
 {
-    const char *key;
+    const char *name;
     json_t *v;
-    json_object_foreach((json_t *)o, key, v) {
-        bool known = false;
-        for (size_t i = 0; i < sizeof allowed_keys / sizeof *allowed_keys && !known; i++)
-            known = !strcmp(key, allowed_keys[i]);
-        if (!known)
-            return mti_fail(e, MT_INVALID, "contract_invalid", "plugin %s: api.json: %s %s: key %s is not known", slug,
-                            method, path, key);
+    if (!json_is_object(o))
+        return mti_fail(e, MT_INVALID, "contract_invalid", "plugin %s: api.json: %s is no object", slug, where[0] ? where : "it");
+    json_object_foreach((json_t *)o, name, v) {
+        const struct key *k = keys;
+        while (k->name && strcmp(k->name, name))
+            k++;
+        if (!k->name)
+            return mti_fail(e, MT_INVALID, "contract_invalid", "plugin %s: api.json: %s: key %s is not known", slug, where, name);
+        if (!(k->types >> json_typeof(v) & 1))
+            return mti_fail(e, MT_INVALID, "contract_invalid", "plugin %s: api.json: %s: key %s has a value of the wrong type%s", slug, where,
+                            name, k->types == OBJECT ? ", it must be an object" : "");
     }
+    return MT_OK;
+}
+
+/* A name of a schema is a part of pointers, anchors and generated types. */
+static mt_status check_schemas(const char *slug, const json_t *schemas, mti_error *e)
+{
+    const char *name;
+    json_t *v;
+    json_object_foreach((json_t *)schemas, name, v)
+        if (!(SCHEMA >> json_typeof(v) & 1) || !name[0] || strlen(name) > 100 ||
+            name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")])
+            return mti_fail(e, MT_INVALID, "contract_invalid", "plugin %s: api.json: schemas/%s is no schema, or its name is no word", slug, name);
     return MT_OK;
 }
 
@@ -232,22 +258,44 @@ static void close_schema(json_t *schema)
         json_object_set_new(schema, "additionalProperties", json_false());
 }
 
+static mt_status check_operation(const char *slug, const char *path, const char *method, const json_t *o, mti_error *e)
+{
+    char where[200];
+    const char *const *m = methods_known;
+    while (*m && strcmp(*m, method))
+        m++;
+    if (!*m)
+        return mti_fail(e, MT_INVALID, "contract_invalid", "plugin %s: api.json: %s: %s is none of get, post, put, patch, delete", slug, path, method);
+    snprintf(where, sizeof where, "%s %.180s", method, path);
+    return check_keys(slug, where, o, operation_keys, e);
+}
+
+static mt_status expand_path(const char *slug, const char *path, const json_t *methods, json_t *item, json_t *schemas, mti_error *e)
+{
+    const char *method;
+    json_t *o;
+    if (path[0] != '/')
+        return mti_fail(e, MT_INVALID, "contract_invalid", "plugin %s: api.json: path %s must begin with /", slug, path);
+    if (!json_is_object(methods))
+        return mti_fail(e, MT_INVALID, "contract_invalid", "plugin %s: api.json: path %s is no object of methods", slug, path);
+    json_object_foreach((json_t *)methods, method, o) {
+        MT_TRY(check_operation(slug, path, method, o, e));
+        json_object_set_new(item, method, expand_operation(slug, path, method, o));
+        const char *body = json_string_value(json_object_get(o, "x-body"));
+        if (body)
+            close_schema(json_object_get(schemas, body));
+    }
+    return MT_OK;
+}
+
 static mt_status expand_paths(const char *slug, const json_t *api, json_t *paths, json_t *schemas, mti_error *e)
 {
-    const char *path, *method;
-    json_t *methods, *o;
+    const char *path;
+    json_t *methods;
     json_object_foreach(json_object_get(api, "paths"), path, methods) {
         json_t *item = json_object();
         json_object_set_new(paths, path, item);
-        if (path[0] != '/')
-            return mti_fail(e, MT_INVALID, "contract_invalid", "plugin %s: api.json: path %s must begin with /", slug, path);
-        json_object_foreach(methods, method, o) {
-            MT_TRY(check_keys(slug, path, method, o, e));
-            json_object_set_new(item, method, expand_operation(slug, path, method, o));
-            const char *body = json_string_value(json_object_get(o, "x-body"));
-            if (body)
-                close_schema(json_object_get(schemas, body));
-        }
+        MT_TRY(expand_path(slug, path, methods, item, schemas, e));
     }
     return MT_OK;
 }
@@ -256,9 +304,8 @@ mt_status mti_contract_expand(const char *slug, const json_t *api, json_t **out,
 {
     const char *key;
     json_t *v;
-    json_object_foreach((json_t *)api, key, v)
-        if (strcmp(key, "paths") && strcmp(key, "schemas") && strcmp(key, "x-constraints") && strcmp(key, "$schema"))
-            return mti_fail(e, MT_INVALID, "contract_invalid", "plugin %s: api.json: key %s is not known", slug, key);
+    MT_TRY(check_keys(slug, "", api, document_keys, e));
+    MT_TRY(check_schemas(slug, json_object_get(api, "schemas"), e));
     json_t *given = json_object_get(api, "schemas");
     json_t *schemas = given ? json_deep_copy(given) : json_object(), *paths = json_object();
     json_object_foreach(schemas, key, v)

@@ -6,6 +6,8 @@ static void add_text(mti_buf *b, const char *s)
     for (; s && *s; s++) {
         if (*s == '<')
             mti_buf_adds(b, "&lt;");
+        else if (*s == '>')
+            mti_buf_adds(b, "&gt;");
         else if (*s == '&')
             mti_buf_adds(b, "&amp;");
         else if (*s == '"')
@@ -25,8 +27,9 @@ static void add_cell(mti_buf *b, const char *tag, const char *s)
 static void add_schema(mti_buf *b, const json_t *schema)
 {
     const char *ref = json_string_value(json_object_get(schema, "$ref"));
-    if (ref) {
-        const char *name = strrchr(ref, '/') + 1;
+    const char *slash = ref ? strrchr(ref, '/') : NULL;
+    if (slash) {
+        const char *name = slash + 1;
         mti_buf_adds(b, "<a href=\"#schema-");
         add_text(b, name);
         mti_buf_adds(b, "\">");

@@ -1,6 +1,6 @@
 /*
- * One connection's life: connect without blocking, set the session up, enter pipeline mode, serve, be lost, come back after a
- * back-off of 50 ms … 2 s. Only here a PGconn is made and finished.
+ * One connection's life: connect without blocking, set the session up, enter pipeline mode, serve,
+ * be lost, come back after a back-off of 50 ms … 2 s. Only here a PGconn is made and finished.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,13 +56,13 @@ static void forget_session(mti_conn *c)
     c->epoch++;
 }
 
-
 void mti_conn_lost(mti_conn *c, const char *why)
 {
     bool was_ready = c->state == CONN_READY;
     if (was_ready || !c->warned)
-        mti_log(was_ready ? MTI_LOG_WARN : MTI_LOG_INFO, was_ready ? "db.lost" : "db.unreachable", "loop=%u lane=%d reason=%s",
-                mti_loop_index(c->loop), c->lane ? (int)c->lane->kind : -1, why);
+        mti_log(was_ready ? MTI_LOG_WARN : MTI_LOG_INFO, was_ready ? "db.lost" : "db.unreachable",
+                "loop=%u lane=%d reason=%s", mti_loop_index(c->loop),
+                c->lane ? (int)c->lane->kind : -1, why);
     c->warned = true;
     watch_clear(c);
     timer_clear(c);
@@ -111,18 +111,22 @@ static void set_up_done(mti_conn *c)
         mti_listener_ready(c);
 }
 
-/* The forms of values that json_rows.c reads, and the limits that hold where the context call sets none. */
+/* The forms of values that json_rows.c reads, and the limits that hold where the context call sets
+ * none. */
 static void set_up_start(mti_conn *c)
 {
     static const char fixed[] =
-        "SET client_encoding='UTF8';SET datestyle='ISO, YMD';SET timezone='UTC';SET intervalstyle='iso_8601';"
-        "SET bytea_output='hex';SET extra_float_digits=1;SET standard_conforming_strings=on;SET search_path=pg_catalog,pg_temp;"
+        "SET client_encoding='UTF8';SET datestyle='ISO, YMD';SET timezone='UTC';SET "
+        "intervalstyle='iso_8601';"
+        "SET bytea_output='hex';SET extra_float_digits=1;SET standard_conforming_strings=on;SET "
+        "search_path=pg_catalog,pg_temp;"
         "SET jit=off;SET lock_timeout=2000;SET idle_in_transaction_session_timeout=60000;";
     char sql[640];
     bool read = c->lane && c->lane->kind == LANE_READ;
     bool write = c->lane && c->lane->kind == LANE_WRITE;
     int timeout = read ? MTI_READ_BUDGET_MS : c->db->options.statement_timeout_ms;
-    snprintf(sql, sizeof sql, "%sSET statement_timeout=%d;SET default_transaction_read_only=%s", fixed, timeout, write ? "off" : "on");
+    snprintf(sql, sizeof sql, "%sSET statement_timeout=%d;SET default_transaction_read_only=%s",
+             fixed, timeout, write ? "off" : "on");
     c->state = CONN_SETTING_UP;
     PQsetnonblocking(c->pg, 1);
     watch_on(c, MTI_READ, on_socket);
@@ -152,7 +156,7 @@ static void set_up_read(mti_conn *c)
 
 static void connect_step(mti_conn *c)
 {
-    watch_clear(c);          /* libpq may have gone on to another socket */
+    watch_clear(c); /* libpq may have gone on to another socket */
     switch (PQconnectPoll(c->pg)) {
     case PGRES_POLLING_READING:
         watch_on(c, MTI_READ, on_connect_socket);
@@ -176,9 +180,11 @@ static void on_connect_socket(void *arg, unsigned ready)
 
 static void connect_start(mti_conn *c)
 {
-    const char *const keys[] = {"gssencmode", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
-                                "fallback_application_name", "dbname", "client_encoding", NULL};
-    const char *const values[] = {"disable", "30", "10", "3", "30000", "mortise", c->db->url, "UTF8", NULL};
+    const char *const keys[] = {"gssencmode",       "keepalives_idle",  "keepalives_interval",
+                                "keepalives_count", "tcp_user_timeout", "fallback_application_name",
+                                "dbname",           "client_encoding",  NULL};
+    const char *const values[] = {"disable", "30",       "10",   "3", "30000",
+                                  "mortise", c->db->url, "UTF8", NULL};
     c->pg = PQconnectStartParams(keys, values, 1);
     if (!c->pg || PQstatus(c->pg) == CONNECTION_BAD) {
         mti_conn_lost(c, "refused");

@@ -1,4 +1,5 @@
-/* The process-wide handle and what each loop has of it: three lanes, a tick that notices connections gone silent, the state. */
+/* The process-wide handle and what each loop has of it: three lanes, a tick that notices
+ * connections gone silent, the state. */
 #include "db/internal.h"
 
 #include <stdlib.h>
@@ -61,7 +62,8 @@ static void on_tick(void *arg)
 }
 
 /* Opens `first` connections now; the others come when they are asked for. */
-static void lane_init(mti_lanes *lanes, enum mti_lane_kind kind, unsigned max, unsigned org_max, unsigned first)
+static void lane_init(mti_lanes *lanes, enum mti_lane_kind kind, unsigned max, unsigned org_max,
+                      unsigned first)
 {
     mti_pool *lane = &lanes->lane[kind];
     lane->lanes = lanes;
@@ -82,7 +84,8 @@ void mti_db_attach(mti_db *db, mti_loop *l)
     lanes->loop = l;
     lanes->down_since_us = mti_mono_us();
     lane_init(lanes, LANE_READ, o->read_connections, 0, o->read_connections);
-    lane_init(lanes, LANE_WRITE, o->write_connections, o->write_connections - o->write_connections / 4, 2);
+    lane_init(lanes, LANE_WRITE, o->write_connections,
+              o->write_connections - o->write_connections / 4, 2);
     lane_init(lanes, LANE_SLOW, o->slow_connections, o->slow_connections / 2, 1);
     lanes->tick = mti_timer_start(l, TICK_MS, on_tick, lanes);
     mti_loop_set(l, slot, lanes);
@@ -129,7 +132,8 @@ void mti_db_count(mti_db *db, int change)
     bool up = before + change > 0;
     if ((before > 0) == up)
         return;
-    mti_log(up ? MTI_LOG_INFO : MTI_LOG_ERROR, up ? "db.up" : "db.down", "ready=%d", before + change);
+    mti_log(up ? MTI_LOG_INFO : MTI_LOG_ERROR, up ? "db.up" : "db.down", "ready=%d",
+            before + change);
     for (unsigned i = 0; i < db->n_states; i++)
         db->states[i].fn(db->states[i].arg, up);
 }

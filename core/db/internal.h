@@ -1,4 +1,5 @@
-/* Shared by the files of db/ only. Everything but mti_db itself belongs to one loop and is touched on its thread. */
+/* Shared by the files of db/ only. Everything but mti_db itself belongs to one loop and is touched
+ * on its thread. */
 #ifndef MTI_DB_INTERNAL_H
 #define MTI_DB_INTERNAL_H
 
@@ -9,27 +10,35 @@
 #include "base/map.h"
 #include "db/db.h"
 
-enum { MTI_DB_LANES = 3, MTI_CONN_MAX = 64, MTI_PIPELINE_MAX = 256, MTI_READ_BUDGET_MS = 250, MTI_WAIT_MS = 2000 };
+enum {
+    MTI_DB_LANES = 3,
+    MTI_CONN_MAX = 64,
+    MTI_PIPELINE_MAX = 256,
+    MTI_READ_BUDGET_MS = 250,
+    MTI_WAIT_MS = 2000
+};
 
 typedef struct mti_conn mti_conn;
 typedef struct mti_pool mti_pool;
 typedef struct mti_lanes mti_lanes;
 
 /*
- * One exchange with the server: some statements and a Sync (or one simple query). Heap-allocated by the fiber that waits for it;
- * the connection owns it from mti_op_send until it is done, the fiber again from then on, unless it abandoned it.
+ * One exchange with the server: some statements and a Sync (or one simple query). Heap-allocated by
+ * the fiber that waits for it; the connection owns it from mti_op_send until it is done, the fiber
+ * again from then on, unless it abandoned it.
  */
 typedef struct mti_op {
     struct mti_op *next;
     mti_waitlist wait;
     bool done, abandoned, lost, simple, sent;
-    int steps, current;                  /* how many results are due, and which is being read */
-    int answer, parse;                   /* the steps whose result is the answer, whose success prepares the statement; -1: none */
+    int steps, current; /* how many results are due, and which is being read */
+    int answer, parse;  /* the steps whose result is the answer, whose success prepares the
+                           statement; -1: none */
     PGresult *result, *error;
     char statement[36];
-    uintptr_t generation;                /* of the prepared statement used */
-    int64_t budget_ms;                   /* the server's own time-out; 0: none */
-    void (*then)(void *arg);             /* called when an abandoned one is done */
+    uintptr_t generation;    /* of the prepared statement used */
+    int64_t budget_ms;       /* the server's own time-out; 0: none */
+    void (*then)(void *arg); /* called when an abandoned one is done */
     void *then_arg;
 } mti_op;
 
@@ -37,22 +46,22 @@ enum conn_state { CONN_DOWN, CONN_CONNECTING, CONN_SETTING_UP, CONN_READY };
 
 struct mti_conn {
     mti_db *db;
-    mti_pool *lane;                      /* NULL: the listener's */
+    mti_pool *lane; /* NULL: the listener's */
     mti_loop *loop;
     PGconn *pg;
     mti_watch *watch;
-    mti_timer *timer;                    /* of the back-off or of the connect time-out */
+    mti_timer *timer; /* of the back-off or of the connect time-out */
     enum conn_state state;
-    unsigned epoch;                      /* advances with each loss */
+    unsigned epoch; /* advances with each loss */
     int back_off_ms;
     mti_op *head, **tail;
     unsigned queued;
     int64_t head_since_us;
-    bool taken, counted;                 /* counted: among the ready ones */
-    unsigned draining;                   /* what must end before a cancelled connection is used again */
-    mti_uuid holder;                     /* organization that took it */
-    mti_map *prepared;                   /* statement → generation << 1 | stale */
-    unsigned contexts;                   /* bit n: context variant n is prepared */
+    bool taken, counted; /* counted: among the ready ones */
+    unsigned draining;   /* what must end before a cancelled connection is used again */
+    mti_uuid holder;     /* organization that took it */
+    mti_map *prepared;   /* statement → generation << 1 | stale */
+    unsigned contexts;   /* bit n: context variant n is prepared */
     bool warned;
 };
 
@@ -60,14 +69,18 @@ typedef struct mti_lane_waiter {
     struct mti_lane_waiter *next, *prev;
     mti_waitlist wait;
     mti_uuid org;
-    mti_conn *conn;                      /* granted */
+    mti_conn *conn; /* granted */
 } mti_lane_waiter;
 
 struct mti_pool {
     mti_lanes *lanes;
     mti_lane_waiter *first, *last;
     unsigned n, max, org_max, waiting;
-    enum mti_lane_kind { LANE_READ = MTI_LANE_READ, LANE_WRITE = MTI_LANE_WRITE, LANE_SLOW = MTI_LANE_SLOW } kind;
+    enum mti_lane_kind {
+        LANE_READ = MTI_LANE_READ,
+        LANE_WRITE = MTI_LANE_WRITE,
+        LANE_SLOW = MTI_LANE_SLOW
+    } kind;
     mti_conn *conns[MTI_CONN_MAX];
 };
 
@@ -76,7 +89,7 @@ struct mti_lanes {
     mti_loop *loop;
     mti_pool lane[MTI_DB_LANES];
     mti_timer *tick;
-    int64_t down_since_us;               /* 0: some connection is ready */
+    int64_t down_since_us; /* 0: some connection is ready */
     unsigned ready;
 };
 
@@ -85,11 +98,14 @@ typedef struct mti_listener mti_listener;
 struct mti_db {
     mti_db_options options;
     char *url;
-    pthread_mutex_t mutex;               /* guards the three below */
-    struct { void (*fn)(void *, bool); void *arg; } states[16];
+    pthread_mutex_t mutex; /* guards the three below */
+    struct {
+        void (*fn)(void *, bool);
+        void *arg;
+    } states[16];
     unsigned n_states;
     mti_listener *listener;
-    atomic_int ready;                    /* connections that can answer, all loops */
+    atomic_int ready; /* connections that can answer, all loops */
     atomic_ullong moved, reconnects, lost;
 };
 
@@ -98,12 +114,12 @@ struct mti_db_session {
     char sqlstate[6];
     char constraint[64];
     char message[256];
-    int position;                        /* byte of the statement, 1-based; 0: unknown */
-    mti_conn *conn;                      /* of the open transaction; NULL until its first query */
+    int position;   /* byte of the statement, 1-based; 0: unknown */
+    mti_conn *conn; /* of the open transaction; NULL until its first query */
     unsigned epoch, depth;
-    bool begun, failed;                  /* BEGIN was sent; a statement failed */
+    bool begun, failed; /* BEGIN was sent; a statement failed */
     mt_status failure;
-    const char *role;                    /* that the transaction runs under now */
+    const char *role; /* that the transaction runs under now */
     mti_db_role first_role;
 };
 
@@ -111,7 +127,8 @@ struct mti_db_session {
 mti_conn *mti_conn_create(mti_db *db, mti_pool *lane, mti_loop *l);
 void mti_conn_destroy(mti_conn *c);
 void mti_conn_lost(mti_conn *c, const char *why);
-void mti_conn_flush(mti_conn *c);        /* sends what libpq holds; watches for writability when it cannot */
+void mti_conn_flush(
+    mti_conn *c); /* sends what libpq holds; watches for writability when it cannot */
 
 /* op.c: building (each false: the connection is gone), sending, reading */
 mti_op *mti_op_create(void);
@@ -122,26 +139,33 @@ typedef struct mti_context {
     bool custom, timed;
     int64_t budget_ms;
 } mti_context;
-void mti_context_build(mti_context *x, const mt_call *c, const mti_db_role *role, const mti_query *q, int64_t default_ms);
+void mti_context_build(mti_context *x, const mt_call *c, const mti_db_role *role,
+                       const mti_query *q, int64_t default_ms);
 bool mti_op_add_sql(mti_conn *c, mti_op *o, const char *sql, bool answer);
 bool mti_op_add_context(mti_conn *c, mti_op *o, const mti_context *x);
-typedef struct mti_values { const char *values[64]; int lengths[64], formats[64]; } mti_values;
-bool mti_op_add_query(mti_conn *c, mti_op *o, const mti_query *q, const mti_values *v, bool unnamed);
+typedef struct mti_values {
+    const char *values[64];
+    int lengths[64], formats[64];
+} mti_values;
+bool mti_op_add_query(mti_conn *c, mti_op *o, const mti_query *q, const mti_values *v,
+                      bool unnamed);
 bool mti_op_add_describe(mti_conn *c, mti_op *o, const mti_query *q);
-bool mti_op_send(mti_conn *c, mti_op *o);                     /* Sync, and into the queue */
+bool mti_op_send(mti_conn *c, mti_op *o); /* Sync, and into the queue */
 bool mti_op_send_simple(mti_conn *c, mti_op *o, const char *sql);
-void mti_op_read(mti_conn *c);           /* takes what arrived; may lose the connection */
-void mti_op_drop_all(mti_conn *c);       /* the connection is gone */
+void mti_op_read(mti_conn *c);     /* takes what arrived; may lose the connection */
+void mti_op_drop_all(mti_conn *c); /* the connection is gone */
 
 /* db.c */
-void mti_db_count(mti_db *db, int change);   /* of ready connections; tells who asked for state changes */
+void mti_db_count(mti_db *db,
+                  int change); /* of ready connections; tells who asked for state changes */
 
 /* lane.c */
 mt_status mti_lane_take(mti_pool *lane, mt_call *c, mti_conn **out);
 void mti_lane_give(mti_conn *c);
-void mti_lane_ready(mti_conn *c);        /* a connection came up, or can take more */
+void mti_lane_ready(mti_conn *c); /* a connection came up, or can take more */
 void mti_lane_down(mti_conn *c);
-void mti_lane_cancel(mti_conn *c);       /* ends what a slow connection runs; it is given when all of it has ended */
+void mti_lane_cancel(
+    mti_conn *c); /* ends what a slow connection runs; it is given when all of it has ended */
 
 /* fail.c */
 struct mti_db_session *mti_session(mt_call *c);
@@ -152,16 +176,18 @@ const char *mti_op_sqlstate(const mti_op *o);
 /* run.c */
 mti_lanes *mti_db_lanes(const mt_call *c);
 mt_status mti_values_bind(mt_call *c, const mti_query *q, const mti_param *params, mti_values *v);
-mt_status mti_op_wait(mt_call *c, mti_op *o, bool shielded);   /* MT_OK: done, the caller frees it; else it was abandoned */
+mt_status mti_op_wait(mt_call *c, mti_op *o,
+                      bool shielded); /* MT_OK: done, the caller frees it; else it was abandoned */
 
 /* result.c */
 mt_status mti_result_take(mt_call *c, mti_op *o, mti_result **out);
 const PGresult *mti_result_pg(const mti_result *r);
 
 /* tx.c */
-mt_status mti_tx_run(mt_call *c, const mti_db_role *role, const mti_query *q, const mti_values *v, mti_result **out);
+mt_status mti_tx_run(mt_call *c, const mti_db_role *role, const mti_query *q, const mti_values *v,
+                     mti_result **out);
 
-void mti_tx_on_arena_reset(void *call);                        /* rolls back what is open, forgets the session */
+void mti_tx_on_arena_reset(void *call); /* rolls back what is open, forgets the session */
 
 /* listen.c */
 void mti_listener_destroy(mti_db *db);

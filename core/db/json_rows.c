@@ -1,6 +1,7 @@
 /*
- * PostgreSQL's text output to JSON. The session's settings fix the forms read here: DateStyle ISO, TimeZone UTC, bytea hex,
- * extra_float_digits 1 (shortest exact). Arrays come as {a,"b c",NULL}; only one dimension has a rule.
+ * PostgreSQL's text output to JSON. The session's settings fix the forms read here: DateStyle ISO,
+ * TimeZone UTC, bytea hex, extra_float_digits 1 (shortest exact). Arrays come as {a,"b c",NULL};
+ * only one dimension has a rule.
  */
 #include "db/json_rows.h"
 
@@ -17,14 +18,27 @@ const char *mti_rows_json_type(unsigned oid)
     switch (oid) {
     case OID_BOOL:
         return "boolean";
-    case OID_INT2: case OID_INT4: case OID_INT8: case OID_OID:
+    case OID_INT2:
+    case OID_INT4:
+    case OID_INT8:
+    case OID_OID:
         return "integer";
-    case OID_FLOAT4: case OID_FLOAT8:
+    case OID_FLOAT4:
+    case OID_FLOAT8:
         return "number";
-    case OID_NUMERIC: case OID_TEXT: case OID_VARCHAR: case OID_BPCHAR: case OID_NAME: case OID_CHAR:
-    case OID_UUID: case OID_TIMESTAMPTZ: case OID_DATE: case OID_BYTEA:
+    case OID_NUMERIC:
+    case OID_TEXT:
+    case OID_VARCHAR:
+    case OID_BPCHAR:
+    case OID_NAME:
+    case OID_CHAR:
+    case OID_UUID:
+    case OID_TIMESTAMPTZ:
+    case OID_DATE:
+    case OID_BYTEA:
         return "string";
-    case OID_JSON: case OID_JSONB:
+    case OID_JSON:
+    case OID_JSONB:
         return "json";
     default:
         return NULL;
@@ -38,7 +52,8 @@ static mt_status add_quoted(mti_buf *b, mt_slice v)
     return mti_buf_addc(b, '"');
 }
 
-/* A number within ±2^53 stays one, so that every JSON reader keeps it exactly; others become strings. */
+/* A number within ±2^53 stays one, so that every JSON reader keeps it exactly; others become
+ * strings. */
 static mt_status add_int8(mti_buf *b, mt_slice v)
 {
     long long n = atoll(v.p);
@@ -50,10 +65,12 @@ static mt_status add_int8(mti_buf *b, mt_slice v)
 static mt_status add_float(mti_buf *b, mt_slice v)
 {
     char last = v.len ? v.p[v.len - 1] : 'N';
-    return last == 'N' || last == 'y' ? mti_buf_adds(b, "null") : mti_buf_add(b, v.p, v.len);   /* NaN, Infinity */
+    return last == 'N' || last == 'y' ? mti_buf_adds(b, "null")
+                                      : mti_buf_add(b, v.p, v.len); /* NaN, Infinity */
 }
 
-/* "2026-01-02 03:04:05.1+00" → "2026-01-02T03:04:05.100000Z". infinity and years before Christ become null. */
+/* "2026-01-02 03:04:05.1+00" → "2026-01-02T03:04:05.100000Z". infinity and years before Christ
+ * become null. */
 static mt_status add_time(mti_buf *b, mt_slice v)
 {
     const char *zone = v.len > 19 ? memchr(v.p + 19, '+', v.len - 19) : NULL;
@@ -67,7 +84,8 @@ static mt_status add_time(mti_buf *b, mt_slice v)
 
 static mt_status add_date(mti_buf *b, mt_slice v)
 {
-    return v.len == 10 && isdigit((unsigned char)v.p[0]) ? add_quoted(b, v) : mti_buf_adds(b, "null");
+    return v.len == 10 && isdigit((unsigned char)v.p[0]) ? add_quoted(b, v)
+                                                         : mti_buf_adds(b, "null");
 }
 
 static int nibble(char c)
@@ -75,7 +93,7 @@ static int nibble(char c)
     return c <= '9' ? c - '0' : (c | 32) - 'a' + 10;
 }
 
-static mt_status add_bytes(mti_buf *b, mt_slice v)   /* "\x0aff" to base64 */
+static mt_status add_bytes(mti_buf *b, mt_slice v) /* "\x0aff" to base64 */
 {
     mti_buf_addc(b, '"');
     for (size_t i = 2; i + 1 < v.len; i += 6) {
@@ -93,11 +111,16 @@ static mt_status add_scalar(mti_buf *b, unsigned type, mt_slice v)
     switch (type) {
     case OID_BOOL:
         return mti_buf_adds(b, v.p[0] == 't' ? "true" : "false");
-    case OID_INT2: case OID_INT4: case OID_OID: case OID_JSON: case OID_JSONB:
+    case OID_INT2:
+    case OID_INT4:
+    case OID_OID:
+    case OID_JSON:
+    case OID_JSONB:
         return mti_buf_add(b, v.p, v.len);
     case OID_INT8:
         return add_int8(b, v);
-    case OID_FLOAT4: case OID_FLOAT8:
+    case OID_FLOAT4:
+    case OID_FLOAT8:
         return add_float(b, v);
     case OID_TIMESTAMPTZ:
         return add_time(b, v);
@@ -105,14 +128,16 @@ static mt_status add_scalar(mti_buf *b, unsigned type, mt_slice v)
         return add_date(b, v);
     case OID_BYTEA:
         return add_bytes(b, v);
-    case OID_UUID: case OID_NUMERIC:
+    case OID_UUID:
+    case OID_NUMERIC:
         return add_quoted(b, v);
     default:
         return mti_buf_add_json(b, v);
     }
 }
 
-/* One element of an array's text at *p into item, unescaped; *p moves behind it. Quoted tells "NULL" from NULL. */
+/* One element of an array's text at *p into item, unescaped; *p moves behind it. Quoted tells
+ * "NULL" from NULL. */
 static void read_element(const char **p, const char *end, mti_buf *item, bool *quoted)
 {
     mti_buf_clear(item);
@@ -130,8 +155,9 @@ static void read_element(const char **p, const char *end, mti_buf *item, bool *q
 
 static mt_status add_array(mti_buf *b, unsigned element, mt_slice v)
 {
-    if (v.len < 2 || v.p[0] != '{' || (v.p[1] == '{' && element != OID_JSON && element != OID_JSONB))
-        return mti_buf_adds(b, "null");      /* custom bounds or more dimensions: no rule */
+    if (v.len < 2 || v.p[0] != '{' ||
+        (v.p[1] == '{' && element != OID_JSON && element != OID_JSONB))
+        return mti_buf_adds(b, "null"); /* custom bounds or more dimensions: no rule */
     const char *p = v.p + 1, *end = v.p + v.len - 1;
     mti_buf item;
     mti_buf_init(&item, v.len + 1);

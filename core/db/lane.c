@@ -1,7 +1,8 @@
 /*
- * Who gets which connection. Reads take the shared one with the shortest queue; writes and slow reads take a connection for
- * themselves, as many at once as one organization may hold. Waiting is first come first served among those who may have one, and ends after
- * two seconds; while no connection of the loop is up, two seconds after the last one was lost.
+ * Who gets which connection. Reads take the shared one with the shortest queue; writes and slow
+ * reads take a connection for themselves, as many at once as one organization may hold. Waiting is
+ * first come first served among those who may have one, and ends after two seconds; while no
+ * connection of the loop is up, two seconds after the last one was lost.
  */
 #include <stdio.h>
 #include "db/internal.h"
@@ -71,7 +72,7 @@ static void grant(mti_pool *lane)
     for (mti_lane_waiter *w = lane->first, *next; w && any_usable(lane); w = next) {
         next = w->next;
         if (lane->kind == LANE_READ && granted++ == MTI_PIPELINE_MAX / 4)
-            return;          /* these have not sent yet: what they send will call again */
+            return; /* these have not sent yet: what they send will call again */
         w->conn = pick(lane, w->org);
         if (!w->conn)
             continue;
@@ -133,7 +134,7 @@ static mt_status wait_for_grant(mti_pool *lane, mt_call *c, int64_t ms, mti_conn
     else if (status == MT_CANCELLED)
         mti_lane_give(w.conn);
     else
-        status = MT_OK;      /* granted just when the time was over: good enough */
+        status = MT_OK; /* granted just when the time was over: good enough */
     *out = w.conn;
     return status;
 }
@@ -141,7 +142,8 @@ static mt_status wait_for_grant(mti_pool *lane, mt_call *c, int64_t ms, mti_conn
 mt_status mti_lane_take(mti_pool *lane, mt_call *c, mti_conn **out)
 {
     for (;;) {
-        *out = lane->first && lane->kind != LANE_READ ? NULL : pick(lane, c->who.org_id);
+        /* One that is free although others wait is one they may not have. */
+        *out = pick(lane, c->who.org_id);
         if (*out)
             return MT_OK;
         grow(lane);
@@ -150,12 +152,14 @@ mt_status mti_lane_take(mti_pool *lane, mt_call *c, mti_conn **out)
         if (status == MT_CANCELLED)
             return mti_db_fail(c, MT_CANCELLED, "cancelled", "The request was cancelled.");
         if (status == MT_TIMEOUT && lane->lanes->down_since_us)
-            return mti_db_fail(c, MT_UNAVAILABLE, "database_unavailable", "The database cannot be reached; try again shortly.");
+            return mti_db_fail(c, MT_UNAVAILABLE, "database_unavailable",
+                               "The database cannot be reached; try again shortly.");
         if (status == MT_TIMEOUT)
-            return mti_db_fail(c, MT_UNAVAILABLE, "database_busy", "The database is busy; try again shortly.");
+            return mti_db_fail(c, MT_UNAVAILABLE, "database_busy",
+                               "The database is busy; try again shortly.");
         if ((*out)->state == CONN_READY)
             return MT_OK;
-        mti_lane_give(*out);     /* lost between the grant and now */
+        mti_lane_give(*out); /* lost between the grant and now */
     }
 }
 
@@ -175,7 +179,8 @@ static void on_drained(void *arg)
         mti_lane_give(c);
 }
 
-/* pg_cancel_backend over a shared connection rather than PQcancel, which would block this thread for a connect. */
+/* pg_cancel_backend over a shared connection rather than PQcancel, which would block this thread
+ * for a connect. */
 void mti_lane_cancel(mti_conn *c)
 {
     mti_op *running = c->head;
@@ -188,7 +193,7 @@ void mti_lane_cancel(mti_conn *c)
     running->then = on_drained;
     running->then_arg = c;
     if (!messenger)
-        return;              /* its statement_timeout will end it */
+        return; /* its statement_timeout will end it */
     char sql[64];
     snprintf(sql, sizeof sql, "SELECT pg_cancel_backend(%d)", PQbackendPID(c->pg));
     mti_op *o = mti_op_create();

@@ -1,6 +1,7 @@
 /*
- * LISTEN: one connection of the host, on the first loop that attached. Each notification is posted to the loops that subscribed to its channel;
- * after every (re)connect each subscriber hears NULL, because what was notified meanwhile is gone.
+ * LISTEN: one connection of the host, on the first loop that attached. Each notification is posted
+ * to the loops that subscribed to its channel; after every (re)connect each subscriber hears NULL,
+ * because what was notified meanwhile is gone.
  */
 #include <stdlib.h>
 
@@ -15,10 +16,10 @@ typedef struct subscription {
 } subscription;
 
 struct mti_listener {
-    mti_loop *loop;          /* NULL until a loop attached */
+    mti_loop *loop; /* NULL until a loop attached */
     mti_conn *conn;
     subscription *all;
-    bool busy, stale;        /* a LISTEN is under way; another is due after it */
+    bool busy, stale; /* a LISTEN is under way; another is due after it */
 };
 
 typedef struct message {
@@ -150,7 +151,8 @@ static void on_subscribed(void *arg)
     listen_all(arg);
 }
 
-void mti_db_listen(mti_db *db, mti_loop *l, const char *channel, void (*fn)(void *arg, const char *payload), void *arg)
+void mti_db_listen(mti_db *db, mti_loop *l, const char *channel,
+                   void (*fn)(void *arg, const char *payload), void *arg)
 {
     subscription *s = calloc(1, sizeof *s);
     if (!s || !(s->channel = strdup(channel)))

@@ -1,7 +1,8 @@
 /*
- * Our own PostgreSQL. The server is a child process in the data directory's "postgres" folder, reachable only through a unix socket in a
- * directory of mode 0700, where peer authentication lets in root, the server's user and ours. Its superuser is used for what only a
- * superuser can do (managed_setup.c); the host logs in as "mortise", which is none.
+ * Our own PostgreSQL. The server is a child process in the data directory's "postgres" folder,
+ * reachable only through a unix socket in a directory of mode 0700, where peer authentication lets
+ * in root, the server's user and ours. Its superuser is used for what only a superuser can do
+ * (managed_setup.c); the host logs in as "mortise", which is none.
  */
 #include "db/managed_impl.h"
 
@@ -44,8 +45,9 @@ static bool reap(pid_t pid, int ms, int *how)
     }
 }
 
-/* In the child: becomes the server's user for good. When that user cannot walk to the directory (data under /root), it keeps the one
- * capability to do so rather than the directories being opened for everybody. */
+/* In the child: becomes the server's user for good. When that user cannot walk to the directory
+ * (data under /root), it keeps the one capability to do so rather than the directories being opened
+ * for everybody. */
 static void become(const mti_managed *m)
 {
     if (geteuid() == 0) {
@@ -54,7 +56,7 @@ static void become(const mti_managed *m)
             _exit(126);
         mti_managed_raise_search(m);
     }
-    prctl(PR_SET_PDEATHSIG, SIGINT);      /* fast shutdown, should we die */
+    prctl(PR_SET_PDEATHSIG, SIGINT); /* fast shutdown, should we die */
     umask(077);
     signal(SIGPIPE, SIG_DFL);
     sigset_t none;
@@ -67,7 +69,7 @@ static pid_t spawn(const mti_managed *m, char *const argv[], const char *log)
     pid_t parent = getpid(), pid = fork();
     if (pid)
         return pid;
-    setpgid(0, 0);                        /* a Ctrl-C is for the supervisor, which stops us in order */
+    setpgid(0, 0); /* a Ctrl-C is for the supervisor, which stops us in order */
     int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (fd < 0 || null < 0 || dup2(null, 0) < 0 || dup2(fd, 1) < 0 || dup2(fd, 2) < 0)
@@ -95,11 +97,13 @@ static mt_status run_initdb(mti_managed *m, mti_error *e)
 {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/initdb", m->bin);
-    char *argv[] = {path, "-D", m->data, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "-k", "-A", "peer", NULL};
+    char *argv[] = {path, "-D", m->data, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8",
+                    "-k", "-A", "peer",  NULL};
     int how = 0;
     pid_t pid = spawn(m, argv, m->log);
     if (pid < 0 || !reap(pid, 120000, &how) || !WIFEXITED(how) || WEXITSTATUS(how))
-        return mti_fail(e, MT_INTERNAL, "database_initdb", "initdb failed in %s: see %s.", m->data, m->log);
+        return mti_fail(e, MT_INTERNAL, "database_initdb", "initdb failed in %s: see %s.", m->data,
+                        m->log);
     return mti_managed_write_access(m, e);
 }
 
@@ -122,13 +126,16 @@ static mt_status choose_version(mti_managed *m, mti_error *e)
 {
     int data = data_version(m), found = mti_managed_find_programs(m, data);
     if (!found)
-        return mti_fail(e, MT_UNAVAILABLE, "postgresql_missing", "PostgreSQL 15 or newer is not installed: apt-get install postgresql-15.");
+        return mti_fail(e, MT_UNAVAILABLE, "postgresql_missing",
+                        "PostgreSQL 15 or newer is not installed: apt-get install postgresql-15.");
     if (!data)
         return run_initdb(m, e);
     if (data != found)
         return mti_fail(e, MT_UNSUPPORTED, "database_version",
-                        "%s was made by PostgreSQL %d, installed is %d: apt-get install postgresql-%d, or move it with "
-                        "/usr/lib/postgresql/%d/bin/pg_upgrade.", m->data, data, found, data, found > data ? found : data);
+                        "%s was made by PostgreSQL %d, installed is %d: apt-get install "
+                        "postgresql-%d, or move it with "
+                        "/usr/lib/postgresql/%d/bin/pg_upgrade.",
+                        m->data, data, found, data, found > data ? found : data);
     return MT_OK;
 }
 
@@ -149,7 +156,8 @@ static pid_t left_over(const mti_managed *m)
     return n > 0 && !strcmp(cwd, m->data) ? pid : 0;
 }
 
-/* Ends a server that a dead supervisor left: it would hold the directory, and a child of nobody cannot be watched. */
+/* Ends a server that a dead supervisor left: it would hold the directory, and a child of nobody
+ * cannot be watched. */
 static mt_status end_left_over(const mti_managed *m, mti_error *e)
 {
     pid_t pid = left_over(m);
@@ -165,7 +173,8 @@ static mt_status end_left_over(const mti_managed *m, mti_error *e)
             pause_ms(20);
         }
     }
-    return mti_fail(e, MT_CONFLICT, "database_in_use", "Another PostgreSQL (pid %d) uses %s and does not end.", (int)pid, m->data);
+    return mti_fail(e, MT_CONFLICT, "database_in_use",
+                    "Another PostgreSQL (pid %d) uses %s and does not end.", (int)pid, m->data);
 }
 
 static mt_status start_server(mti_managed *m, mti_error *e)
@@ -173,9 +182,32 @@ static mt_status start_server(mti_managed *m, mti_error *e)
     char path[PATH_MAX], sockets[PATH_MAX + 32];
     snprintf(path, sizeof path, "%s/postgres", m->bin);
     snprintf(sockets, sizeof sockets, "unix_socket_directories=%s", m->sockets);
-    char *argv[] = {path, "-D", m->data, "-c", sockets, "-c", "listen_addresses=", "-c", "port=5432", "-c", "unix_socket_permissions=0700",
-                    "-c", "max_connections=200", "-c", "timezone=UTC", "-c", "jit=off", "-c", "random_page_cost=1.1",
-                    "-c", "log_min_messages=fatal", "-c", "log_checkpoints=off", "-c", "cluster_name=mortise", NULL};
+    char *argv[] = {path,
+                    "-D",
+                    m->data,
+                    "-c",
+                    sockets,
+                    "-c",
+                    "listen_addresses=",
+                    "-c",
+                    "port=5432",
+                    "-c",
+                    "unix_socket_permissions=0700",
+                    "-c",
+                    "max_connections=200",
+                    "-c",
+                    "timezone=UTC",
+                    "-c",
+                    "jit=off",
+                    "-c",
+                    "random_page_cost=1.1",
+                    "-c",
+                    "log_min_messages=fatal",
+                    "-c",
+                    "log_checkpoints=off",
+                    "-c",
+                    "cluster_name=mortise",
+                    NULL};
     MT_TRY(make_dir(m, m->sockets, e));
     m->pid = spawn(m, argv, m->log);
     if (m->pid < 0)
@@ -184,7 +216,8 @@ static mt_status start_server(mti_managed *m, mti_error *e)
     return MT_OK;
 }
 
-/* A socket's path may have 107 bytes; a longer one moves to /tmp, in a directory that only the server's user may enter. */
+/* A socket's path may have 107 bytes; a longer one moves to /tmp, in a directory that only the
+ * server's user may enter. */
 static void choose_sockets(mti_managed *m)
 {
     uint8_t hash[32];
@@ -210,7 +243,8 @@ static mt_status prepare(mti_managed *m, const char *dir, mti_error *e)
     MT_TRY(make_dir(m, m->dir, e));
     choose_sockets(m);
     snprintf(m->url, sizeof m->url, "host=%s port=5432 dbname=mortise user=mortise", m->sockets);
-    snprintf(m->admin_url, sizeof m->admin_url, "host=%s port=5432 dbname=mortise user=postgres", m->sockets);
+    snprintf(m->admin_url, sizeof m->admin_url, "host=%s port=5432 dbname=mortise user=postgres",
+             m->sockets);
     return MT_OK;
 }
 
@@ -256,15 +290,18 @@ mt_status mti_managed_wait(mti_managed *m, int timeout_ms, mti_error *e)
         int how;
         if (m->pid <= 0 || waitpid(m->pid, &how, WNOHANG) == m->pid) {
             m->pid = 0;
-            return mti_fail(e, MT_UNAVAILABLE, "database_died", "PostgreSQL ended while starting: see %s.", m->log);
+            return mti_fail(e, MT_UNAVAILABLE, "database_died",
+                            "PostgreSQL ended while starting: see %s.", m->log);
         }
         if (mti_mono_us() >= end)
-            return mti_fail(e, MT_TIMEOUT, "database_slow", "PostgreSQL does not accept connections: see %s.", m->log);
+            return mti_fail(e, MT_TIMEOUT, "database_slow",
+                            "PostgreSQL does not accept connections: see %s.", m->log);
         pause_ms(10);
     }
 }
 
-/* Backends of a killed postmaster may live for a moment and hold the shared memory; the new server says so and is started again. */
+/* Backends of a killed postmaster may live for a moment and hold the shared memory; the new server
+ * says so and is started again. */
 mt_status mti_managed_restart(mti_managed *m, mti_error *e)
 {
     m->pid = 0;

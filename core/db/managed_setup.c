@@ -1,4 +1,5 @@
-/* The managed server's surroundings: which programs, which user, who may log in, and what its superuser does once. */
+/* The managed server's surroundings: which programs, which user, who may log in, and what its
+ * superuser does once. */
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
@@ -42,7 +43,9 @@ mt_status mti_managed_choose_user(mti_managed *m, mti_error *e)
     for (size_t i = 0; !geteuid() && !p && i < sizeof candidates / sizeof *candidates; i++)
         p = getpwnam(candidates[i]);
     if (!p)
-        return mti_fail(e, MT_UNAVAILABLE, "database_user", "PostgreSQL needs a named user that is not root: adduser --system postgres.");
+        return mti_fail(
+            e, MT_UNAVAILABLE, "database_user",
+            "PostgreSQL needs a named user that is not root: adduser --system postgres.");
     snprintf(m->user, sizeof m->user, "%s", p->pw_name);
     m->uid = p->pw_uid;
     m->gid = p->pw_gid;
@@ -57,10 +60,12 @@ int mti_managed_find_programs(mti_managed *m, int wanted)
     glob("/usr/lib/postgresql/*/bin/postgres", 0, NULL, &found);
     for (size_t i = 0; i < found.gl_pathc; i++) {
         int version = atoi(found.gl_pathv[i] + strlen("/usr/lib/postgresql/"));
-        if (version < OLDEST || (wanted && best == wanted) || (version <= best && version != wanted))
+        if (version < OLDEST || (wanted && best == wanted) ||
+            (version <= best && version != wanted))
             continue;
         best = version;
-        snprintf(m->bin, sizeof m->bin, "%.*s", (int)(strlen(found.gl_pathv[i]) - strlen("/postgres")), found.gl_pathv[i]);
+        snprintf(m->bin, sizeof m->bin, "%.*s",
+                 (int)(strlen(found.gl_pathv[i]) - strlen("/postgres")), found.gl_pathv[i]);
     }
     globfree(&found);
     return best;
@@ -76,7 +81,9 @@ static mt_status write_file(const mti_managed *m, const char *name, const char *
         ok = fchown(fd, m->uid, m->gid) == 0;
     if (fd >= 0)
         close(fd);
-    return ok ? MT_OK : mti_fail(e, MT_INTERNAL, "database_setup", "cannot write %s: %s.", path, strerror(errno));
+    return ok ? MT_OK
+              : mti_fail(e, MT_INTERNAL, "database_setup", "cannot write %s: %s.", path,
+                         strerror(errno));
 }
 
 mt_status mti_managed_write_access(const mti_managed *m, mti_error *e)
@@ -84,7 +91,9 @@ mt_status mti_managed_write_access(const mti_managed *m, mti_error *e)
     char ident[640];
     struct passwd *p = getpwuid(geteuid());
     const char *us = p ? p->pw_name : "root";
-    snprintf(ident, sizeof ident, "m root mortise\nm root postgres\nm %s mortise\nm %s postgres\nm %s mortise\nm %s postgres\n",
+    snprintf(ident, sizeof ident,
+             "m root mortise\nm root postgres\nm %s mortise\nm %s postgres\nm %s mortise\nm %s "
+             "postgres\n",
              us, us, m->user, m->user);
     MT_TRY(write_file(m, "pg_ident.conf", ident, e));
     return write_file(m, "pg_hba.conf", "local all all peer map=m\n", e);
@@ -115,8 +124,10 @@ static bool create_database(PGconn *pg)
     char found[8];
     bool ok = try_sql(pg, "SELECT 1 FROM pg_roles WHERE rolname = 'mortise'", found, sizeof found);
     if (ok && !found[0])
-        ok = try_sql(pg, "CREATE ROLE mortise LOGIN NOSUPERUSER NOINHERIT CREATEROLE CREATEDB", NULL, 0);
-    ok = ok && try_sql(pg, "SELECT 1 FROM pg_database WHERE datname = 'mortise'", found, sizeof found);
+        ok = try_sql(pg, "CREATE ROLE mortise LOGIN NOSUPERUSER NOINHERIT CREATEROLE CREATEDB",
+                     NULL, 0);
+    ok = ok &&
+         try_sql(pg, "SELECT 1 FROM pg_database WHERE datname = 'mortise'", found, sizeof found);
     if (ok && !found[0])
         ok = try_sql(pg, "CREATE DATABASE mortise OWNER mortise", NULL, 0);
     return ok;
@@ -127,8 +138,11 @@ static bool lock_down(const mti_managed *m)
     char open[8] = "";
     PGconn *pg = connect_admin(m, "mortise");
     bool ok = PQstatus(pg) == CONNECTION_OK &&
-              try_sql(pg, "SELECT 1 FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a "
-                          "WHERE p.proname = 'set_config' AND a.grantee = 0", open, sizeof open);
+              try_sql(pg,
+                      "SELECT 1 FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', "
+                      "p.proowner))) a "
+                      "WHERE p.proname = 'set_config' AND a.grantee = 0",
+                      open, sizeof open);
     if (ok && open[0])
         ok = try_sql(pg, MTI_LOCKDOWN_SQL, NULL, 0);
     PQfinish(pg);
@@ -142,13 +156,16 @@ mt_status mti_managed_set_up(mti_managed *m, mti_error *e)
     if (up && !m->ready)
         m->ready = create_database(pg) && lock_down(m);
     PQfinish(pg);
-    return up && m->ready ? MT_OK : mti_fail(e, MT_UNAVAILABLE, "database_starting", "PostgreSQL does not accept connections yet.");
+    return up && m->ready ? MT_OK
+                          : mti_fail(e, MT_UNAVAILABLE, "database_starting",
+                                     "PostgreSQL does not accept connections yet.");
 }
 
 /* CAP_DAC_READ_SEARCH, or CAP_DAC_OVERRIDE where a container has only that one. */
 static int search_capability(void)
 {
-    return prctl(PR_CAPBSET_READ, CAP_DAC_READ_SEARCH) == 1 ? CAP_DAC_READ_SEARCH : CAP_DAC_OVERRIDE;
+    return prctl(PR_CAPBSET_READ, CAP_DAC_READ_SEARCH) == 1 ? CAP_DAC_READ_SEARCH
+                                                            : CAP_DAC_OVERRIDE;
 }
 
 void mti_managed_keep_search(const mti_managed *m)

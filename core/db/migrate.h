@@ -15,7 +15,7 @@ mt_status mti_migrate_closed(mt_call *c, bool *closed);
 
 typedef struct mti_plugin_schema {
     const char *slug;                         /* schema = slug with '-' as '_' */
-    const char *dir;                          /* of NNN_name.sql files; may not exist: nothing to do */
+    const char *dir;                          /* of NNN_name.sql files; may not exist: only roles and references */
     const char *const *references;            /* "tenancy.workspace" …: tables of others it may reference (REFERENCES, SELECT) */
     size_t n_references;
     const mti_query *previous;                /* the previous version's queries, prepared inside the transaction; may be NULL */

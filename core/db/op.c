@@ -1,7 +1,8 @@
 /*
- * Exchanges: statements are queued in libpq's pipeline, end in the exchange's own Sync and are read back in order. A failure inside
- * one exchange never touches the next. A prepared statement counts as prepared once its Parse is under way; should that Parse fail,
- * the exchanges behind it fail with 26000 and are run again by their fibers.
+ * Exchanges: statements are queued in libpq's pipeline, end in the exchange's own Sync and are read
+ * back in order. A failure inside one exchange never touches the next. A prepared statement counts
+ * as prepared once its Parse is under way; should that Parse fail, the exchanges behind it fail
+ * with 26000 and are run again by their fibers.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,8 @@ void mti_op_free(mti_op *o)
     free(o);
 }
 
-void mti_context_build(mti_context *x, const mt_call *c, const mti_db_role *role, const mti_query *q, int64_t default_ms)
+void mti_context_build(mti_context *x, const mt_call *c, const mti_db_role *role,
+                       const mti_query *q, int64_t default_ms)
 {
     const char *operation = c->operation ? c->operation : "";
     char request[37], subject[37];
@@ -42,11 +44,15 @@ void mti_context_build(mti_context *x, const mt_call *c, const mti_db_role *role
     x->custom = q && q->custom_plan;
     x->timed = left < default_ms;
     x->budget_ms = x->timed ? left : default_ms;
-    snprintf(x->timeout, sizeof x->timeout, "%lld", (long long)(x->budget_ms > 0 ? x->budget_ms : 1));
+    snprintf(x->timeout, sizeof x->timeout, "%lld",
+             (long long)(x->budget_ms > 0 ? x->budget_ms : 1));
 }
 
 static const char *const context_sql[4] = {
-#define CONTEXT "SELECT set_config('app.org_id',$1,true),set_config('app.scope',$2,true),set_config('app.actor',$3,true),set_config('role',$4,true)"
+#define CONTEXT                                                                                    \
+    "SELECT "                                                                                      \
+    "set_config('app.org_id',$1,true),set_config('app.scope',$2,true),set_config('app.actor',$3,"  \
+    "true),set_config('role',$4,true)"
 #define CUSTOM ",set_config('plan_cache_mode','force_custom_plan',true)"
     CONTEXT,
     CONTEXT ",set_config('statement_timeout',$5,true)",
@@ -83,7 +89,8 @@ bool mti_op_add_sql(mti_conn *c, mti_op *o, const char *sql, bool answer)
     return c->pg && PQsendQueryParams(c->pg, sql, 0, NULL, NULL, NULL, NULL, 0);
 }
 
-/* Adds Parse when this connection does not know the statement, and first drops one that the schema has outgrown. */
+/* Adds Parse when this connection does not know the statement, and first drops one that the schema
+ * has outgrown. */
 static bool add_parse(mti_conn *c, mti_op *o, const mti_query *q)
 {
     uintptr_t known = (uintptr_t)mti_map_get(c->prepared, mt_str(q->statement));
@@ -105,7 +112,7 @@ static bool add_parse(mti_conn *c, mti_op *o, const mti_query *q)
 
 bool mti_op_add_query(mti_conn *c, mti_op *o, const mti_query *q, const mti_values *v, bool unnamed)
 {
-    unnamed |= !q->statement[0];             /* made by hand, not by mti_query_parse */
+    unnamed |= !q->statement[0]; /* made by hand, not by mti_query_parse */
     if (!c->pg || (!unnamed && !add_parse(c, o, q)))
         return false;
     o->answer = o->steps++;
@@ -139,7 +146,7 @@ bool mti_op_send(mti_conn *c, mti_op *o)
     if (!c->pg || !PQpipelineSync(c->pg))
         return false;
     enqueue(c, o);
-    mti_conn_flush(c);       /* should it lose the connection, the exchange is done and says so */
+    mti_conn_flush(c); /* should it lose the connection, the exchange is done and says so */
     return true;
 }
 
@@ -159,7 +166,7 @@ static void forget_statement(mti_conn *c, const mti_op *o, bool stale)
 {
     uintptr_t known = (uintptr_t)mti_map_get(c->prepared, mt_str(o->statement));
     if (!o->statement[0] || known >> 1 != o->generation)
-        return;              /* another exchange has prepared it again meanwhile */
+        return; /* another exchange has prepared it again meanwhile */
     if (stale)
         mti_map_put(c->prepared, mt_str(o->statement), (void *)(known | 1));
     else
@@ -214,7 +221,8 @@ void mti_op_drop_all(mti_conn *c)
 static void take_result(mti_conn *c, mti_op *o, PGresult *r)
 {
     ExecStatusType status = PQresultStatus(r);
-    bool failed = status == PGRES_FATAL_ERROR || status == PGRES_PIPELINE_ABORTED || status == PGRES_BAD_RESPONSE;
+    bool failed = status == PGRES_FATAL_ERROR || status == PGRES_PIPELINE_ABORTED ||
+                  status == PGRES_BAD_RESPONSE;
     if (failed && o->current == o->parse)
         forget_statement(c, o, false);
     if (status == PGRES_FATAL_ERROR && !o->error) {

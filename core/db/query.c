@@ -1,7 +1,8 @@
 /*
- * One pass over a queries.sql: the scanner copies a query's text to the output without comments and with :name turned into $n, and
- * notes on the way what decides the lane (first word, data-modifying WITH, row locks). It is not an SQL parser: PostgreSQL's own
- * answer comes at activation, when every query is prepared. What is refused here is what must never reach that point.
+ * One pass over a queries.sql: the scanner copies a query's text to the output without comments and
+ * with :name turned into $n, and notes on the way what decides the lane (first word, data-modifying
+ * WITH, row locks). It is not an SQL parser: PostgreSQL's own answer comes at activation, when
+ * every query is prepared. What is refused here is what must never reach that point.
  */
 #include "db/query.h"
 
@@ -23,7 +24,7 @@ typedef struct scanner {
     /* the query being read */
     mti_query *q;
     mti_buf out;
-    char previous[16];            /* last word in capitals, or the last sign */
+    char previous[16]; /* last word in capitals, or the last sign */
     char first[16];
     bool modifies, locks, ended, write, slow;
     const char *params[MAX_PARAMS];
@@ -78,7 +79,8 @@ static mt_status copy(scanner *s, size_t n)
     return MT_OK;
 }
 
-/* The length up to and with the closing quote; doubled quotes, and backslashes when escapes, do not close. 0: never closed. */
+/* The length up to and with the closing quote; doubled quotes, and backslashes when escapes, do not
+ * close. 0: never closed. */
 static size_t quoted_length(const scanner *s, char quote, bool escapes)
 {
     for (const char *p = s->p + 1; p < s->end; p++) {
@@ -143,7 +145,8 @@ static bool one_of(const char *word, const char *const *list)
     return false;
 }
 
-static const char *const statements[] = {"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "VALUES", NULL};
+static const char *const statements[] = {"SELECT", "INSERT", "UPDATE", "DELETE",
+                                         "MERGE",  "WITH",   "VALUES", NULL};
 static const char *const modifying[] = {"INSERT", "UPDATE", "DELETE", "MERGE", NULL};
 static const char *const locking[] = {"UPDATE", "SHARE", "NO", "KEY", NULL};
 
@@ -161,9 +164,11 @@ static mt_status copy_word(scanner *s)
     if (!s->first[0]) {
         strcpy(s->first, word);
         if (!one_of(word, statements))
-            return refuse(s, "a query is one SELECT, INSERT, UPDATE, DELETE, MERGE, WITH or VALUES");
+            return refuse(s,
+                          "a query is one SELECT, INSERT, UPDATE, DELETE, MERGE, WITH or VALUES");
         s->modifies |= one_of(word, modifying);
-    } else if (one_of(word, modifying) && (!strcmp(s->previous, "(") || !strcmp(s->previous, ")"))) {
+    } else if (one_of(word, modifying) &&
+               (!strcmp(s->previous, "(") || !strcmp(s->previous, ")"))) {
         s->modifies = true;
     } else if (!strcmp(s->previous, "FOR") && one_of(word, locking)) {
         s->locks = true;
@@ -225,7 +230,7 @@ static mt_status finish(scanner *s)
     q->params = mti_arena_alloc(s->arena, sizeof *q->params * (q->n_params + 1));
     memcpy(q->params, s->params, sizeof *q->params * q->n_params);
     mti_buf_addc(&s->out, '\n');
-    mti_buf_adds(&s->out, s->file);   /* two plugins with the same text run it as different roles */
+    mti_buf_adds(&s->out, s->file); /* two plugins with the same text run it as different roles */
     uint8_t hash[32];
     mti_sha256(s->out.p, s->out.len, hash);
     q->statement[0] = 'q';
@@ -345,7 +350,8 @@ static mt_status copy_colon(scanner *s)
         return copy(s, 2);
     }
     bool after_word = s->out.len && (is_word(s->out.p[s->out.len - 1]));
-    return !after_word && (isalpha((unsigned char)next) || next == '_') ? copy_parameter(s) : copy_sign(s);
+    return !after_word && (isalpha((unsigned char)next) || next == '_') ? copy_parameter(s)
+                                                                        : copy_sign(s);
 }
 
 static mt_status part(scanner *s, const char *text)
@@ -371,6 +377,8 @@ static mt_status part(scanner *s, const char *text)
         skip(s, 1);
         return MT_OK;
     }
+    if (!s->first[0] && c != '(' && !is_word(c))
+        return refuse(s, "a query is one SELECT, INSERT, UPDATE, DELETE, MERGE, WITH or VALUES");
     if (c == '\'' || c == '"')
         return copy_quoted(s, c, false);
     if (c == '$')
@@ -379,8 +387,6 @@ static mt_status part(scanner *s, const char *text)
         return copy_colon(s);
     if (is_word(c) || (unsigned char)c >= 0x80)
         return copy_word(s);
-    if (!s->first[0] && c != '(')
-        return refuse(s, "a query is one SELECT, INSERT, UPDATE, DELETE, MERGE, WITH or VALUES");
     return copy_sign(s);
 }
 
@@ -394,7 +400,8 @@ static size_t count_headers(mt_slice text)
     return n < MAX_QUERIES ? n : MAX_QUERIES;
 }
 
-mt_status mti_query_parse(mti_arena *a, const char *file, mt_slice text, mti_query **out, size_t *n, mti_error *e)
+mt_status mti_query_parse(mti_arena *a, const char *file, mt_slice text, mti_query **out, size_t *n,
+                          mti_error *e)
 {
     scanner s = {.arena = a, .p = text.p, .end = text.p + text.len, .line = 1, .error = e};
     s.file = mti_arena_strndup(a, file, strlen(file));

@@ -72,7 +72,8 @@ mt_slice mti_result_get(const mti_result *r, unsigned row, unsigned column)
 {
     if (PQgetisnull(r->pg, (int)row, (int)column))
         return (mt_slice){NULL, 0};
-    return (mt_slice){PQgetvalue(r->pg, (int)row, (int)column), (size_t)PQgetlength(r->pg, (int)row, (int)column)};
+    return (mt_slice){PQgetvalue(r->pg, (int)row, (int)column),
+                      (size_t)PQgetlength(r->pg, (int)row, (int)column)};
 }
 
 long mti_result_affected(const mti_result *r)

@@ -1,4 +1,5 @@
-/* One query outside a transaction: context, statement and Sync in one trip, and what may be tried again (CONTRACT rules 5, 13, 17–19). */
+/* One query outside a transaction: context, statement and Sync in one trip, and what may be tried
+ * again (CONTRACT rules 5, 13, 17–19). */
 #include "base/log.h"
 #include "db/internal.h"
 
@@ -15,8 +16,9 @@ mt_status mti_values_bind(mt_call *c, const mti_query *q, const mti_param *param
         v->values[i] = s.p;
         if (!s.p || params[i].binary)
             continue;
-        if (memchr(s.p, '\0', s.len))       /* libpq would cut the text there, silently */
-            return mti_db_fail(c, MT_INVALID, "nul_character", "A text holds U+0000, which cannot be stored.");
+        if (memchr(s.p, '\0', s.len)) /* libpq would cut the text there, silently */
+            return mti_db_fail(c, MT_INVALID, "nul_character",
+                               "A text holds U+0000, which cannot be stored.");
         v->values[i] = mti_arena_strndup(&c->arena, s.p, s.len);
     }
     return MT_OK;
@@ -33,7 +35,7 @@ static mt_status wait_shielded(mti_op *o)
 
 mt_status mti_op_wait(mt_call *c, mti_op *o, bool shielded)
 {
-    enum { GRACE_MS = 100 };    /* the server's own time-out should speak first */
+    enum { GRACE_MS = 100 }; /* the server's own time-out should speak first */
     if (o->done)
         return MT_OK;
     if (shielded)
@@ -43,16 +45,21 @@ mt_status mti_op_wait(mt_call *c, mti_op *o, bool shielded)
     if (o->done)
         return MT_OK;
     o->abandoned = true;
-    return status == MT_CANCELLED ? mti_db_fail(c, status, "cancelled", "The request was cancelled.")
-                                  : mti_db_fail(c, MT_TIMEOUT, "query_timeout", "The database did not answer in time.");
+    return status == MT_CANCELLED
+               ? mti_db_fail(c, status, "cancelled", "The request was cancelled.")
+               : mti_db_fail(c, MT_TIMEOUT, "query_timeout",
+                             "The database did not answer in time.");
 }
 
-/* Sends the exchange on conn and waits for it. An exchange that could not be sent is answered as lost and not sent. */
-static mt_status exchange(mt_call *c, mti_conn *conn, const mti_context *x, const mti_query *q, const mti_values *v, mti_op **out)
+/* Sends the exchange on conn and waits for it. An exchange that could not be sent is answered as
+ * lost and not sent. */
+static mt_status exchange(mt_call *c, mti_conn *conn, const mti_context *x, const mti_query *q,
+                          const mti_values *v, mti_op **out)
 {
     mti_op *o = mti_op_create();
     *out = o;
-    if (!mti_op_add_context(conn, o, x) || !mti_op_add_query(conn, o, q, v, false) || !mti_op_send(conn, o)) {
+    if (!mti_op_add_context(conn, o, x) || !mti_op_add_query(conn, o, q, v, false) ||
+        !mti_op_send(conn, o)) {
         o->lost = true;
         if (conn->pg)
             mti_conn_lost(conn, "write");
@@ -61,11 +68,13 @@ static mt_status exchange(mt_call *c, mti_conn *conn, const mti_context *x, cons
     return mti_op_wait(c, o, conn->lane->kind == LANE_WRITE);
 }
 
-static mt_status attempt(mt_call *c, mti_pool *lane, const mti_db_role *role, const mti_query *q, const mti_values *v, mti_op **out)
+static mt_status attempt(mt_call *c, mti_pool *lane, const mti_db_role *role, const mti_query *q,
+                         const mti_values *v, mti_op **out)
 {
     mti_conn *conn;
     mti_context x;
-    int64_t budget = lane->kind == LANE_READ ? MTI_READ_BUDGET_MS : lane->lanes->db->options.statement_timeout_ms;
+    int64_t budget = lane->kind == LANE_READ ? MTI_READ_BUDGET_MS
+                                             : lane->lanes->db->options.statement_timeout_ms;
     MT_TRY(mti_lane_take(lane, c, &conn));
     mti_context_build(&x, c, role, q, budget);
     mt_status status = exchange(c, conn, &x, q, v, out);
@@ -107,11 +116,14 @@ static mt_status fail_lost(mt_call *c, const mti_op *o, const mti_pool *lane)
 {
     if (lane->kind == LANE_WRITE && o->sent)
         return mti_db_fail(c, MT_UNAVAILABLE, "outcome_unknown",
-                           "The database went away while the change was being made; look whether it happened before trying again.");
-    return mti_db_fail(c, MT_UNAVAILABLE, "database_unavailable", "The database cannot be reached; try again shortly.");
+                           "The database went away while the change was being made; look whether "
+                           "it happened before trying again.");
+    return mti_db_fail(c, MT_UNAVAILABLE, "database_unavailable",
+                       "The database cannot be reached; try again shortly.");
 }
 
-static mt_status conclude(mt_call *c, mti_op *o, const mti_query *q, const mti_pool *lane, mti_result **out)
+static mt_status conclude(mt_call *c, mti_op *o, const mti_query *q, const mti_pool *lane,
+                          mti_result **out)
 {
     mt_status status;
     if (o->lost)
@@ -124,7 +136,8 @@ static mt_status conclude(mt_call *c, mti_op *o, const mti_query *q, const mti_p
     return status;
 }
 
-mt_status mti_db_run(mt_call *c, const mti_db_role *role, const mti_query *q, const mti_param *params, mti_result **out)
+mt_status mti_db_run(mt_call *c, const mti_db_role *role, const mti_query *q,
+                     const mti_param *params, mti_result **out)
 {
     struct mti_db_session *s = mti_session(c);
     mti_lanes *lanes = mti_db_lanes(c);
@@ -133,7 +146,8 @@ mt_status mti_db_run(mt_call *c, const mti_db_role *role, const mti_query *q, co
     *out = NULL;
     s->sqlstate[0] = s->constraint[0] = s->message[0] = '\0';
     if (!lanes)
-        return mti_db_fail(c, MT_UNAVAILABLE, "database_unavailable", "There is no database yet; try again shortly.");
+        return mti_db_fail(c, MT_UNAVAILABLE, "database_unavailable",
+                           "There is no database yet; try again shortly.");
     if (mti_call_left_ms(c) == 0)
         return mti_db_fail(c, MT_TIMEOUT, "deadline", "The time for this request is over.");
     MT_TRY(mti_values_bind(c, q, params, &v));

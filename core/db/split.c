@@ -17,7 +17,7 @@ static const char *skip_quoted(const char *p, const char *end, bool escapes)
         if (escapes && *p == '\\')
             p++;
         else if (*p == quote)
-            return p + 1;        /* a doubled quote begins the next literal at once: the same for us */
+            return p + 1; /* a doubled quote begins the next literal at once: the same for us */
     }
     return NULL;
 }
@@ -76,7 +76,8 @@ static const char *skip_part(const char *p, const char *begin, const char *end)
     if (*p == '"')
         return skip_quoted(p, end, false);
     if (*p == '\'')
-        return skip_quoted(p, end, p > begin && (p[-1] | 32) == 'e' && (p - 1 == begin || !is_word(p[-2])));
+        return skip_quoted(p, end,
+                           p > begin && (p[-1] | 32) == 'e' && (p - 1 == begin || !is_word(p[-2])));
     if (*p == '$' && (p == begin || !is_word(p[-1])))
         return skip_dollar(p, end);
     return p + 1;
@@ -91,7 +92,8 @@ static const char *advance(mti_splitter *s, const char *to)
 
 mt_status mti_split_next(mti_splitter *s, mt_slice *statement, int *line)
 {
-    while (s->p < s->end && (isspace((unsigned char)*s->p) || *s->p == ';' || starts_comment(s->p, s->end))) {
+    while (s->p < s->end &&
+           (isspace((unsigned char)*s->p) || *s->p == ';' || starts_comment(s->p, s->end))) {
         const char *next = starts_comment(s->p, s->end) ? skip_comment(s->p, s->end) : s->p + 1;
         if (!next)
             return MT_INVALID;
@@ -139,10 +141,12 @@ static bool in(mt_slice w, const char *const *list)
 
 bool mti_split_allowed(mt_slice s)
 {
-    static const char *const alone[] = {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "COMMENT", NULL};
+    static const char *const alone[] = {"SELECT", "INSERT",  "UPDATE", "DELETE",
+                                        "WITH",   "COMMENT", NULL};
     static const char *const verbs[] = {"CREATE", "ALTER", "DROP", NULL};
     static const char *const fillers[] = {"OR", "REPLACE", "UNIQUE", NULL};
-    static const char *const nouns[] = {"TABLE", "INDEX", "TYPE", "DOMAIN", "SEQUENCE", "VIEW", "STATISTICS", NULL};
+    static const char *const nouns[] = {"TABLE",    "INDEX", "TYPE",       "DOMAIN",
+                                        "SEQUENCE", "VIEW",  "STATISTICS", NULL};
     mt_slice w = word(&s);
     if (in(w, alone))
         return true;

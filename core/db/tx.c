@@ -1,6 +1,7 @@
 /*
- * Transactions: one connection of the write lane from the first query to the end (CONTRACT rule 14). BEGIN travels with the first
- * query, so that an empty transaction costs nothing. ROLLBACK is sent without waiting: the connection goes back when it is done.
+ * Transactions: one connection of the write lane from the first query to the end (CONTRACT rule
+ * 14). BEGIN travels with the first query, so that an empty transaction costs nothing. ROLLBACK is
+ * sent without waiting: the connection goes back when it is done.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,8 @@ static const char *role_name(const mti_db_role *role)
 
 static mt_status fail_gone(mt_call *c)
 {
-    return mti_db_fail(c, MT_UNAVAILABLE, "database_unavailable", "The database went away; nothing was changed. Try again shortly.");
+    return mti_db_fail(c, MT_UNAVAILABLE, "database_unavailable",
+                       "The database went away; nothing was changed. Try again shortly.");
 }
 
 static bool alive(const session *s)
@@ -61,10 +63,11 @@ void mti_tx_on_arena_reset(void *arg)
 {
     mt_call *c = arg;
     let_go(c->db);
-    c->db = NULL;            /* its memory goes now */
+    c->db = NULL; /* its memory goes now */
 }
 
-/* What must be said before the next statement: BEGIN, the role and context when they change, the time that is left. */
+/* What must be said before the next statement: BEGIN, the role and context when they change, the
+ * time that is left. */
 static bool add_preamble(mt_call *c, mti_op *o, const mti_db_role *role)
 {
     session *s = c->db;
@@ -101,7 +104,8 @@ static mt_status start(mt_call *c, const mti_db_role *role, mti_op **out)
     return fail_gone(c);
 }
 
-/* Waits for an exchange that was (or could not be) sent; answers its failure. The exchange is freed unless it succeeded. */
+/* Waits for an exchange that was (or could not be) sent; answers its failure. The exchange is freed
+ * unless it succeeded. */
 static mt_status finish(mt_call *c, mti_op *o, bool sent, const mti_query *q)
 {
     session *s = c->db;
@@ -129,7 +133,8 @@ static mt_status fail_before(mt_call *c, mt_status status)
     return status;
 }
 
-mt_status mti_tx_run(mt_call *c, const mti_db_role *role, const mti_query *q, const mti_values *v, mti_result **out)
+mt_status mti_tx_run(mt_call *c, const mti_db_role *role, const mti_query *q, const mti_values *v,
+                     mti_result **out)
 {
     mti_op *o;
     mt_status status = start(c, role, &o);
@@ -169,7 +174,8 @@ mt_status mti_db_begin(mt_call *c, const mti_db_role *role)
 {
     session *s = mti_session(c);
     if (!mti_db_lanes(c))
-        return mti_db_fail(c, MT_UNAVAILABLE, "database_unavailable", "There is no database yet; try again shortly.");
+        return mti_db_fail(c, MT_UNAVAILABLE, "database_unavailable",
+                           "There is no database yet; try again shortly.");
     if (s->depth) {
         MT_TRY(control_numbered(c, "SAVEPOINT", s->depth + 1));
         s->depth++;
@@ -181,7 +187,8 @@ mt_status mti_db_begin(mt_call *c, const mti_db_role *role)
     return MT_OK;
 }
 
-/* The answer to COMMIT is the only proof: without it the outcome is unknown, and a lost one must not be told as undone. */
+/* The answer to COMMIT is the only proof: without it the outcome is unknown, and a lost one must
+ * not be told as undone. */
 static mt_status commit_outer(mt_call *c)
 {
     session *s = c->db;
@@ -198,9 +205,11 @@ static mt_status commit_outer(mt_call *c)
     s->begun = status != MT_OK && alive(s) && PQtransactionStatus(s->conn->pg) != PQTRANS_IDLE;
     if (status == MT_UNAVAILABLE && was_alive && !alive(s))
         status = mti_db_fail(c, MT_UNAVAILABLE, "outcome_unknown",
-                             "The database went away while the change was being made; look whether it happened before trying again.");
+                             "The database went away while the change was being made; look whether "
+                             "it happened before trying again.");
     if (!status && rolled_back)
-        status = mti_db_fail(c, MT_INTERNAL, "transaction_aborted", "The request could not be completed.");
+        status = mti_db_fail(c, MT_INTERNAL, "transaction_aborted",
+                             "The request could not be completed.");
     let_go(s);
     return status;
 }
@@ -241,7 +250,7 @@ void mti_db_rollback(mt_call *c)
             mti_op_free(o);
             s->failed = false;
         }
-        s->role = role_unknown;      /* the savepoint's settings are back */
+        s->role = role_unknown; /* the savepoint's settings are back */
     }
     s->depth--;
     c->error = before;
@@ -257,7 +266,8 @@ static mt_status exec_on(mt_call *c, mti_conn *conn, const char *sql)
         mti_op_wait(c, o, true);
     mt_status status = MT_OK;
     if (!sent || o->lost)
-        status = mti_db_fail(c, MT_UNAVAILABLE, "outcome_unknown", "The database went away while statements were running.");
+        status = mti_db_fail(c, MT_UNAVAILABLE, "outcome_unknown",
+                             "The database went away while statements were running.");
     else if (o->error)
         status = mti_db_fail_result(c, o->error, NULL);
     mti_op_free(o);
@@ -285,7 +295,8 @@ mt_status mti_db_exec(mt_call *c, const char *sql)
     mti_conn *conn;
     s->sqlstate[0] = s->constraint[0] = s->message[0] = '\0';
     if (!mti_db_lanes(c))
-        return mti_db_fail(c, MT_UNAVAILABLE, "database_unavailable", "There is no database yet; try again shortly.");
+        return mti_db_fail(c, MT_UNAVAILABLE, "database_unavailable",
+                           "There is no database yet; try again shortly.");
     if (s->depth)
         return exec_in_transaction(c, sql);
     MT_TRY(mti_lane_take(&mti_db_lanes(c)->lane[LANE_WRITE], c, &conn));
@@ -307,13 +318,16 @@ static mti_description *describe_result(mt_call *c, const PGresult *r)
         d->params[i] = PQparamtype(r, (int)i);
     for (unsigned i = 0; i < d->n_columns; i++) {
         const char *name = PQfname(r, (int)i);
-        d->columns[i] = (mti_column){mti_arena_strndup(&c->arena, name, strlen(name)), PQftype(r, (int)i)};
+        d->columns[i] =
+            (mti_column){mti_arena_strndup(&c->arena, name, strlen(name)), PQftype(r, (int)i)};
     }
     return d;
 }
 
-/* In a transaction of its own unless one is open: the schema that counts for a migration is the one it has just made. */
-mt_status mti_db_describe(mt_call *c, const mti_db_role *role, const mti_query *q, mti_description **out)
+/* In a transaction of its own unless one is open: the schema that counts for a migration is the one
+ * it has just made. */
+mt_status mti_db_describe(mt_call *c, const mti_db_role *role, const mti_query *q,
+                          mti_description **out)
 {
     session *s = mti_session(c);
     mti_op *o;

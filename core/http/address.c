@@ -1,4 +1,5 @@
-/* Which addresses are on the public internet (the special-purpose registries of RFC 6890 and its updates). */
+/* Which addresses are on the public internet (the special-purpose registries of RFC 6890 and its
+ * updates). */
 #include "http/client.h"
 
 #include <netinet/in.h>
@@ -49,7 +50,8 @@ static bool is_public6(const uint8_t *a)
         return is_public4(be32(a + 12));
     if (a[0] == 0x20 && a[1] == 0x02) /* 6to4 */
         return is_public4(be32(a + 2));
-    if (be32(a) == 0x20010db8 || (be32(a) & 0xfffffe00) == 0x20010000) /* documentation; Teredo and others */
+    if (be32(a) == 0x20010db8 ||
+        (be32(a) & 0xfffffe00) == 0x20010000) /* documentation; Teredo and others */
         return false;
     return (a[0] & 0xe0) == 0x20; /* global unicast is 2000::/3, all else is special */
 }

@@ -38,9 +38,10 @@ static void on_ready(void *arg, unsigned ready)
 {
     client_socket *s = arg;
     mti_http_client *c = s->client;
-    int running, mask = (ready & MTI_READ ? CURL_CSELECT_IN : 0) | (ready & MTI_WRITE ? CURL_CSELECT_OUT : 0);
+    int running, mask = (ready & MTI_READ ? CURL_CSELECT_IN : 0) |
+                        (ready & MTI_WRITE ? CURL_CSELECT_OUT : 0);
 
-    curl_multi_socket_action(c->multi, s->fd, mask, &running);  /* may free s */
+    curl_multi_socket_action(c->multi, s->fd, mask, &running); /* may free s */
     take_finished(c);
 }
 
@@ -106,7 +107,8 @@ mti_http_client *mti_http_client_create(mti_loop *l, const mti_http_client_optio
     if (o)
         c->options = *o;
     c->options.max_connections = c->options.max_connections ? c->options.max_connections : 64;
-    c->options.max_host_connections = c->options.max_host_connections ? c->options.max_host_connections : 16;
+    c->options.max_host_connections =
+        c->options.max_host_connections ? c->options.max_host_connections : 16;
     c->options.max_exchanges = c->options.max_exchanges ? c->options.max_exchanges : 1024;
     c->user_agent = strdup(c->options.user_agent ? c->options.user_agent : "mortise");
     c->ca_file = c->options.ca_file ? strdup(c->options.ca_file) : NULL;
@@ -117,7 +119,8 @@ mti_http_client *mti_http_client_create(mti_loop *l, const mti_http_client_optio
     curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_set_timer);
     curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
     curl_multi_setopt(c->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)c->options.max_connections);
-    curl_multi_setopt(c->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)c->options.max_host_connections);
+    curl_multi_setopt(c->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
+                      (long)c->options.max_host_connections);
     curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)c->options.max_connections);
     mti_loop_set(l, client_slot, c);
     return c;

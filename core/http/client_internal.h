@@ -28,8 +28,8 @@ struct mti_http_fetch {
     bool added, have_head, done, paused, refused, too_large;
     CURLcode result;
     long status;
-    mti_buf head;               /* "name\0value\0" pairs of the current head */
-    mt_field *fields;           /* into head, once it is whole */
+    mti_buf head;     /* "name\0value\0" pairs of the current head */
+    mt_field *fields; /* into head, once it is whole */
     size_t field_count;
     mti_buf incoming, handed;
 };

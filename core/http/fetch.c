@@ -17,7 +17,8 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 {
     mti_http_fetch *f = arg;
 
-    if (purpose != CURLSOCKTYPE_IPCXN || (!f->allow_private && !mti_http_address_is_public(&a->addr))) {
+    if (purpose != CURLSOCKTYPE_IPCXN ||
+        (!f->allow_private && !mti_http_address_is_public(&a->addr))) {
         f->refused = true;
         return CURL_SOCKET_BAD;
     }
@@ -93,7 +94,8 @@ static void head_finish(mti_http_fetch *f)
 static void on_head_end(mti_http_fetch *f)
 {
     curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &f->status);
-    if (f->status >= 200 && !(f->follows && f->status >= 300 && f->status < 400 && f->status != 304))
+    if (f->status >= 200 &&
+        !(f->follows && f->status >= 300 && f->status < 400 && f->status != 304))
         head_finish(f);
 }
 
@@ -102,7 +104,7 @@ static size_t on_header(char *p, size_t size, size_t count, void *arg)
     mti_http_fetch *f = arg;
     const size_t n = size * count;
 
-    if (f->have_head)   /* trailers */
+    if (f->have_head) /* trailers */
         return n;
     if (n >= 5 && memcmp(p, "HTTP/", 5) == 0)
         head_restart(f);
@@ -155,17 +157,21 @@ void http_fetch_done(mti_http_fetch *f, CURLcode result)
 static mt_status fail_of(const mti_http_fetch *f, mti_error *e)
 {
     if (f->refused)
-        return mti_fail(e, MT_DENIED, "upstream_address_refused",
-                        "The address is not a public one, and private addresses are not allowed here.");
+        return mti_fail(
+            e, MT_DENIED, "upstream_address_refused",
+            "The address is not a public one, and private addresses are not allowed here.");
     if (f->too_large)
-        return mti_fail(e, MT_TOO_LARGE, "upstream_answer_too_large", "The answer is larger than allowed.");
+        return mti_fail(e, MT_TOO_LARGE, "upstream_answer_too_large",
+                        "The answer is larger than allowed.");
     switch (f->result) {
     case CURLE_OPERATION_TIMEDOUT:
         return mti_fail(e, MT_TIMEOUT, "upstream_timeout", "No answer in time.");
     case CURLE_URL_MALFORMAT:
-        return mti_fail(e, MT_INVALID, "upstream_url_invalid", "The URL is not an http or https URL.");
+        return mti_fail(e, MT_INVALID, "upstream_url_invalid",
+                        "The URL is not an http or https URL.");
     default:
-        return mti_fail(e, MT_UNAVAILABLE, "upstream_unreachable", "%s.", curl_easy_strerror(f->result));
+        return mti_fail(e, MT_UNAVAILABLE, "upstream_unreachable", "%s.",
+                        curl_easy_strerror(f->result));
     }
 }
 
@@ -179,7 +185,8 @@ static bool is_plain(mt_slice s)
 
 static bool is_web_url(const char *url)
 {
-    return url && (strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0) && is_plain(mt_str(url));
+    return url && (strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0) &&
+           is_plain(mt_str(url));
 }
 
 static bool is_method(const char *s)
@@ -196,7 +203,8 @@ static mt_status add_header(mti_http_fetch *f, mt_slice name, mt_slice value)
     char *line = NULL;
 
     /* curl's own form of a field without a value is a semicolon */
-    if (asprintf(&line, value.len ? "%.*s: %.*s" : "%.*s;", (int)name.len, name.p, (int)value.len, value.p) < 0)
+    if (asprintf(&line, value.len ? "%.*s: %.*s" : "%.*s;", (int)name.len, name.p, (int)value.len,
+                 value.p) < 0)
         abort();
     longer = curl_slist_append(f->headers, line);
     free(line);
@@ -210,9 +218,11 @@ static mt_status set_headers(mti_http_fetch *f, const mti_http_outgoing *o, mti_
 {
     for (size_t i = 0; i < o->header_count; i++) {
         const mt_field *h = &o->headers[i];
-        if (!h->name.len || h->name.len > 256 || h->value.len > 32768 || !is_plain(h->name) || !is_plain(h->value) ||
-            memchr(h->name.p, ':', h->name.len) || memchr(h->name.p, ' ', h->name.len))
-            return mti_fail(e, MT_INVALID, "upstream_header_invalid", "Header %zu has control characters.", i);
+        if (!h->name.len || h->name.len > 256 || h->value.len > 32768 || !is_plain(h->name) ||
+            !is_plain(h->value) || memchr(h->name.p, ':', h->name.len) ||
+            memchr(h->name.p, ' ', h->name.len))
+            return mti_fail(e, MT_INVALID, "upstream_header_invalid",
+                            "Header %zu has control characters.", i);
         MT_TRY(add_header(f, h->name, h->value));
     }
     /* an Expect would cost a round trip or a second */
@@ -310,7 +320,8 @@ static mt_status fetch_begin(mti_http_fetch *f, const mti_http_outgoing *o, mti_
     mt_status st;
 
     if (!is_web_url(o->url) || (o->method && !is_method(o->method)))
-        return mti_fail(e, MT_INVALID, "upstream_url_invalid", "Not an http or https URL, or not a method.");
+        return mti_fail(e, MT_INVALID, "upstream_url_invalid",
+                        "Not an http or https URL, or not a method.");
     set_options(f, o);
     MT_TRY(set_headers(f, o, e));
     st = http_client_add(f->client, f);
@@ -319,7 +330,8 @@ static mt_status fetch_begin(mti_http_fetch *f, const mti_http_outgoing *o, mti_
     return st;
 }
 
-mt_status mti_http_fetch_open(mti_http_client *c, const mti_http_outgoing *o, mti_http_fetch **out, mti_error *e)
+mt_status mti_http_fetch_open(mti_http_client *c, const mti_http_outgoing *o, mti_http_fetch **out,
+                              mti_error *e)
 {
     mti_http_fetch *f = fetch_create(c, o);
     int64_t now = mti_mono_us(), due = now + (o->head_ms ? o->head_ms : 30000) * 1000;
@@ -342,7 +354,10 @@ mt_status mti_http_fetch_open(mti_http_client *c, const mti_http_outgoing *o, mt
     return MT_OK;
 }
 
-int mti_http_fetch_status(const mti_http_fetch *f) { return (int)f->status; }
+int mti_http_fetch_status(const mti_http_fetch *f)
+{
+    return (int)f->status;
+}
 
 mt_slice mti_http_fetch_header(const mti_http_fetch *f, const char *name)
 {
@@ -398,7 +413,8 @@ static mt_status gather(mti_http_fetch *f, mti_arena *arena, mt_slice *body, mti
             break;
     if (st == MT_DONE) {
         char *p = mti_arena_try_alloc(arena, all.len + 1);
-        st = p ? MT_OK : mti_fail(e, MT_NO_MEMORY, "upstream_answer_too_large", "No room for the answer.");
+        st = p ? MT_OK
+               : mti_fail(e, MT_NO_MEMORY, "upstream_answer_too_large", "No room for the answer.");
         if (p && all.len)
             memcpy(p, all.p, all.len);
         *body = (mt_slice){p, all.len};
@@ -407,8 +423,8 @@ static mt_status gather(mti_http_fetch *f, mti_arena *arena, mt_slice *body, mti
     return st;
 }
 
-mt_status mti_http_fetch_whole(mti_http_client *c, const mti_http_outgoing *o, mti_arena *arena, mti_http_reply *out,
-                               mti_error *e)
+mt_status mti_http_fetch_whole(mti_http_client *c, const mti_http_outgoing *o, mti_arena *arena,
+                               mti_http_reply *out, mti_error *e)
 {
     mti_http_outgoing limited = *o;
     mti_http_fetch *f;
@@ -422,7 +438,8 @@ mt_status mti_http_fetch_whole(mti_http_client *c, const mti_http_outgoing *o, m
     if (st == MT_OK) {
         fields = mti_arena_alloc(arena, (f->field_count + 1) * sizeof *fields);
         for (size_t i = 0; i < f->field_count; i++)
-            fields[i] = (mt_field){mti_arena_slice(arena, f->fields[i].name), mti_arena_slice(arena, f->fields[i].value)};
+            fields[i] = (mt_field){mti_arena_slice(arena, f->fields[i].name),
+                                   mti_arena_slice(arena, f->fields[i].value)};
         out->headers = fields;
         out->header_count = f->field_count;
         out->status = (int)f->status;

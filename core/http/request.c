@@ -1,4 +1,5 @@
-/* The request object: born with the head, owns a copy of it, and lives until both its entry and h2o are done with it. */
+/* The request object: born with the head, owns a copy of it, and lives until both its entry and h2o
+ * are done with it. */
 #include "http/internal.h"
 
 #include <stdlib.h>
@@ -37,7 +38,8 @@ static void request_free(mti_http_request *r)
     http_loop_settle(hl);
 }
 
-/* Absolute form (scheme and authority before the path) is cut to its path; the rest is split at '?'. */
+/* Absolute form (scheme and authority before the path) is cut to its path; the rest is split at
+ * '?'. */
 static void split_target(mti_http_request *r, mt_slice target)
 {
     const char *p = target.p, *end = target.p + target.len, *q;
@@ -54,7 +56,8 @@ static void split_target(mti_http_request *r, mt_slice target)
         r->path = MT_SLICE("/");
 }
 
-/* Copies the head behind the object and re-points all slices, so that they outlive h2o's buffers. */
+/* Copies the head behind the object and re-points all slices, so that they outlive h2o's buffers.
+ */
 static mti_http_request *request_create(http_loop *hl, const h2o_http1_head_t *head)
 {
     const size_t fields = head->num_fields * sizeof(mt_field);
@@ -143,16 +146,46 @@ overloaded:
     http_answer_unasked(req, 503, "overloaded");
 }
 
-mt_slice mti_http_method(const mti_http_request *r) { return r->method; }
-mt_slice mti_http_path(const mti_http_request *r) { return r->path; }
-mt_slice mti_http_query(const mti_http_request *r) { return r->query; }
-mt_slice mti_http_peer(const mti_http_request *r) { return mt_str(r->conn->peer); }
-bool mti_http_is_local(const mti_http_request *r) { return r->conn->local; }
-mti_loop *mti_http_loop(const mti_http_request *r) { return r->hl->loop; }
-bool mti_http_has_body(const mti_http_request *r) { return r->has_body; }
-size_t mti_http_content_length(const mti_http_request *r) { return r->content_length; }
-bool mti_http_answered(const mti_http_request *r) { return r->state != HTTP_NEW; }
-bool mti_http_gone(const mti_http_request *r) { return r->gone != MT_OK; }
+mt_slice mti_http_method(const mti_http_request *r)
+{
+    return r->method;
+}
+mt_slice mti_http_path(const mti_http_request *r)
+{
+    return r->path;
+}
+mt_slice mti_http_query(const mti_http_request *r)
+{
+    return r->query;
+}
+mt_slice mti_http_peer(const mti_http_request *r)
+{
+    return mt_str(r->conn->peer);
+}
+bool mti_http_is_local(const mti_http_request *r)
+{
+    return r->conn->local;
+}
+mti_loop *mti_http_loop(const mti_http_request *r)
+{
+    return r->hl->loop;
+}
+bool mti_http_has_body(const mti_http_request *r)
+{
+    return r->has_body;
+}
+size_t mti_http_content_length(const mti_http_request *r)
+{
+    return r->content_length;
+}
+bool mti_http_answered(const mti_http_request *r)
+{
+    return r->state != HTTP_NEW;
+}
+bool mti_http_gone(const mti_http_request *r)
+{
+    return r->gone != MT_OK;
+}
 
 mt_slice mti_http_header(const mti_http_request *r, const char *name)
 {

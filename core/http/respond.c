@@ -2,6 +2,7 @@
 #include "http/internal.h"
 
 #include <stdio.h>
+#include <strings.h>
 
 static const char *reason_of(int status)
 {
@@ -9,17 +10,42 @@ static const char *reason_of(int status)
         int status;
         const char *reason;
     } known[] = {
-        {200, "OK"}, {201, "Created"}, {202, "Accepted"}, {204, "No Content"}, {206, "Partial Content"},
-        {301, "Moved Permanently"}, {302, "Found"}, {303, "See Other"}, {304, "Not Modified"},
-        {307, "Temporary Redirect"}, {308, "Permanent Redirect"}, {400, "Bad Request"},
-        {401, "Unauthorized"}, {402, "Payment Required"}, {403, "Forbidden"}, {404, "Not Found"},
-        {405, "Method Not Allowed"}, {406, "Not Acceptable"}, {408, "Request Timeout"},
-        {409, "Conflict"}, {410, "Gone"}, {411, "Length Required"}, {412, "Precondition Failed"},
-        {413, "Content Too Large"}, {415, "Unsupported Media Type"}, {416, "Range Not Satisfiable"},
-        {422, "Unprocessable Content"}, {428, "Precondition Required"}, {429, "Too Many Requests"},
-        {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"},
-        {501, "Not Implemented"}, {502, "Bad Gateway"}, {503, "Service Unavailable"},
-        {504, "Gateway Timeout"}, {507, "Insufficient Storage"},
+        {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {206, "Partial Content"},
+        {301, "Moved Permanently"},
+        {302, "Found"},
+        {303, "See Other"},
+        {304, "Not Modified"},
+        {307, "Temporary Redirect"},
+        {308, "Permanent Redirect"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {402, "Payment Required"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {406, "Not Acceptable"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {411, "Length Required"},
+        {412, "Precondition Failed"},
+        {413, "Content Too Large"},
+        {415, "Unsupported Media Type"},
+        {416, "Range Not Satisfiable"},
+        {422, "Unprocessable Content"},
+        {428, "Precondition Required"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+        {507, "Insufficient Storage"},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (known[i].status == status)
@@ -52,12 +78,24 @@ static bool is_field_value(mt_slice s)
     return true;
 }
 
+/* Fields that say how the message is framed are the layer's own. */
+static bool is_framing_field(mt_slice name)
+{
+    static const char *const own[] = {"connection",        "content-length", "keep-alive",
+                                      "transfer-encoding", "trailer",        "upgrade"};
+
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (strlen(own[i]) == name.len && strncasecmp(own[i], name.p, name.len) == 0)
+            return true;
+    return false;
+}
+
 mt_status mti_http_header_add(mti_http_request *r, mt_slice name, mt_slice value)
 {
     h2o_mem_pool_t *pool;
     h2o_iovec_t n, v;
 
-    if (!is_field_name(name) || !is_field_value(value))
+    if (!is_field_name(name) || is_framing_field(name) || !is_field_value(value))
         return MT_INVALID;
     if (r->state != HTTP_NEW)
         return MT_CONFLICT;
@@ -71,7 +109,8 @@ mt_status mti_http_header_add(mti_http_request *r, mt_slice name, mt_slice value
 }
 
 /* Status, content type and the generator; after it h2o accepts data. */
-static void begin(h2o_req_t *req, h2o_generator_t *g, int status, mt_slice content_type, size_t length)
+static void begin(h2o_req_t *req, h2o_generator_t *g, int status, mt_slice content_type,
+                  size_t length)
 {
     req->res.status = status;
     req->res.reason = reason_of(status);
@@ -83,10 +122,11 @@ static void begin(h2o_req_t *req, h2o_generator_t *g, int status, mt_slice conte
     h2o_start_response(req, g);
 }
 
-static void send_whole(h2o_req_t *req, h2o_generator_t *g, int status, mt_slice content_type, mt_slice body)
+static void send_whole(h2o_req_t *req, h2o_generator_t *g, int status, mt_slice content_type,
+                       mt_slice body)
 {
-    const bool with_body =
-        body.len && !is_bodiless(status) && !h2o_memis(req->method.base, req->method.len, "HEAD", 4);
+    const bool with_body = body.len && !is_bodiless(status) &&
+                           !h2o_memis(req->method.base, req->method.len, "HEAD", 4);
     h2o_iovec_t buf = {0};
 
     if (with_body)
@@ -114,11 +154,13 @@ void http_answer_unasked(h2o_req_t *req, int status, const char *code)
     char body[192];
     int n;
 
-    n = snprintf(body, sizeof body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"code\":\"%s\"}",
+    n = snprintf(body, sizeof body,
+                 "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"code\":\"%s\"}",
                  reason_of(status), status, code);
     if (status == 503)
         h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_RETRY_AFTER, NULL, H2O_STRLIT("1"));
-    send_whole(req, &none, status, MT_SLICE("application/problem+json"), (mt_slice){body, (size_t)n});
+    send_whole(req, &none, status, MT_SLICE("application/problem+json"),
+               (mt_slice){body, (size_t)n});
 }
 
 /* Hands what is pending to h2o; one write at a time. */
@@ -165,7 +207,7 @@ mt_status mti_http_stream_begin(mti_http_request *r, int status, mt_slice conten
     r->generator.proceed = on_proceed;
     r->discard = is_bodiless(status) || mt_slice_eq(r->method, MT_SLICE("HEAD"));
     if (r->req->version < 0x101 && !r->discard)
-        r->req->http1_is_persistent = 0;    /* the end of the connection is the end of the answer */
+        r->req->http1_is_persistent = 0; /* the end of the connection is the end of the answer */
     begin(r->req, &r->generator, status, content_type, SIZE_MAX);
     h2o_http1_release_input(r->req);
     /* The chunked filter holds the head back until there is data: go around it. */

@@ -198,7 +198,8 @@ static void on_grace_over(void *arg)
     hl->grace = NULL;
     mti_log(MTI_LOG_WARN, "http.drain_forced", "connections=%u running=%u", hl->stats.connections,
             hl->stats.running);
-    while (req = NULL, hl->server->conf.http1.callbacks.foreach_request(&hl->h2o, take_first, &req), req)
+    while (req = NULL, hl->server->conf.http1.callbacks.foreach_request(&hl->h2o, take_first, &req),
+           req)
         h2o_http1_abort(req);
 }
 
@@ -233,7 +234,8 @@ void http_loop_settle(http_loop *hl)
     hl->finish = mti_timer_start(hl->loop, 0, on_finish, hl);
 }
 
-void mti_http_drain(mti_http_server *s, mti_loop *l, int64_t grace_ms, void (*done)(void *arg), void *arg)
+void mti_http_drain(mti_http_server *s, mti_loop *l, int64_t grace_ms, void (*done)(void *arg),
+                    void *arg)
 {
     http_loop *hl = http_loop_get(s, l);
 

@@ -1,7 +1,8 @@
 /*
- * The HTTP/1.1 server: h2o's parser and writer behind straight-line calls. Every exchange runs its entry function in a
- * fresh fiber as soon as the head has arrived and passed the strict checks, before any of the body is read.
- * Everything here belongs to one loop and is called on its thread; only the options are shared, read-only.
+ * The HTTP/1.1 server: h2o's parser and writer behind straight-line calls. Every exchange runs its
+ * entry function in a fresh fiber as soon as the head has arrived and passed the strict checks,
+ * before any of the body is read. Everything here belongs to one loop and is called on its thread;
+ * only the options are shared, read-only.
  */
 #ifndef MTI_HTTP_SERVER_H
 #define MTI_HTTP_SERVER_H
@@ -11,27 +12,28 @@
 typedef struct mti_http_server mti_http_server;
 typedef struct mti_http_request mti_http_request;
 
-/* Runs in its own fiber. r and every slice it answered stay valid until the function returns, also when the client has
- * left. It must answer (respond or a stream); returning without is answered 500. Work after the answer does not delay
- * the client. When the client leaves before the answer is complete the fiber is cancelled. */
+/* Runs in its own fiber. r and every slice it answered stay valid until the function returns, also
+ * when the client has left. It must answer (respond or a stream); returning without is answered
+ * 500. Work after the answer does not delay the client. When the client leaves before the answer is
+ * complete the fiber is cancelled. */
 typedef void (*mti_http_entry)(mti_http_request *r, void *ctx);
 
 /* 0 or NULL means the default in brackets. */
 typedef struct mti_http_options {
     mti_http_entry entry;
     void *ctx;
-    unsigned max_connections;   /* a loop [20,000]: beyond them 503, far beyond them closed at once */
-    unsigned max_requests;      /* running entries a loop [16,000]: beyond them 503 with Retry-After */
-    int64_t head_ms;            /* for a whole head, and for a fresh connection's first byte [10,000] */
-    int64_t idle_ms;            /* between two requests [75,000] */
-    int64_t progress_ms;        /* each such interval a body, or a reader of ours, must move … [10,000] */
-    size_t min_progress;        /* … this many bytes [2,048], or it ends with MT_TIMEOUT */
-    size_t stream_buffer;       /* what a stream holds for a slow reader before writes suspend [65,536] */
+    unsigned max_connections; /* a loop [20,000]: beyond them 503, far beyond them closed at once */
+    unsigned max_requests; /* running entries a loop [16,000]: beyond them 503 with Retry-After */
+    int64_t head_ms;       /* for a whole head, and for a fresh connection's first byte [10,000] */
+    int64_t idle_ms;       /* between two requests [75,000] */
+    int64_t progress_ms; /* each such interval a body, or a reader of ours, must move … [10,000] */
+    size_t min_progress;  /* … this many bytes [2,048], or it ends with MT_TIMEOUT */
+    size_t stream_buffer; /* what a stream holds for a slow reader before writes suspend [65,536] */
 } mti_http_options;
 
 typedef struct mti_http_stats {
-    uint64_t accepted, requests, refused;   /* since the start; refused: 503 by the caps */
-    unsigned connections, running;          /* now */
+    uint64_t accepted, requests, refused; /* since the start; refused: 503 by the caps */
+    unsigned connections, running;        /* now */
 } mti_http_stats;
 
 /* Any thread. The options are copied. */
@@ -39,16 +41,19 @@ mti_http_server *mti_http_server_create(const mti_http_options *o);
 /* After every loop that listened has been drained. */
 void mti_http_server_destroy(mti_http_server *s);
 
-/* Accepts on the listening socket fd, TCP or Unix, in this loop (on the loop's thread, or before it runs). Several loops
- * may listen on the same fd. The descriptor stays the caller's. MT_INTERNAL when it cannot be duplicated. */
+/* Accepts on the listening socket fd, TCP or Unix, in this loop (on the loop's thread, or before it
+ * runs). Several loops may listen on the same fd. The descriptor stays the caller's. MT_INTERNAL
+ * when it cannot be duplicated. */
 mt_status mti_http_listen(mti_http_server *s, mti_loop *l, int fd);
-/* Stops accepting, closes idle connections, lets running requests end (their connections close after the answer), and
- * after grace_ms resets what is left. Calls done(arg) (may be NULL) in a later turn when nothing of the server is left
- * in this loop. Once a loop. */
-void mti_http_drain(mti_http_server *s, mti_loop *l, int64_t grace_ms, void (*done)(void *arg), void *arg);
+/* Stops accepting, closes idle connections, lets running requests end (their connections close
+ * after the answer), and after grace_ms resets what is left. Calls done(arg) (may be NULL) in a
+ * later turn when nothing of the server is left in this loop. Once a loop. */
+void mti_http_drain(mti_http_server *s, mti_loop *l, int64_t grace_ms, void (*done)(void *arg),
+                    void *arg);
 void mti_http_stats_get(const mti_http_server *s, const mti_loop *l, mti_http_stats *out);
 
-/* The request. method and path as sent (path up to '?', never empty; query without '?', may be empty). */
+/* The request. method and path as sent (path up to '?', never empty; query without '?', may be
+ * empty). */
 mt_slice mti_http_method(const mti_http_request *r);
 mt_slice mti_http_path(const mti_http_request *r);
 mt_slice mti_http_query(const mti_http_request *r);
@@ -56,28 +61,32 @@ mt_slice mti_http_query(const mti_http_request *r);
 mt_slice mti_http_header(const mti_http_request *r, const char *name);
 /* All fields in order, names in lower case; false behind the last. */
 bool mti_http_header_at(const mti_http_request *r, size_t i, mt_field *out);
-mt_slice mti_http_peer(const mti_http_request *r);      /* address without port; "local" for a Unix socket */
-bool mti_http_is_local(const mti_http_request *r);      /* came in over a Unix socket */
+mt_slice
+mti_http_peer(const mti_http_request *r); /* address without port; "local" for a Unix socket */
+bool mti_http_is_local(const mti_http_request *r); /* came in over a Unix socket */
 mti_loop *mti_http_loop(const mti_http_request *r);
 bool mti_http_has_body(const mti_http_request *r);
-size_t mti_http_content_length(const mti_http_request *r);  /* SIZE_MAX: chunked, unknown */
+size_t mti_http_content_length(const mti_http_request *r); /* SIZE_MAX: chunked, unknown */
 
-/* Reads the whole body, suspending. A body announced as longer than limit is refused without reading. Again: the same
- * slice. MT_TOO_LARGE; MT_TIMEOUT (too slow); MT_INVALID (broken framing): then only an answer can follow, and the
- * connection closes after it. MT_CANCELLED: the client left. */
+/* Reads the whole body, suspending. A body announced as longer than limit is refused without
+ * reading. Again: the same slice. MT_TOO_LARGE; MT_TIMEOUT (too slow); MT_INVALID (broken framing):
+ * then only an answer can follow, and the connection closes after it. MT_CANCELLED: the client
+ * left. */
 mt_status mti_http_body(mti_http_request *r, size_t limit, mt_slice *out);
 
-/* A header of the answer; both are copied. MT_INVALID: a name that is no token or a value with control characters. */
+/* A header of the answer; both are copied. MT_INVALID: a name that is no token or says how
+ * the message is framed (content-length, connection …), or a value with control characters. */
 mt_status mti_http_header_add(mti_http_request *r, mt_slice name, mt_slice value);
-/* Queues the whole answer; copies the body. A content type with p == NULL sends none. An answer before the body was read
- * closes the connection after it (lingering, so that the answer is not lost). Never suspends. MT_CONFLICT: already
- * answered; MT_CANCELLED: the client left. */
+/* Queues the whole answer; copies the body. A content type with p == NULL sends none. An answer
+ * before the body was read closes the connection after it (lingering, so that the answer is not
+ * lost). Never suspends. MT_CONFLICT: already answered; MT_CANCELLED: the client left. */
 mt_status mti_http_respond(mti_http_request *r, int status, mt_slice content_type, mt_slice body);
-bool mti_http_answered(const mti_http_request *r);      /* an answer or a stream has begun */
+bool mti_http_answered(const mti_http_request *r); /* an answer or a stream has begun */
 
-/* A streamed answer: begin sends the head at once; write suspends while the client takes too little; end completes.
- * An entry that returns without end resets the connection, so that the client sees that the answer is cut.
- * MT_CANCELLED: the client left; MT_TIMEOUT: it stopped reading; MT_CONFLICT: not streaming. */
+/* A streamed answer: begin sends the head at once; write suspends while the client takes too
+ * little; end completes. An entry that returns without end resets the connection, so that the
+ * client sees that the answer is cut. MT_CANCELLED: the client left; MT_TIMEOUT: it stopped
+ * reading; MT_CONFLICT: not streaming. */
 mt_status mti_http_stream_begin(mti_http_request *r, int status, mt_slice content_type);
 mt_status mti_http_stream_write(mti_http_request *r, mt_slice data);
 mt_status mti_http_stream_end(mti_http_request *r);

@@ -103,7 +103,7 @@ static mt_status compile_policy(mti_plugin_record *r, const char *path, const ch
     mti_buf text;
     mt_status s = mti_buf_read_file(&text, path, 64 << 10);
     char label[320];
-    snprintf(label, sizeof label, "%s/%s", r->slug, name);
+    snprintf(label, sizeof label, "%s/%.80s", r->slug, name);
     if (s == MT_OK && r->n_policies < sizeof r->policies / sizeof *r->policies)
         s = mti_policy_compile(r->host->policies, label, mti_buf_slice(&text), &r->policies[r->n_policies], e);
     else

@@ -115,7 +115,7 @@ static int string_byte(lua_State *L)
     size_t len;
     const char *s = luaL_checklstring(L, 1, &len);
     lua_Integer at = luaL_optinteger(L, 2, 1);
-    size_t from = position(at, len), to = end_position(luaL_optinteger(L, 3, (lua_Integer)from), len);
+    size_t from = position(at, len), to = end_position(luaL_optinteger(L, 3, at), len);
     if (from > to)
         return 0;
     if (to - from >= 250)

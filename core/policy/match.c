@@ -33,6 +33,7 @@ static bool class_has(int letter, int c)
     case 'u': in = isupper(c); break;
     case 'w': in = isalnum(c); break;
     case 'x': in = isxdigit(c); break;
+    case 'z': in = c == 0; break;
     default: return letter == c;
     }
     return isupper(letter) ? !in : in;
@@ -162,8 +163,10 @@ static const char *capture_close(mti_match *m, const char *s, const char *p)
 static const char *match_again(mti_match *m, const char *s, int digit)
 {
     unsigned i = (unsigned)(digit - '1');
-    if (i >= m->captures || m->capture[i].len < 0)
+    if (i >= m->captures || m->capture[i].len == MTI_MATCH_OPEN)
         luaL_error(m->L, "the pattern has no capture %%%c to repeat", digit);
+    if (m->capture[i].len == MTI_MATCH_POSITION)
+        return NULL;
     size_t n = (size_t)m->capture[i].len;
     mti_policy_charge_bytes(m->L, n);
     if ((size_t)(m->text_end - s) < n || memcmp(s, m->capture[i].at, n) != 0)

@@ -44,13 +44,25 @@ static bool ends_with_id(const char *name)
     return n > 3 && !strcmp(name + n - 3, "_id");
 }
 
+/* A value that x-path does not allow names nothing. */
+static mt_status check_param(mti_request *r, unsigned i)
+{
+    mt_slice text = r->values.params[i];
+    json_t *value = json_stringn(text.p, text.len);
+    mt_status s = mti_schema_validate(r->match.op->param_checks[i], value, &(mti_schema_options){.formats = true}, NULL);
+    json_decref(value);
+    return s == MT_OK ? MT_OK : not_found(&r->call);
+}
+
 static mt_status resolve_scopes(mti_request *r)
 {
     const mti_operation *op = r->match.op;
     mti_uuid id;
     for (unsigned i = 0; i < op->n_params; i++) {
         const char *kind = scope_kind(op->params[i]);
-        if (!ends_with_id(op->params[i]))
+        if (op->param_checks[i])
+            MT_TRY(check_param(r, i));
+        if (!kind && (op->param_checks[i] || !ends_with_id(op->params[i])))
             continue;
         if (!mti_uuid_parse(r->values.params[i], &id))
             return not_found(&r->call);

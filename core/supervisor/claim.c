@@ -1,6 +1,7 @@
 /*
- * The data folder belongs to one supervisor: a lock on DIR/mortise.lock, which ends with its process whatever happens. A host left over by a dead
- * supervisor is found by DIR/host.pid, where its start time stands beside its id, so that a reused id is never killed.
+ * The data folder belongs to one supervisor: a lock on DIR/mortise.lock, which ends with its
+ * process whatever happens. A host left over by a dead supervisor is found by DIR/host.pid, where
+ * its start time stands beside its id, so that a reused id is never killed.
  */
 #include "supervisor/internal.h"
 
@@ -21,15 +22,18 @@ static mt_status make_folders(const char *dir, mti_error *e)
     char path[PATH_MAX];
     int n = snprintf(path, sizeof path, "%s", dir);
     if (n <= 0 || (size_t)n >= sizeof path)
-        return mti_fail(e, MT_INVALID, "bad_data_dir", "The data folder's path is empty or too long.");
+        return mti_fail(e, MT_INVALID, "bad_data_dir",
+                        "The data folder's path is empty or too long.");
     for (char *p = path + 1;; p++) {
         if (*p && *p != '/')
             continue;
         char was = *p;
         *p = 0;
         if (mkdir(path, was ? 0755 : 0711) != 0 && errno != EEXIST)
-            return mti_fail(e, MT_INTERNAL, "bad_data_dir", "The data folder %.200s cannot be made: %s. Choose another with --data.",
-                            path, strerror(errno));
+            return mti_fail(
+                e, MT_INTERNAL, "bad_data_dir",
+                "The data folder %.200s cannot be made: %s. Choose another with --data.", path,
+                strerror(errno));
         *p = was;
         if (!was)
             return MT_OK;
@@ -42,7 +46,8 @@ static mt_status open_folder(mti_supervisor *s, mti_error *e)
     MT_TRY(make_folders(dir, e));
     s->dir_fd = realpath(dir, s->dir) ? open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (s->dir_fd < 0 || faccessat(s->dir_fd, ".", W_OK, AT_EACCESS) != 0)
-        return mti_fail(e, MT_INTERNAL, "bad_data_dir", "The data folder %.200s cannot be used: %s.", dir, strerror(errno));
+        return mti_fail(e, MT_INTERNAL, "bad_data_dir",
+                        "The data folder %.200s cannot be used: %s.", dir, strerror(errno));
     return MT_OK;
 }
 
@@ -57,16 +62,20 @@ static mt_status take_lock(int dir_fd, const char *dir, int *lock_fd, mti_error 
 {
     int fd = openat(dir_fd, "mortise.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
-        return mti_fail(e, MT_INTERNAL, "bad_data_dir", "%.200s/mortise.lock cannot be opened: %s.", dir, strerror(errno));
+        return mti_fail(e, MT_INTERNAL, "bad_data_dir", "%.200s/mortise.lock cannot be opened: %s.",
+                        dir, strerror(errno));
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         int holder = read_number(fd);
         close(fd);
         return mti_fail(e, MT_CONFLICT, "already_running",
-                        "Another mortise (process %d) serves %.200s: stop it first, or choose another folder with --data.", holder, dir);
+                        "Another mortise (process %d) serves %.200s: stop it first, or choose "
+                        "another folder with --data.",
+                        holder, dir);
     }
     if (ftruncate(fd, 0) != 0 || dprintf(fd, "%d\n", (int)getpid()) < 0) {
         close(fd);
-        return mti_fail(e, MT_INTERNAL, "bad_data_dir", "%.200s cannot be written to: %s.", dir, strerror(errno));
+        return mti_fail(e, MT_INTERNAL, "bad_data_dir", "%.200s cannot be written to: %s.", dir,
+                        strerror(errno));
     }
     *lock_fd = fd;
     return MT_OK;
@@ -77,7 +86,8 @@ mt_status mti_supervisor_lock(const char *dir, int *lock_fd, mti_error *e)
     MT_TRY(make_folders(dir, e));
     int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir_fd < 0)
-        return mti_fail(e, MT_INTERNAL, "bad_data_dir", "The data folder %.200s cannot be used: %s.", dir, strerror(errno));
+        return mti_fail(e, MT_INTERNAL, "bad_data_dir",
+                        "The data folder %.200s cannot be used: %s.", dir, strerror(errno));
     mt_status s = take_lock(dir_fd, dir, lock_fd, e);
     close(dir_fd);
     return s;
@@ -95,7 +105,8 @@ int mti_supervisor_holder(const char *dir)
     return holder;
 }
 
-/* When a process started, in clock ticks since boot (field 22 of its stat); 0 when it is gone or a zombie. */
+/* When a process started, in clock ticks since boot (field 22 of its stat); 0 when it is gone or a
+ * zombie. */
 static unsigned long long start_time(int pid)
 {
     char path[64], text[1024];
@@ -109,8 +120,11 @@ static unsigned long long start_time(int pid)
     text[n] = 0;
     char state;
     unsigned long long started = 0;
-    const char *rest = strrchr(text, ')');   /* the name before it may hold anything */
-    if (!rest || sscanf(rest + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &state, &started) != 2)
+    const char *rest = strrchr(text, ')'); /* the name before it may hold anything */
+    if (!rest ||
+        sscanf(rest + 1,
+               " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               &state, &started) != 2)
         return 0;
     return state == 'Z' || state == 'X' ? 0 : started;
 }
@@ -147,14 +161,15 @@ static mt_status end_leftover(mti_supervisor *s, mti_error *e)
     kill(pid, SIGKILL);
     if (wait_gone(pid, started, 5000))
         return MT_OK;
-    return mti_fail(e, MT_CONFLICT, "already_running", "Process %d, a host left over in %.200s, does not end.", pid, s->dir);
+    return mti_fail(e, MT_CONFLICT, "already_running",
+                    "Process %d, a host left over in %.200s, does not end.", pid, s->dir);
 }
 
 mt_status mti_claim(mti_supervisor *s, mti_error *e)
 {
     MT_TRY(open_folder(s, e));
     MT_TRY(take_lock(s->dir_fd, s->dir, &s->lock_fd, e));
-    unlinkat(s->dir_fd, "mortise.url", 0);   /* a dead supervisor's would mislead */
+    unlinkat(s->dir_fd, "mortise.url", 0); /* a dead supervisor's would mislead */
     unlinkat(s->dir_fd, "mortise.sock", 0);
     return end_leftover(s, e);
 }
@@ -169,7 +184,8 @@ void mti_claim_write(mti_supervisor *s, const char *name, const char *text)
         close(fd);
 }
 
-/* The lock file stays: removing it would let two supervisors lock two different files of that name. */
+/* The lock file stays: removing it would let two supervisors lock two different files of that name.
+ */
 void mti_claim_release(mti_supervisor *s)
 {
     static const char *const files[] = {"host.pid", "mortise.url", "mortise.sock", "postgres.url"};

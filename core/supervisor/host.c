@@ -1,4 +1,5 @@
-/* The host process: made by fork without exec (this process has one thread and little memory), watched, replaced. */
+/* The host process: made by fork without exec (this process has one thread and little memory),
+ * watched, replaced. */
 #include "supervisor/internal.h"
 
 #include <errno.h>
@@ -37,7 +38,7 @@ static _Noreturn void run_host(mti_supervisor *s, pid_t parent, int ready_fd, in
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
-        _exit(0);   /* it died before the line above */
+        _exit(0); /* it died before the line above */
     reset_signals();
     close_fd(&s->lock_fd);
     close_fd(&s->dir_fd);
@@ -45,9 +46,14 @@ static _Noreturn void run_host(mti_supervisor *s, pid_t parent, int ready_fd, in
     close_fd(&s->ready_fd);
     close_fd(&s->stop_fd);
     mti_host_setup setup = {
-        .config = s->config, .listen_fd = s->listen_fd, .admin_fd = s->admin_fd, .ready_fd = ready_fd, .stop_fd = stop_fd,
+        .config = s->config,
+        .listen_fd = s->listen_fd,
+        .admin_fd = s->admin_fd,
+        .ready_fd = ready_fd,
+        .stop_fd = stop_fd,
         .database_url = s->db ? mti_managed_url(s->db) : mti_config_str(s->config, "database.url"),
-        .board = s->board->words, .names = s->board->names,
+        .board = s->board->words,
+        .names = s->board->names,
     };
     exit(s->host_main(&setup));
 }
@@ -108,9 +114,10 @@ void mti_host_ready(mti_supervisor *s)
         return;
     close_fd(&s->ready_fd);
     if (n != 1)
-        return;   /* it died, or closed it: waitpid tells */
+        return; /* it died, or closed it: waitpid tells */
     s->ready = s->was_ever_ready = true;
-    mti_log(MTI_LOG_INFO, "host.ready", "pid=%d ms=%.1f url=%s", (int)s->host, (double)(mti_mono_us() - s->host_started_us) / 1000.0, s->url);
+    mti_log(MTI_LOG_INFO, "host.ready", "pid=%d ms=%.1f url=%s", (int)s->host,
+            (double)(mti_mono_us() - s->host_started_us) / 1000.0, s->url);
 }
 
 /* The plugins whose code ran when it died, from the board; "host" when none did. */
@@ -137,11 +144,12 @@ static void report_death(mti_supervisor *s, int wstatus)
     char plugin[512], how[48];
     name_running(s->board, plugin, sizeof plugin);
     if (WIFSIGNALED(wstatus))
-        snprintf(how, sizeof how, "SIG%s", sigabbrev_np(WTERMSIG(wstatus)) ? sigabbrev_np(WTERMSIG(wstatus)) : "?");
+        snprintf(how, sizeof how, "SIG%s",
+                 sigabbrev_np(WTERMSIG(wstatus)) ? sigabbrev_np(WTERMSIG(wstatus)) : "?");
     else
         snprintf(how, sizeof how, "exit-%d", WEXITSTATUS(wstatus));
-    mti_log(MTI_LOG_ERROR, "host.died", "pid=%d how=%s plugin=%s uptime_ms=%lld", (int)s->host, how, plugin,
-            (long long)((mti_mono_us() - s->host_started_us) / 1000));
+    mti_log(MTI_LOG_ERROR, "host.died", "pid=%d how=%s plugin=%s uptime_ms=%lld", (int)s->host, how,
+            plugin, (long long)((mti_mono_us() - s->host_started_us) / 1000));
 }
 
 static void plan_restart(mti_supervisor *s)
@@ -153,7 +161,8 @@ static void plan_restart(mti_supervisor *s)
     }
     unsigned doublings = s->quick_deaths - FREE_RESTARTS - 1;
     int64_t ms = doublings < 6 ? 100LL << doublings : MAX_DELAY_MS;
-    mti_log(MTI_LOG_ERROR, "host.backoff", "deaths=%u wait_ms=%lld", s->quick_deaths, (long long)ms);
+    mti_log(MTI_LOG_ERROR, "host.backoff", "deaths=%u wait_ms=%lld", s->quick_deaths,
+            (long long)ms);
     delay_start(s, ms);
 }
 
@@ -161,13 +170,14 @@ void mti_host_died(mti_supervisor *s, int wstatus)
 {
     bool clean = WIFEXITED(wstatus) && WEXITSTATUS(wstatus) == 0;
     if (s->ready_fd >= 0 && !s->ready)
-        mti_host_ready(s);   /* it may have become ready and died between two polls */
+        mti_host_ready(s); /* it may have become ready and died between two polls */
     if (clean && !s->leaving)
-        mti_log(MTI_LOG_INFO, "host.left", "pid=%d", (int)s->host);   /* it asks for a fresh one */
+        mti_log(MTI_LOG_INFO, "host.left", "pid=%d", (int)s->host); /* it asks for a fresh one */
     else if (!s->leaving)
         report_death(s, wstatus);
     else
-        mti_log(MTI_LOG_INFO, "host.stopped", "pid=%d clean=%s", (int)s->host, clean ? "true" : "false");
+        mti_log(MTI_LOG_INFO, "host.stopped", "pid=%d clean=%s", (int)s->host,
+                clean ? "true" : "false");
     bool planned = s->leaving;
     s->host = 0;
     s->host_kill_at = 0;

@@ -17,12 +17,15 @@ static mt_status bind_failed(const char *host, int port, int error, mti_error *e
 {
     if (error == EADDRINUSE)
         return mti_fail(e, MT_CONFLICT, "port_in_use",
-                        "Port %d on %.100s is in use: stop the program that listens there, or choose another with --port (0 takes a free one).",
+                        "Port %d on %.100s is in use: stop the program that listens there, or "
+                        "choose another with --port (0 takes a free one).",
                         port, host);
     if (error == EACCES)
-        return mti_fail(e, MT_DENIED, "port_denied",
-                        "Port %d may not be opened by this user: choose one above 1023 with --port.", port);
-    return mti_fail(e, MT_INTERNAL, "cannot_listen", "Cannot listen on %.100s port %d: %s.", host, port, strerror(error));
+        return mti_fail(
+            e, MT_DENIED, "port_denied",
+            "Port %d may not be opened by this user: choose one above 1023 with --port.", port);
+    return mti_fail(e, MT_INTERNAL, "cannot_listen", "Cannot listen on %.100s port %d: %s.", host,
+                    port, strerror(error));
 }
 
 static int listen_on(const struct addrinfo *a)
@@ -46,15 +49,17 @@ static int bound_port(int fd)
     socklen_t len = sizeof a;
     if (getsockname(fd, (struct sockaddr *)&a, &len) != 0)
         return 0;
-    return ntohs(a.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&a)->sin6_port : ((struct sockaddr_in *)&a)->sin_port);
+    return ntohs(a.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&a)->sin6_port
+                                         : ((struct sockaddr_in *)&a)->sin_port);
 }
 
 /* The address as a client on this machine writes it. */
 static void make_url(mti_supervisor *s, const char *host)
 {
-    bool any = strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0, v6 = strchr(host, ':') != NULL;
-    snprintf(s->url, sizeof s->url, "http://%s%s%s:%d", v6 && !any ? "[" : "", any ? "127.0.0.1" : host, v6 && !any ? "]" : "",
-             bound_port(s->listen_fd));
+    bool any = strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0,
+         v6 = strchr(host, ':') != NULL;
+    snprintf(s->url, sizeof s->url, "http://%s%s%s:%d", v6 && !any ? "[" : "",
+             any ? "127.0.0.1" : host, v6 && !any ? "]" : "", bound_port(s->listen_fd));
 }
 
 static mt_status open_tcp(mti_supervisor *s, mti_error *e)
@@ -63,10 +68,13 @@ static mt_status open_tcp(mti_supervisor *s, mti_error *e)
     int port = (int)mti_config_int(s->config, "http.port");
     char service[16];
     snprintf(service, sizeof service, "%d", port);
-    struct addrinfo want = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *list = NULL;
+    struct addrinfo want = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV},
+                    *list = NULL;
     int error = getaddrinfo(host, service, &want, &list);
     if (error)
-        return mti_fail(e, MT_INVALID, "bad_host", "http.host \"%.100s\" is no address of this machine: %s.", host, gai_strerror(error));
+        return mti_fail(e, MT_INVALID, "bad_host",
+                        "http.host \"%.100s\" is no address of this machine: %s.", host,
+                        gai_strerror(error));
     s->listen_fd = listen_on(list);
     error = errno;
     freeaddrinfo(list);
@@ -94,16 +102,19 @@ static mt_status open_admin(mti_supervisor *s, mti_error *e)
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     int dir_fd;
     MT_TRY(mti_admin_socket_path(s->dir, a.sun_path, &dir_fd));
-    unlinkat(s->dir_fd, "mortise.sock", 0);   /* we hold the lock, so nobody listens there */
+    unlinkat(s->dir_fd, "mortise.sock", 0); /* we hold the lock, so nobody listens there */
     s->admin_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     mode_t old = umask(0177);
-    bool ok = s->admin_fd >= 0 && bind(s->admin_fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(s->admin_fd, BACKLOG) == 0;
+    bool ok = s->admin_fd >= 0 && bind(s->admin_fd, (struct sockaddr *)&a, sizeof a) == 0 &&
+              listen(s->admin_fd, BACKLOG) == 0;
     int error = errno;
     umask(old);
     if (dir_fd >= 0)
         close(dir_fd);
     if (!ok)
-        return mti_fail(e, MT_INTERNAL, "cannot_listen", "The admin socket %.200s/mortise.sock cannot be made: %s.", s->dir, strerror(error));
+        return mti_fail(e, MT_INTERNAL, "cannot_listen",
+                        "The admin socket %.200s/mortise.sock cannot be made: %s.", s->dir,
+                        strerror(error));
     return MT_OK;
 }
 

@@ -27,13 +27,15 @@ static mt_status open_signals(mti_supervisor *s, mti_error *e)
     signal(SIGPIPE, SIG_IGN);
     s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (s->signal_fd < 0)
-        return mti_fail(e, MT_INTERNAL, "signalfd", "Signals cannot be received: %s.", strerror(errno));
+        return mti_fail(e, MT_INTERNAL, "signalfd", "Signals cannot be received: %s.",
+                        strerror(errno));
     return MT_OK;
 }
 
 static mt_status open_board(mti_supervisor *s, mti_error *e)
 {
-    s->board = mmap(NULL, sizeof *s->board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    s->board =
+        mmap(NULL, sizeof *s->board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (s->board == MAP_FAILED) {
         s->board = NULL;
         return mti_fail(e, MT_NO_MEMORY, "no_memory", "No shared memory: %s.", strerror(errno));
@@ -45,10 +47,12 @@ static void database_not_ready(mti_supervisor *s, const mti_error *why)
 {
     mti_log(MTI_LOG_ERROR, "database.not_ready", "detail=%s", why->detail);
     if (mti_managed_pid(s->db) <= 0)
-        s->db_start_at = mti_mono_us() + 1000000;   /* it ended meanwhile, so no death will be reported */
+        s->db_start_at =
+            mti_mono_us() + 1000000; /* it ended meanwhile, so no death will be reported */
 }
 
-/* A database that is slow to come up is the host's matter: its plugins wait for it. Only one that cannot be started at all ends us. */
+/* A database that is slow to come up is the host's matter: its plugins wait for it. Only one that
+ * cannot be started at all ends us. */
 static mt_status start_database(mti_supervisor *s, mti_error *e)
 {
     if (*mti_config_str(s->config, "database.url"))
@@ -56,20 +60,24 @@ static mt_status start_database(mti_supervisor *s, mti_error *e)
     int64_t from = mti_mono_us();
     MT_TRY(mti_managed_start(s->dir, &s->db, e));
     s->db_started_us = from;
-    mti_claim_write(s, "postgres.url", mti_managed_admin_url(s->db));   /* for backups; peer authentication, so no secret */
+    mti_claim_write(
+        s, "postgres.url",
+        mti_managed_admin_url(s->db)); /* for backups; peer authentication, so no secret */
     mti_error why = {0};
-    if (mti_managed_wait(s->db, (int)mti_config_int(s->config, "supervisor.start_timeout"), &why) != MT_OK)
+    if (mti_managed_wait(s->db, (int)mti_config_int(s->config, "supervisor.start_timeout"), &why) !=
+        MT_OK)
         database_not_ready(s, &why);
     else
-        mti_log(MTI_LOG_INFO, "database.ready", "pid=%d ms=%.1f", mti_managed_pid(s->db), (double)(mti_mono_us() - from) / 1000.0);
+        mti_log(MTI_LOG_INFO, "database.ready", "pid=%d ms=%.1f", mti_managed_pid(s->db),
+                (double)(mti_mono_us() - from) / 1000.0);
     return MT_OK;
 }
 
 static void database_died(mti_supervisor *s, int wstatus)
 {
     int64_t now = mti_mono_us();
-    mti_log(MTI_LOG_ERROR, "database.died", "pid=%d status=%d uptime_ms=%lld", mti_managed_pid(s->db), wstatus,
-            (long long)((now - s->db_started_us) / 1000));
+    mti_log(MTI_LOG_ERROR, "database.died", "pid=%d status=%d uptime_ms=%lld",
+            mti_managed_pid(s->db), wstatus, (long long)((now - s->db_started_us) / 1000));
     s->db_failures = now - s->db_started_us < 5000000 ? s->db_failures + 1 : 0;
     unsigned n = s->db_failures;
     int64_t ms = n <= 1 ? 0 : n < 7 ? 500LL << (n - 2) : DB_MAX_DELAY_MS;
@@ -104,7 +112,8 @@ static void reap(mti_supervisor *s)
 static void on_stop_signal(mti_supervisor *s, uint32_t signo)
 {
     bool again = s->stopping;
-    mti_log(MTI_LOG_INFO, "supervisor.stopping", "signal=SIG%s again=%s", sigabbrev_np((int)signo), again ? "true" : "false");
+    mti_log(MTI_LOG_INFO, "supervisor.stopping", "signal=SIG%s again=%s", sigabbrev_np((int)signo),
+            again ? "true" : "false");
     s->stopping = true;
     mti_host_leave(s);
     if (again && s->host)
@@ -125,14 +134,15 @@ static void read_signals(mti_supervisor *s)
             mti_host_leave(s);
             break;
         }
-    reap(s);   /* one SIGCHLD may stand for several deaths */
+    reap(s); /* one SIGCHLD may stand for several deaths */
 }
 
 static void run_due(mti_supervisor *s)
 {
     int64_t now = mti_mono_us();
     if (s->host && s->host_kill_at && now >= s->host_kill_at) {
-        mti_log(MTI_LOG_WARN, "host.killed", "pid=%d reason=%s", (int)s->host, "its requests did not end in time");
+        mti_log(MTI_LOG_WARN, "host.killed", "pid=%d reason=%s", (int)s->host,
+                "its requests did not end in time");
         kill(s->host, SIGKILL);
         s->host_kill_at = 0;
     }
@@ -146,7 +156,8 @@ static void run_due(mti_supervisor *s)
 
 static int next_wait_ms(const mti_supervisor *s)
 {
-    const int64_t times[] = {s->host_kill_at, s->stopping ? 0 : s->host_start_at, s->stopping ? 0 : s->db_start_at};
+    const int64_t times[] = {s->host_kill_at, s->stopping ? 0 : s->host_start_at,
+                             s->stopping ? 0 : s->db_start_at};
     int64_t first = INT64_MAX;
     for (size_t i = 0; i < sizeof times / sizeof *times; i++)
         if (times[i] && times[i] < first)
@@ -161,7 +172,8 @@ static void supervise(mti_supervisor *s)
 {
     mti_host_spawn(s);
     while (!s->stopping || s->host) {
-        struct pollfd fds[2] = {{.fd = s->signal_fd, .events = POLLIN}, {.fd = s->ready_fd, .events = POLLIN}};
+        struct pollfd fds[2] = {{.fd = s->signal_fd, .events = POLLIN},
+                                {.fd = s->ready_fd, .events = POLLIN}};
         poll(fds, 2, next_wait_ms(s));
         if (fds[1].revents)
             mti_host_ready(s);
@@ -184,14 +196,16 @@ static void release(mti_supervisor *s)
     mti_claim_release(s);
 }
 
-int mti_supervisor_run(const mti_config *c, int (*host_main)(const mti_host_setup *setup), mti_error *e)
+int mti_supervisor_run(const mti_config *c, int (*host_main)(const mti_host_setup *setup),
+                       mti_error *e)
 {
     mti_supervisor *s = calloc(1, sizeof *s);
     if (!s)
         abort();
     s->config = c;
     s->host_main = host_main;
-    s->dir_fd = s->lock_fd = s->listen_fd = s->admin_fd = s->signal_fd = s->ready_fd = s->stop_fd = -1;
+    s->dir_fd = s->lock_fd = s->listen_fd = s->admin_fd = s->signal_fd = s->ready_fd = s->stop_fd =
+        -1;
     mt_status st = mti_claim(s, e);
     if (st == MT_OK)
         st = open_signals(s, e);
@@ -204,7 +218,8 @@ int mti_supervisor_run(const mti_config *c, int (*host_main)(const mti_host_setu
     if (st == MT_OK) {
         supervise(s);
         if (s->failed)
-            st = mti_fail(e, MT_INTERNAL, "host_failed", "The host could not start; the log above says why.");
+            st = mti_fail(e, MT_INTERNAL, "host_failed",
+                          "The host could not start; the log above says why.");
         mti_log(MTI_LOG_INFO, "supervisor.stopped", "failed=%s", s->failed ? "true" : "false");
     }
     release(s);

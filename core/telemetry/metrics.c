@@ -1,6 +1,7 @@
 /*
- * A series of a counter or histogram has one shard for each of the first SHARDS - 1 threads, which alone write to it (a relaxed load and store);
- * any further threads share the last one through compare-and-swap. Shards are made on a thread's first touch and live for good, like the registry.
+ * A series of a counter or histogram has one shard for each of the first SHARDS - 1 threads, which
+ * alone write to it (a relaxed load and store); any further threads share the last one through
+ * compare-and-swap. Shards are made on a thread's first touch and live for good, like the registry.
  */
 #include "telemetry/metrics.h"
 
@@ -16,8 +17,8 @@
 enum { SHARDS = 33, MAX_SERIES = 256, MAX_LABELS = 8, MAX_BOUNDS = 64, MAX_LABEL_BYTES = 128 };
 
 typedef struct shard {
-    _Atomic double sum;          /* counter: the value; histogram: the sum of what was observed */
-    _Atomic uint64_t counts[];   /* histogram: one a bucket, the last is +Inf */
+    _Atomic double sum;        /* counter: the value; histogram: the sum of what was observed */
+    _Atomic uint64_t counts[]; /* histogram: one a bucket, the last is +Inf */
 } shard;
 
 struct mti_metric {
@@ -25,7 +26,7 @@ struct mti_metric {
     mti_metric *next;
     _Atomic double gauge;
     _Atomic(shard *) shards[SHARDS];
-    char labels[];               /* rendered: a="x",b="y" */
+    char labels[]; /* rendered: a="x",b="y" */
 };
 
 struct mti_family {
@@ -37,7 +38,7 @@ struct mti_family {
     double bounds[MAX_BOUNDS];
     double (*callback)(void *);
     void *callback_arg;
-    pthread_rwlock_t lock;       /* over what is below */
+    pthread_rwlock_t lock; /* over what is below */
     mti_map *by_values;
     mti_metric *first, **last;
     size_t n_series;
@@ -61,7 +62,7 @@ static void *must(void *p)
 static unsigned thread_shard(void)
 {
     static atomic_uint threads;
-    static _Thread_local unsigned mine;   /* shard + 1 */
+    static _Thread_local unsigned mine; /* shard + 1 */
     if (mine == 0) {
         unsigned n = atomic_fetch_add(&threads, 1);
         mine = (n < SHARDS - 1 ? n : SHARDS - 1) + 1;
@@ -78,7 +79,8 @@ static char *clean_name(const char *name, const char *suffix)
         *p++ = '_';
     for (size_t i = 0; i < n; i++) {
         char c = name[i];
-        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == ':';
+        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                    c == '_' || c == ':';
         *p++ = fine ? c : '_';
     }
     *p = 0;
@@ -98,7 +100,8 @@ static void split_labels(mti_family *f, const char *labels)
     }
 }
 
-static mti_family *family_create(mti_metric_kind kind, char *name, const char *help, const char *labels)
+static mti_family *family_create(mti_metric_kind kind, char *name, const char *help,
+                                 const char *labels)
 {
     mti_family *f = must(calloc(1, sizeof *f));
     f->kind = kind;
@@ -113,7 +116,8 @@ static mti_family *family_create(mti_metric_kind kind, char *name, const char *h
     return f;
 }
 
-static mti_family *family_register(mti_metric_kind kind, const char *name, const char *help, const char *labels)
+static mti_family *family_register(mti_metric_kind kind, const char *name, const char *help,
+                                   const char *labels)
 {
     char *clean = clean_name(name, kind == MTI_COUNTER ? "_total" : "");
     for (mti_family *f = registry.first; f; f = f->next)
@@ -133,7 +137,8 @@ static mti_family *family_register(mti_metric_kind kind, const char *name, const
     return f;
 }
 
-mti_family *mti_metric_family(mti_metric_kind kind, const char *name, const char *help, const char *labels)
+mti_family *mti_metric_family(mti_metric_kind kind, const char *name, const char *help,
+                              const char *labels)
 {
     pthread_mutex_lock(&registry.lock);
     mti_family *f = family_register(kind, name, help, labels);
@@ -144,7 +149,7 @@ mti_family *mti_metric_family(mti_metric_kind kind, const char *name, const char
 void mti_family_buckets(mti_family *f, const double *bounds, size_t n)
 {
     if (f->first)
-        return;   /* its series have shards of the old size */
+        return; /* its series have shards of the old size */
     f->n_bounds = n < MAX_BOUNDS ? n : MAX_BOUNDS;
     memcpy(f->bounds, bounds, f->n_bounds * sizeof *bounds);
 }
@@ -232,7 +237,8 @@ static shard *shard_get(mti_metric *m, unsigned i)
     if (s)
         return s;
     size_t buckets = m->family->kind == MTI_HISTOGRAM ? m->family->n_bounds + 1 : 0;
-    size_t size = (sizeof *s + buckets * sizeof s->counts[0] + 63) & ~(size_t)63;   /* whole cache lines */
+    size_t size =
+        (sizeof *s + buckets * sizeof s->counts[0] + 63) & ~(size_t)63; /* whole cache lines */
     shard *fresh = must(aligned_alloc(64, size)), *none = NULL;
     memset(fresh, 0, size);
     if (atomic_compare_exchange_strong(&m->shards[i], &none, fresh))
@@ -247,7 +253,8 @@ static void double_add(_Atomic double *d, double v, bool shared)
     if (!shared)
         atomic_store_explicit(d, old + v, memory_order_relaxed);
     else
-        while (!atomic_compare_exchange_weak_explicit(d, &old, old + v, memory_order_relaxed, memory_order_relaxed))
+        while (!atomic_compare_exchange_weak_explicit(d, &old, old + v, memory_order_relaxed,
+                                                      memory_order_relaxed))
             ;
 }
 
@@ -279,7 +286,8 @@ void mti_metric_observe(mti_metric *m, double v)
     if (i == SHARDS - 1)
         atomic_fetch_add_explicit(&s->counts[b], 1, memory_order_relaxed);
     else
-        atomic_store_explicit(&s->counts[b], atomic_load_explicit(&s->counts[b], memory_order_relaxed) + 1,
+        atomic_store_explicit(&s->counts[b],
+                              atomic_load_explicit(&s->counts[b], memory_order_relaxed) + 1,
                               memory_order_relaxed);
 }
 
@@ -339,7 +347,8 @@ static void add_number(mti_buf *out, double v)
     }
 }
 
-static void write_sample(mti_buf *out, const char *name, const char *suffix, const char *labels, double v)
+static void write_sample(mti_buf *out, const char *name, const char *suffix, const char *labels,
+                         double v)
 {
     mti_buf_addf(out, "%s%s", name, suffix);
     if (*labels)

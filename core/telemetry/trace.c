@@ -14,9 +14,9 @@ typedef struct span {
 } span;
 
 struct mti_trace {
-    uint8_t parent[8];       /* zero: none */
+    uint8_t parent[8]; /* zero: none */
     uint16_t n, cap, dropped;
-    span *spans;             /* in the call's arena */
+    span *spans; /* in the call's arena */
 };
 
 /* A trace that outlives its call: one block that holds the spans and copies of their texts. */
@@ -30,7 +30,8 @@ typedef struct kept {
     span spans[];
 } kept;
 
-/* Failed and slow traces have a ring of their own, so that a flood of good ones does not push them out. */
+/* Failed and slow traces have a ring of their own, so that a flood of good ones does not push them
+ * out. */
 typedef struct rings {
     kept *ring[2][RING];
     unsigned next[2];
@@ -86,9 +87,11 @@ static bool all_zero(const uint8_t *p, size_t n)
 static bool parse_traceparent(mt_slice h, uint8_t id[16], uint8_t parent[8])
 {
     uint8_t version, flags;
-    return h.len >= 55 && h.p[2] == '-' && h.p[35] == '-' && h.p[52] == '-' && parse_hex(h.p, 1, &version) &&
-           version != 0xff && (h.len == 55 || (version > 0 && h.p[55] == '-')) && parse_hex(h.p + 3, 16, id) &&
-           parse_hex(h.p + 36, 8, parent) && parse_hex(h.p + 53, 1, &flags) && !all_zero(id, 16) && !all_zero(parent, 8);
+    return h.len >= 55 && h.p[2] == '-' && h.p[35] == '-' && h.p[52] == '-' &&
+           parse_hex(h.p, 1, &version) && version != 0xff &&
+           (h.len == 55 || (version > 0 && h.p[55] == '-')) && parse_hex(h.p + 3, 16, id) &&
+           parse_hex(h.p + 36, 8, parent) && parse_hex(h.p + 53, 1, &flags) && !all_zero(id, 16) &&
+           !all_zero(parent, 8);
 }
 
 void mti_trace_begin(mt_call *c, mt_slice traceparent)
@@ -124,8 +127,8 @@ static bool make_room(mt_call *c, mti_trace *t)
     return true;
 }
 
-void mti_trace_span(mt_call *c, const char *kind, const char *name, const char *owner, int64_t from_us, int64_t to_us,
-                    const char *outcome, const char *detail)
+void mti_trace_span(mt_call *c, const char *kind, const char *name, const char *owner,
+                    int64_t from_us, int64_t to_us, const char *outcome, const char *detail)
 {
     mti_trace *t = c->trace;
     if (!t)
@@ -136,14 +139,16 @@ void mti_trace_span(mt_call *c, const char *kind, const char *name, const char *
     }
     if (detail) {
         mt_slice s = mt_str(detail);
-        detail = mti_arena_strndup(&c->arena, s.p, s.len > MAX_DETAIL ? mti_utf8_cut(s, MAX_DETAIL) : s.len);
+        detail = mti_arena_strndup(&c->arena, s.p,
+                                   s.len > MAX_DETAIL ? mti_utf8_cut(s, MAX_DETAIL) : s.len);
     }
     t->spans[t->n++] = (span){kind, name, owner, outcome, detail, from_us, to_us};
 }
 
 void mti_trace_server_timing(const mt_call *c, char *out, size_t size)
 {
-    int used = snprintf(out, size, "app;dur=%.1f", (double)(mti_mono_us() - c->started_us) / 1000.0);
+    int used =
+        snprintf(out, size, "app;dur=%.1f", (double)(mti_mono_us() - c->started_us) / 1000.0);
     const mti_trace *t = c->trace;
     for (unsigned i = 0; t && i < t->n; i++) {
         const char *kind = t->spans[i].kind;
@@ -193,23 +198,35 @@ static kept *kept_create(const mt_call *c, const mti_trace *t, int status)
     size_t texts = text_size(c->operation);
     for (unsigned i = 0; i < t->n; i++) {
         const span *s = &t->spans[i];
-        texts += text_size(s->kind) + text_size(s->name) + text_size(s->owner) + text_size(s->outcome) + text_size(s->detail);
+        texts += text_size(s->kind) + text_size(s->name) + text_size(s->owner) +
+                 text_size(s->outcome) + text_size(s->detail);
     }
     kept *k = malloc(sizeof *k + t->n * sizeof(span) + texts);
     if (!k)
         return NULL;
     char *pool = (char *)&k->spans[t->n];
     int64_t took = mti_mono_us() - c->started_us;
-    *k = (kept){.org = c->who.org_id, .request = c->request_id, .started_us = c->started_us, .wall_us = mti_now_us() - took,
-                .took_us = took, .status = status, .n = t->n, .dropped = t->dropped};
+    *k = (kept){.org = c->who.org_id,
+                .request = c->request_id,
+                .started_us = c->started_us,
+                .wall_us = mti_now_us() - took,
+                .took_us = took,
+                .status = status,
+                .n = t->n,
+                .dropped = t->dropped};
     memcpy(k->id, c->trace_id, 16);
     memcpy(k->span_id, c->span_id, 8);
     memcpy(k->parent, t->parent, 8);
     k->operation = text_copy(&pool, c->operation);
     for (unsigned i = 0; i < t->n; i++) {
         const span *s = &t->spans[i];
-        k->spans[i] = (span){text_copy(&pool, s->kind), text_copy(&pool, s->name), text_copy(&pool, s->owner),
-                             text_copy(&pool, s->outcome), text_copy(&pool, s->detail), s->from_us, s->to_us};
+        k->spans[i] = (span){text_copy(&pool, s->kind),
+                             text_copy(&pool, s->name),
+                             text_copy(&pool, s->owner),
+                             text_copy(&pool, s->outcome),
+                             text_copy(&pool, s->detail),
+                             s->from_us,
+                             s->to_us};
     }
     return k;
 }
@@ -267,12 +284,14 @@ static void kept_write(const kept *k, mti_buf *b)
     add_hex(b, "parent_id", k->parent, 8);
     add_text(b, "request_id", request);
     add_text(b, "operation", k->operation);
-    mti_buf_addf(b, ",\"status\":%d,\"started_at\":\"%s\",\"duration_ms\":%.3f,\"dropped\":%u,\"spans\":[", k->status,
-                 started, (double)k->took_us / 1000.0, k->dropped);
+    mti_buf_addf(
+        b, ",\"status\":%d,\"started_at\":\"%s\",\"duration_ms\":%.3f,\"dropped\":%u,\"spans\":[",
+        k->status, started, (double)k->took_us / 1000.0, k->dropped);
     for (unsigned i = 0; i < k->n; i++) {
         const span *s = &k->spans[i];
         mti_buf_addf(b, "%s{\"start_ms\":%.3f,\"duration_ms\":%.3f", i ? "," : "",
-                     (double)(s->from_us - k->started_us) / 1000.0, (double)(s->to_us - s->from_us) / 1000.0);
+                     (double)(s->from_us - k->started_us) / 1000.0,
+                     (double)(s->to_us - s->from_us) / 1000.0);
         add_text(b, "kind", s->kind);
         add_text(b, "name", s->name);
         add_text(b, "owner", s->owner);

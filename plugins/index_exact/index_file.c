@@ -148,6 +148,7 @@ static mt_status replay(exact_index *x, char *reason)
             break; /* nobody wrote this: stop at the version before it */
         x->file_end += len;
     }
+    x->file_version = x->meta.version;
     return MT_OK;
 }
 
@@ -321,6 +322,7 @@ mt_status index_save(exact_index *x, const char *path, char reason[INDEX_REASON]
         return fail(reason, MT_INTERNAL, "%.120s: %s.", path, strerror(error));
     }
     x->file_end = w.at;
+    x->file_version = x->meta.version;
     return MT_OK;
 }
 
@@ -374,6 +376,8 @@ static bool write_all(int fd, const char *p, size_t n, uint64_t at)
 mt_status index_append(exact_index *x, const char *path, const index_change *c, char reason[INDEX_REASON])
 {
     size_t len;
+    if (x->file_version != x->meta.version)
+        return fail(reason, MT_CONFLICT, "The file lacks changes that memory has: save first.");
     if (c->adds > CHANGE_MAX || c->removes > CHANGE_MAX)
         return fail(reason, MT_TOO_LARGE, "A change may have at most %u rows.", CHANGE_MAX);
     int fd = open(path, O_RDWR | O_CLOEXEC);
@@ -389,10 +393,12 @@ mt_status index_append(exact_index *x, const char *path, const index_change *c, 
         status = fail(reason, MT_INTERNAL, "%.120s: %s.", path, strerror(errno));
     else
         status = index_apply(x, c, reason);
-    if (status == MT_OK)
+    if (status == MT_OK) {
         x->file_end += len;
-    else if (record && is_our_file(x, fd) && ftruncate(fd, (off_t)x->file_end) != 0)
+        x->file_version = c->version;
+    } else if (record && is_our_file(x, fd) && ftruncate(fd, (off_t)x->file_end) != 0) {
         status = fail(reason, MT_INTERNAL, "%.120s: %s.", path, strerror(errno));
+    }
     free(record);
     close(fd);
     return status;

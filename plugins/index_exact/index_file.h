@@ -18,7 +18,8 @@ mt_status index_verify(const exact_index *x, char reason[INDEX_REASON]);
    stays as it is; opening the file again drops its garbage. MT_INTERNAL with errno's words. Blocks. */
 mt_status index_save(exact_index *x, const char *path, char reason[INDEX_REASON]);
 /* Appends the change to the log of the file that x was opened from or last saved to, then applies it: both or neither. Not
-   synced: see above. Refusals as index_apply; MT_CONFLICT also when the file is not the one expected; MT_INTERNAL. Blocks. */
+   synced: see above. Refusals as index_apply; MT_CONFLICT also when the file is not the one expected, or memory has changes that
+   it lacks (index_apply without a save); MT_INTERNAL. Blocks. */
 mt_status index_append(exact_index *x, const char *path, const index_change *change, char reason[INDEX_REASON]);
 
 #endif

@@ -36,6 +36,10 @@ WHERE o.org_id = :organization_id AND :workspace_scope::uuid IS NULL
 RETURNING o.org_id AS id, o.name, o.slug, o.plan_tier, o.status, o.settings, o.contact_name, o.contact_email, o.max_workspaces,
           o.max_documents_per_workspace, o.created_at, o.updated_at, o.version AS _etag;
 
+-- name: limits_asked :one
+SELECT CASE WHEN :body::jsonb ? 'plan_tier' THEN '/plan_tier' WHEN :body::jsonb ? 'max_workspaces' THEN '/max_workspaces'
+            WHEN :body::jsonb ? 'max_documents_per_workspace' THEN '/max_documents_per_workspace' END AS pointer;
+
 -- name: organization_limits :exec write
 SELECT mt.quota_set(org_id, 'workspaces', max_workspaces), mt.quota_set(org_id, 'documents', max_documents_per_workspace),
        mt.quota_set(org_id, 'requests', :plan_requests::bigint)

@@ -1,4 +1,5 @@
-/* The floor that the HTTP layer is measured against: h2o's own hello, one loop, no fiber. h2o_raw PORT */
+/* The floor that the HTTP layer is measured against: h2o's own hello, one loop, no fiber. h2o_raw
+ * PORT */
 #include <arpa/inet.h>
 #include <h2o.h>
 #include <h2o/http1.h>
@@ -17,7 +18,8 @@ static int on_request(h2o_handler_t *self, h2o_req_t *req)
     req->res.status = 200;
     req->res.reason = "OK";
     req->res.content_length = 17;
-    h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, H2O_STRLIT("application/json"));
+    h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL,
+                   H2O_STRLIT("application/json"));
     h2o_send_inline(req, H2O_STRLIT("{\"hello\":\"world\"}"));
     return 0;
 }
@@ -32,7 +34,8 @@ static void on_accept(h2o_socket_t *listener, const char *err)
 
 int main(int argc, char **argv)
 {
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argc > 1 ? argv[1] : "8090"))};
+    struct sockaddr_in sa = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)atoi(argc > 1 ? argv[1] : "8090"))};
     int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
     h2o_hostconf_t *host;
     h2o_pathconf_t *path;
@@ -52,7 +55,8 @@ int main(int argc, char **argv)
     h2o_create_handler(path, sizeof(h2o_handler_t))->on_req = on_request;
     h2o_context_init(&ctx, h2o_evloop_create(), &conf);
     accept_ctx = (h2o_accept_ctx_t){.ctx = &ctx, .hosts = conf.hosts};
-    h2o_socket_read_start(h2o_evloop_socket_create(ctx.loop, fd, H2O_SOCKET_FLAG_DONT_READ), on_accept);
+    h2o_socket_read_start(h2o_evloop_socket_create(ctx.loop, fd, H2O_SOCKET_FLAG_DONT_READ),
+                          on_accept);
     while (h2o_evloop_run(ctx.loop, INT32_MAX) == 0)
         ;
     return 0;

@@ -1,6 +1,7 @@
 /*
- * A small server on core/http for black-box tests and measurements: each path below shows one way to use the API.
- * http_probe [--name=value …]; prints "port N" once it listens on 127.0.0.1; SIGTERM drains and ends it.
+ * A small server on core/http for black-box tests and measurements: each path below shows one way
+ * to use the API. http_probe [--name=value …]; prints "port N" once it listens on 127.0.0.1;
+ * SIGTERM drains and ends it.
  */
 #include <arpa/inet.h>
 #include <pthread.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -22,6 +24,7 @@ enum { MAX_LOOPS = 8 };
 static struct {
     unsigned loops;
     int port;
+    const char *local;
     int64_t grace_ms;
     mti_http_options http;
     mti_http_client_options client;
@@ -31,7 +34,7 @@ static mti_http_server *server;
 static mti_loop *loops[MAX_LOOPS];
 static mti_http_client *clients[MAX_LOOPS];
 static pthread_t threads[MAX_LOOPS];
-static int listener;
+static int listener, local = -1;
 static atomic_int cancelled, timed_out, finished;
 
 static long query_number(mti_http_request *r, const char *name, long otherwise)
@@ -80,7 +83,10 @@ static void do_echo(mti_http_request *r)
         answer(r, status_of(st), "body\n");
 }
 
-static void do_deny(mti_http_request *r) { answer(r, 401, "denied\n"); }
+static void do_deny(mti_http_request *r)
+{
+    answer(r, 401, "denied\n");
+}
 
 static void do_sleep(mti_http_request *r)
 {
@@ -91,7 +97,8 @@ static void do_sleep(mti_http_request *r)
         answer(r, 200, "slept\n");
 }
 
-/* Like database work behind a handler that must not be cut: the answer comes too late for a client that left. */
+/* Like database work behind a handler that must not be cut: the answer comes too late for a client
+ * that left. */
 static void do_shielded(mti_http_request *r)
 {
     mti_fiber_shield(true);
@@ -119,7 +126,8 @@ static void do_after(mti_http_request *r)
 
 static void do_stream(mti_http_request *r)
 {
-    const long n = query_number(r, "n", 5), size = query_number(r, "size", 10), ms = query_number(r, "ms", 0);
+    const long n = query_number(r, "n", 5), size = query_number(r, "size", 10),
+               ms = query_number(r, "ms", 0);
     char *chunk = malloc((size_t)size + 1);
     mt_status st = mti_http_stream_begin(r, 200, MT_SLICE("text/event-stream"));
 
@@ -143,7 +151,10 @@ static void do_cut(mti_http_request *r)
     mti_sleep(50);
 }
 
-static void do_none(mti_http_request *r) { (void)r; }
+static void do_none(mti_http_request *r)
+{
+    (void)r;
+}
 
 static void do_big(mti_http_request *r)
 {
@@ -161,12 +172,12 @@ static void do_headers(mti_http_request *r)
     size_t len;
     mt_field f;
 
-    len = (size_t)snprintf(text, sizeof text, "%.*s %.*s ? %.*s\n", (int)mti_http_method(r).len, mti_http_method(r).p,
-                           (int)mti_http_path(r).len, mti_http_path(r).p, (int)mti_http_query(r).len,
-                           mti_http_query(r).p);
+    len = (size_t)snprintf(text, sizeof text, "%.*s %.*s ? %.*s\n", (int)mti_http_method(r).len,
+                           mti_http_method(r).p, (int)mti_http_path(r).len, mti_http_path(r).p,
+                           (int)mti_http_query(r).len, mti_http_query(r).p);
     for (size_t i = 0; mti_http_header_at(r, i, &f); i++)
-        len += (size_t)snprintf(text + len, sizeof text - len, "%.*s=[%.*s]\n", (int)f.name.len, f.name.p,
-                                (int)f.value.len, f.value.p);
+        len += (size_t)snprintf(text + len, sizeof text - len, "%.*s=[%.*s]\n", (int)f.name.len,
+                                f.name.p, (int)f.value.len, f.value.p);
     mti_http_respond(r, 200, MT_SLICE("text/plain"), (mt_slice){text, len});
 }
 
@@ -174,13 +185,22 @@ static void do_inject(mti_http_request *r)
 {
     mt_status a = mti_http_header_add(r, MT_SLICE("x-a"), MT_SLICE("v\r\nx-evil: 1"));
     mt_status b = mti_http_header_add(r, MT_SLICE("x b"), MT_SLICE("v"));
-    mt_status c = mti_http_header_add(r, MT_SLICE("x-ok"), MT_SLICE("yes"));
+    mt_status c = mti_http_header_add(r, MT_SLICE("Content-Length"), MT_SLICE("3"));
+    mt_status d = mti_http_header_add(r, MT_SLICE("x-ok"), MT_SLICE("yes"));
 
-    answer(r, 200, a == MT_INVALID && b == MT_INVALID && c == MT_OK ? "safe\n" : "unsafe\n");
+    answer(r, 200,
+           a == MT_INVALID && b == MT_INVALID && c == MT_INVALID && d == MT_OK ? "safe\n"
+                                                                               : "unsafe\n");
 }
 
-static void do_status(mti_http_request *r) { answer(r, (int)query_number(r, "code", 204), "text\n"); }
-static void do_peer(mti_http_request *r) { mti_http_respond(r, 200, MT_SLICE("text/plain"), mti_http_peer(r)); }
+static void do_status(mti_http_request *r)
+{
+    answer(r, (int)query_number(r, "code", 204), "text\n");
+}
+static void do_peer(mti_http_request *r)
+{
+    mti_http_respond(r, 200, MT_SLICE("text/plain"), mti_http_peer(r));
+}
 
 static void do_stats(mti_http_request *r)
 {
@@ -188,19 +208,21 @@ static void do_stats(mti_http_request *r)
     char text[256];
 
     mti_http_stats_get(server, mti_http_loop(r), &s);
-    snprintf(text, sizeof text, "cancelled=%d timed_out=%d finished=%d connections=%u running=%u refused=%lu\n",
+    snprintf(text, sizeof text,
+             "cancelled=%d timed_out=%d finished=%d connections=%u running=%u refused=%lu\n",
              cancelled, timed_out, finished, s.connections, s.running, (unsigned long)s.refused);
     answer(r, 200, text);
 }
 
-static void fetch_report(mti_http_request *r, mt_status st, int status, mt_slice body, const mti_error *e)
+static void fetch_report(mti_http_request *r, mt_status st, int status, mt_slice body,
+                         const mti_error *e)
 {
     char text[256];
     mti_buf out;
 
     mti_buf_init(&out, 64 << 20);
-    snprintf(text, sizeof text, "st=%s status=%d code=%s len=%zu body=", mti_status_name(st), status,
-             st == MT_OK || st == MT_DONE ? "" : e->code, body.len);
+    snprintf(text, sizeof text, "st=%s status=%d code=%s len=%zu body=", mti_status_name(st),
+             status, st == MT_OK || st == MT_DONE ? "" : e->code, body.len);
     mti_buf_adds(&out, text);
     mti_buf_add(&out, body.p, body.len);
     mti_http_respond(r, 200, MT_SLICE("text/plain"), mti_buf_slice(&out));
@@ -244,7 +266,10 @@ static void do_relay(mti_http_request *r)
 {
     mt_slice url = mti_http_header(r, "x-url"), piece;
     char text[1024];
-    mti_http_outgoing o = {.url = text, .allow_private = true, .idle_ms = query_number(r, "idle", 0), .max_body = SIZE_MAX};
+    mti_http_outgoing o = {.url = text,
+                           .allow_private = true,
+                           .idle_ms = query_number(r, "idle", 0),
+                           .max_body = SIZE_MAX};
     mti_http_fetch *f;
     mti_error e = {0};
     mt_status st;
@@ -268,11 +293,12 @@ static const struct {
     const char *path;
     void (*run)(mti_http_request *r);
 } paths[] = {
-    {"/hello", do_hello},       {"/echo", do_echo},     {"/deny", do_deny},       {"/sleep", do_sleep},
-    {"/shielded", do_shielded}, {"/late", do_late},     {"/after", do_after},     {"/stream", do_stream},
-    {"/cut", do_cut},           {"/none", do_none},     {"/big", do_big},         {"/headers", do_headers},
-    {"/inject", do_inject},     {"/status", do_status}, {"/peer", do_peer},       {"/stats", do_stats},
-    {"/fetch", do_fetch},       {"/relay", do_relay},
+    {"/hello", do_hello},   {"/echo", do_echo},         {"/deny", do_deny},
+    {"/sleep", do_sleep},   {"/shielded", do_shielded}, {"/late", do_late},
+    {"/after", do_after},   {"/stream", do_stream},     {"/cut", do_cut},
+    {"/none", do_none},     {"/big", do_big},           {"/headers", do_headers},
+    {"/inject", do_inject}, {"/status", do_status},     {"/peer", do_peer},
+    {"/stats", do_stats},   {"/fetch", do_fetch},       {"/relay", do_relay},
 };
 
 static void entry(mti_http_request *r, void *ctx)
@@ -287,7 +313,10 @@ static void entry(mti_http_request *r, void *ctx)
     answer(r, 404, "no such path\n");
 }
 
-static void on_drained(void *arg) { mti_loop_stop(arg); }
+static void on_drained(void *arg)
+{
+    mti_loop_stop(arg);
+}
 
 static void on_term(void *arg)
 {
@@ -331,23 +360,49 @@ static int listen_local(void)
     return fd;
 }
 
+static int listen_unix(const char *path)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    snprintf(sa.sun_path, sizeof sa.sun_path, "%s", path);
+    if (bind(fd, (struct sockaddr *)&sa, sizeof sa) || listen(fd, 64)) {
+        perror("listen");
+        exit(1);
+    }
+    return fd;
+}
+
 static void read_option(const char *arg)
 {
     const char *eq = strchr(arg, '=');
     long v = eq ? atol(eq + 1) : 0;
 
 #define IS(name) (strncmp(arg, "--" name "=", sizeof name + 2) == 0)
-    if (IS("loops")) options.loops = (unsigned)v;
-    else if (IS("port")) options.port = (int)v;
-    else if (IS("grace")) options.grace_ms = v;
-    else if (IS("head")) options.http.head_ms = v;
-    else if (IS("idle")) options.http.idle_ms = v;
-    else if (IS("progress")) options.http.progress_ms = v;
-    else if (IS("min-progress")) options.http.min_progress = (size_t)v;
-    else if (IS("connections")) options.http.max_connections = (unsigned)v;
-    else if (IS("exchanges")) options.client.max_exchanges = (unsigned)v;
-    else if (IS("host-connections")) options.client.max_host_connections = (unsigned)v;
-    else if (IS("requests")) options.http.max_requests = (unsigned)v;
+    if (IS("loops"))
+        options.loops = (unsigned)v;
+    else if (IS("unix"))
+        options.local = eq + 1;
+    else if (IS("port"))
+        options.port = (int)v;
+    else if (IS("grace"))
+        options.grace_ms = v;
+    else if (IS("head"))
+        options.http.head_ms = v;
+    else if (IS("idle"))
+        options.http.idle_ms = v;
+    else if (IS("progress"))
+        options.http.progress_ms = v;
+    else if (IS("min-progress"))
+        options.http.min_progress = (size_t)v;
+    else if (IS("connections"))
+        options.http.max_connections = (unsigned)v;
+    else if (IS("exchanges"))
+        options.client.max_exchanges = (unsigned)v;
+    else if (IS("host-connections"))
+        options.client.max_host_connections = (unsigned)v;
+    else if (IS("requests"))
+        options.http.max_requests = (unsigned)v;
 #undef IS
 }
 
@@ -369,6 +424,8 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < options.loops; i++) {
         loops[i] = mti_loop_create(i);
         mti_http_listen(server, loops[i], listener);
+        if (options.local && i == 0)
+            mti_http_listen(server, loops[i], local = listen_unix(options.local));
         clients[i] = mti_http_client_create(loops[i], &options.client);
     }
     pthread_create(&waiter, NULL, wait_for_term, NULL);
@@ -386,5 +443,7 @@ int main(int argc, char **argv)
     }
     mti_http_server_destroy(server);
     close(listener);
+    if (local >= 0)
+        close(local);
     return 0;
 }

@@ -6,7 +6,8 @@
 #include "base/log.h"
 
 world w;
-const char org_a[] = "0190a000-0000-7000-8000-00000000000a", org_b[] = "0190b000-0000-7000-8000-00000000000b", nobody[] = "";
+const char org_a[] = "0190a000-0000-7000-8000-00000000000a",
+           org_b[] = "0190b000-0000-7000-8000-00000000000b", nobody[] = "";
 
 typedef struct job {
     const char *org;
@@ -23,7 +24,7 @@ int world_start(void **state)
 {
     (void)state;
     mti_error e = {0};
-    setenv("CMOCKA_TEST_ABORT", "1", 1);     /* a failed assertion cannot jump out of a fiber */
+    setenv("CMOCKA_TEST_ABORT", "1", 1); /* a failed assertion cannot jump out of a fiber */
     mti_log_setup(2, getenv("TEST_LOG") ? MTI_LOG_DEBUG : MTI_LOG_ERROR + 1, MTI_LOG_LOGFMT);
     strcpy(w.dir, "/tmp/mortise-test-XXXXXX");
     assert_non_null(mkdtemp(w.dir));
@@ -143,18 +144,25 @@ mt_status migrate(mt_call *c, const char *slug, const char *sql, const char *ref
     assert_non_null(f);
     fputs(sql, f);
     fclose(f);
-    mti_plugin_schema p = {.slug = slug, .dir = dir, .references = &reference, .n_references = reference ? 1 : 0};
+    mti_plugin_schema p = {
+        .slug = slug, .dir = dir, .references = &reference, .n_references = reference ? 1 : 0};
     return mti_migrate_plugin(c, &p);
 }
 
 void make_notes(mt_call *c)
 {
-    assert_ok(migrate(c, "notes",
-        "CREATE TABLE notes.note (\n"
-        "  org_id uuid NOT NULL DEFAULT mt.org_id(), id uuid NOT NULL, title text NOT NULL, secret text, rank integer CHECK (rank > 0),\n"
-        "  version bigint NOT NULL DEFAULT 1, PRIMARY KEY (org_id, id), CONSTRAINT note_title UNIQUE (org_id, title));\n"
-        "CREATE TABLE notes.tag (org_id uuid NOT NULL DEFAULT mt.org_id(), note_id uuid NOT NULL, name text NOT NULL,\n"
-        "  PRIMARY KEY (org_id, note_id, name), FOREIGN KEY (org_id, note_id) REFERENCES notes.note (org_id, id) ON DELETE CASCADE);\n"
-        "SELECT mt.tenant_table('notes.note', quota => 'notes', mask => '{secret}');\n"
-        "SELECT mt.tenant_table('notes.tag'); -- end\n", NULL));
+    assert_ok(
+        migrate(c, "notes",
+                "CREATE TABLE notes.note (\n"
+                "  org_id uuid NOT NULL DEFAULT mt.org_id(), id uuid NOT NULL, title text NOT "
+                "NULL, secret text, rank integer CHECK (rank > 0),\n"
+                "  version bigint NOT NULL DEFAULT 1, PRIMARY KEY (org_id, id), CONSTRAINT "
+                "note_title UNIQUE (org_id, title));\n"
+                "CREATE TABLE notes.tag (org_id uuid NOT NULL DEFAULT mt.org_id(), note_id uuid "
+                "NOT NULL, name text NOT NULL,\n"
+                "  PRIMARY KEY (org_id, note_id, name), FOREIGN KEY (org_id, note_id) REFERENCES "
+                "notes.note (org_id, id) ON DELETE CASCADE);\n"
+                "SELECT mt.tenant_table('notes.note', quota => 'notes', mask => '{secret}');\n"
+                "SELECT mt.tenant_table('notes.tag'); -- end\n",
+                NULL));
 }

@@ -1,4 +1,5 @@
-/* A managed PostgreSQL in a temporary directory, a loop stepped by hand, and fibers that run queries on it. One a program. */
+/* A managed PostgreSQL in a temporary directory, a loop stepped by hand, and fibers that run
+ * queries on it. One a program. */
 #ifndef TESTS_INTEGRATION_DB_SUPPORT_H
 #define TESTS_INTEGRATION_DB_SUPPORT_H
 
@@ -27,7 +28,7 @@ typedef struct world {
 extern world w;
 extern const char org_a[], org_b[], nobody[];
 
-int world_start(void **state);           /* server, core migrations, lanes; for cmocka_run_group_tests */
+int world_start(void **state); /* server, core migrations, lanes; for cmocka_run_group_tests */
 int world_stop(void **state);
 /* Turns the loop until *flag or ms have passed; fails the test when they have. */
 void turn_until(const bool *flag, int ms);
@@ -39,21 +40,22 @@ void start_fiber(const char *org, void (*fn)(mt_call *c), bool *done);
 
 /* A query from its text ("-- name:" is added); lives until the program ends. */
 const mti_query *query(const char *header, const char *sql);
-mt_status run(mt_call *c, const char *role, const mti_query *q, mti_result **out, ...);   /* text parameters */
+mt_status run(mt_call *c, const char *role, const mti_query *q, mti_result **out,
+              ...); /* text parameters */
 /* One value of the first row, "" for none; fails the test on an error. */
 const char *value(mt_call *c, const char *role, const char *sql);
 void exec_ok(mt_call *c, const char *sql);
 /* Migrates a plugin from one file's text. */
 mt_status migrate(mt_call *c, const char *slug, const char *sql, const char *reference);
-void make_notes(mt_call *c);             /* the plugin "notes": notes.note with a quota, notes.tag without */
+void make_notes(mt_call *c); /* the plugin "notes": notes.note with a quota, notes.tag without */
 
 #define assert_ok(expr) assert_status(expr, MT_OK)
-#define assert_status(expr, wanted)                                                                                              \
-    do {                                                                                                                         \
-        mt_status got_ = (expr);                                                                                                 \
-        if (got_ != (wanted))                                                                                                    \
-            fail_msg("%s: status %d, code %s, detail %s, sqlstate %s, message %s", #expr, got_, c->error.code, c->error.detail, \
-                     mti_db_sqlstate(c), mti_db_message(c, NULL));                                                               \
+#define assert_status(expr, wanted)                                                                \
+    do {                                                                                           \
+        mt_status got_ = (expr);                                                                   \
+        if (got_ != (wanted))                                                                      \
+            fail_msg("%s: status %d, code %s, detail %s, sqlstate %s, message %s", #expr, got_,    \
+                     c->error.code, c->error.detail, mti_db_sqlstate(c), mti_db_message(c, NULL)); \
     } while (0)
 
 #endif

@@ -1,4 +1,5 @@
-/* The three lanes: what is slow, locked, cancelled or late never holds up somebody else's short reads. */
+/* The three lanes: what is slow, locked, cancelled or late never holds up somebody else's short
+ * reads. */
 #include "support.h"
 
 #include "loop/fiber.h"
@@ -14,7 +15,9 @@ static int64_t now_ms(void)
 static void prepare(mt_call *c)
 {
     make_notes(c);
-    assert_ok(run(c, P, query("add :exec", "INSERT INTO notes.note (id, title) VALUES (:id, 'first')"), NULL, note_1));
+    assert_ok(run(c, P,
+                  query("add :exec", "INSERT INTO notes.note (id, title) VALUES (:id, 'first')"),
+                  NULL, note_1));
 }
 
 static void read_slowly(mt_call *c)
@@ -50,7 +53,8 @@ static void test_deadline(void **state)
 
 static void write_in_read_lane(mt_call *c)
 {
-    assert_status(run(c, NULL, query("x :one", "SELECT mt.quota_set(mt.org_id(), 'x', 1)"), NULL), MT_INTERNAL);
+    assert_status(run(c, NULL, query("x :one", "SELECT mt.quota_set(mt.org_id(), 'x', 1)"), NULL),
+                  MT_INTERNAL);
     assert_string_equal(mti_db_sqlstate(c), "25006");
 }
 
@@ -73,7 +77,8 @@ static void hold_lock(mt_call *c)
 
 static void wait_for_lock(mt_call *c)
 {
-    assert_status(run(c, P, query("y :one", "UPDATE notes.note SET rank = 2 RETURNING id"), NULL), MT_UNAVAILABLE);
+    assert_status(run(c, P, query("y :one", "UPDATE notes.note SET rank = 2 RETURNING id"), NULL),
+                  MT_UNAVAILABLE);
     assert_string_equal(c->error.code, "locked");
 }
 
@@ -102,12 +107,13 @@ static void test_lock_never_blocks_reads(void **state)
         start_fiber(org_a, read_often, &read[i]);
     for (int i = 0; i < 8; i++)
         turn_until(&read[i], 5000);
-    assert_false(waited[0]);                 /* the writers still wait while all reads are over */
+    assert_false(waited[0]); /* the writers still wait while all reads are over */
     for (int i = 0; i < 4; i++)
-        turn_until(&waited[i], 4000);        /* lock_timeout, 2 s */
+        turn_until(&waited[i], 4000); /* lock_timeout, 2 s */
     release = true;
     turn_until(&held, 2000);
-    print_message("%d reads beside a held lock, the slowest took %.1f ms\n", reads, (double)slowest_us / 1000);
+    print_message("%d reads beside a held lock, the slowest took %.1f ms\n", reads,
+                  (double)slowest_us / 1000);
     assert_in_range(slowest_us, 0, 400000);
 }
 
@@ -127,7 +133,10 @@ static void sleep_short_lane(mt_call *c)
 
 static void nothing_runs(mt_call *c)
 {
-    assert_string_equal(value(c, NULL, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%sleep(20)%' AND state = 'active' AND pid <> pg_backend_pid()"), "0");
+    assert_string_equal(value(c, NULL,
+                              "SELECT count(*) FROM pg_stat_activity WHERE query LIKE "
+                              "'%sleep(20)%' AND state = 'active' AND pid <> pg_backend_pid()"),
+                        "0");
     assert_string_equal(value(c, NULL, "SELECT 'fine'"), "fine");
     assert_ok(run(c, NULL, query("x :one slow", "SELECT 1"), NULL));
     assert_ok(run(c, NULL, query("x :one slow", "SELECT 2"), NULL));
@@ -145,7 +154,7 @@ static void cancel_one(void (*fn)(mt_call *c))
 
 static void test_cancel(void **state)
 {
-    for (int i = 0; i < 5; i++)              /* more often than the lane has connections */
+    for (int i = 0; i < 5; i++) /* more often than the lane has connections */
         cancel_one(sleep_long);
     turn_for(100);
     in_fiber(org_a, nothing_runs);
@@ -158,7 +167,11 @@ static bool write_survived;
 static void write_cancelled(mt_call *c)
 {
     sleeper = mti_fiber_current();
-    mt_status status = run(c, P, query("x :one write", "UPDATE notes.note SET title = 'kept' FROM (SELECT count(*) FROM generate_series(1, 3000000)) x RETURNING 1"), NULL);
+    mt_status status =
+        run(c, P,
+            query("x :one write", "UPDATE notes.note SET title = 'kept' FROM (SELECT count(*) FROM "
+                                  "generate_series(1, 3000000)) x RETURNING 1"),
+            NULL);
     write_survived = status == MT_OK;
 }
 
@@ -192,10 +205,10 @@ static void test_slow_lane_is_capped(void **state)
         start_fiber(org_a, slow_half, &a[i]);
     start_fiber(org_b, slow_half, &b);
     turn_until(&b, 5000);
-    assert_in_range(now_ms() - start, 290, 700);      /* b did not wait behind a's three */
+    assert_in_range(now_ms() - start, 290, 700); /* b did not wait behind a's three */
     assert_false(a[2]);
     turn_until(&a[2], 5000);
-    assert_in_range(now_ms() - start, 890, 2500);     /* one at a time */
+    assert_in_range(now_ms() - start, 890, 2500); /* one at a time */
 }
 
 static int busy;
@@ -213,14 +226,16 @@ static void hold_connection(mt_call *c)
 
 static void write_b(mt_call *c)
 {
-    assert_string_equal(value(c, NULL, "SELECT 1 FROM (SELECT mt.quota_set(mt.org_id(), 'y', 1)) x FOR UPDATE"), "1");
+    assert_string_equal(
+        value(c, NULL, "SELECT 1 FROM (SELECT mt.quota_set(mt.org_id(), 'y', 1)) x FOR UPDATE"),
+        "1");
 }
 
 static void test_pool_wait(void **state)
 {
     bool done[7], other;
     busy = 0;
-    for (int i = 0; i < 7; i++)              /* one organization may hold six of eight */
+    for (int i = 0; i < 7; i++) /* one organization may hold six of eight */
         start_fiber(org_a, hold_connection, &done[i]);
     turn_for(200);
     start_fiber(org_b, write_b, &other);
@@ -236,10 +251,12 @@ static void transactions(mt_call *c)
     assert_ok(mti_db_begin(c, &role));
     assert_string_equal(value(c, P, "UPDATE notes.note SET title = 't1' RETURNING title"), "t1");
     assert_ok(mti_db_begin(c, &role));
-    assert_status(run(c, P, query("x :one", "UPDATE notes.note SET rank = 0 RETURNING 1"), NULL), MT_INVALID);
-    mti_db_rollback(c);                      /* to the savepoint */
+    assert_status(run(c, P, query("x :one", "UPDATE notes.note SET rank = 0 RETURNING 1"), NULL),
+                  MT_INVALID);
+    mti_db_rollback(c); /* to the savepoint */
     assert_string_equal(value(c, P, "SELECT title FROM notes.note"), "t1");
-    assert_string_equal(value(c, NULL, "SELECT current_user = session_user"), "t");   /* the core's own, in between */
+    assert_string_equal(value(c, NULL, "SELECT current_user = session_user"),
+                        "t"); /* the core's own, in between */
     assert_string_equal(value(c, P, "SELECT current_user"), "mt_p_notes");
     assert_ok(mti_db_begin(c, &role));
     assert_string_equal(value(c, P, "UPDATE notes.note SET title = 't2' RETURNING title"), "t2");
@@ -252,23 +269,27 @@ static void failed_transaction(mt_call *c)
 {
     assert_ok(mti_db_begin(c, &(mti_db_role){P}));
     assert_string_equal(value(c, P, "UPDATE notes.note SET title = 't3' RETURNING title"), "t3");
-    assert_status(run(c, P, query("x :one", "UPDATE notes.note SET rank = 0 RETURNING 1"), NULL), MT_INVALID);
+    assert_status(run(c, P, query("x :one", "UPDATE notes.note SET rank = 0 RETURNING 1"), NULL),
+                  MT_INVALID);
     assert_status(mti_db_commit(c), MT_INVALID);
     assert_string_equal(c->error.code, "value_refused");
     assert_string_equal(value(c, P, "SELECT title FROM notes.note"), "t2");
-    assert_ok(mti_db_begin(c, &(mti_db_role){P}));                  /* left open: the arena's reset rolls it back */
+    assert_ok(mti_db_begin(c, &(mti_db_role){P})); /* left open: the arena's reset rolls it back */
     assert_string_equal(value(c, P, "UPDATE notes.note SET title = 't4' RETURNING title"), "t4");
 }
 
 static void deferred(mt_call *c)
 {
     assert_string_equal(value(c, P, "SELECT title FROM notes.note"), "t2");
-    exec_ok(c, "CREATE TABLE mt.parent (id int PRIMARY KEY); CREATE TABLE mt.child (id int REFERENCES mt.parent DEFERRABLE INITIALLY DEFERRED)");
-    assert_status(run(c, NULL, query("x :one", "INSERT INTO mt.child VALUES (1) RETURNING id"), NULL), MT_INVALID);   /* told only at Sync */
+    exec_ok(c, "CREATE TABLE mt.parent (id int PRIMARY KEY); CREATE TABLE mt.child (id int "
+               "REFERENCES mt.parent DEFERRABLE INITIALLY DEFERRED)");
+    assert_status(
+        run(c, NULL, query("x :one", "INSERT INTO mt.child VALUES (1) RETURNING id"), NULL),
+        MT_INVALID); /* told only at Sync */
     assert_string_equal(mti_db_sqlstate(c), "23503");
     assert_ok(mti_db_begin(c, NULL));
     assert_ok(run(c, NULL, query("x :one", "INSERT INTO mt.child VALUES (1) RETURNING id"), NULL));
-    assert_status(mti_db_commit(c), MT_INVALID);                                                                       /* told only at COMMIT */
+    assert_status(mti_db_commit(c), MT_INVALID); /* told only at COMMIT */
     assert_string_equal(value(c, NULL, "SELECT count(*) FROM mt.child"), "0");
 }
 
@@ -287,12 +308,14 @@ static void change_type(mt_call *c)
         assert_string_equal(value(c, NULL, sql), "1");
     exec_ok(c, "ALTER TABLE mt.shape ALTER v TYPE text USING 'one'");
     for (int i = 0; i < 4; i++)
-        assert_string_equal(value(c, NULL, sql), "one");           /* "cached plan must not change result type", prepared again */
+        assert_string_equal(value(c, NULL, sql),
+                            "one"); /* "cached plan must not change result type", prepared again */
     assert_status(run(c, NULL, query("x :one", "SELECT absent FROM mt.shape"), NULL), MT_INTERNAL);
     assert_status(run(c, NULL, query("x :one", "SELECT absent FROM mt.shape"), NULL), MT_INTERNAL);
     exec_ok(c, "ALTER TABLE mt.shape ADD absent int DEFAULT 5");
     assert_string_equal(value(c, NULL, "SELECT absent FROM mt.shape"), "5");
-    assert_string_equal(value(c, NULL, "-- custom\nSELECT current_setting('plan_cache_mode')"), "force_custom_plan");
+    assert_string_equal(value(c, NULL, "-- custom\nSELECT current_setting('plan_cache_mode')"),
+                        "force_custom_plan");
     assert_string_equal(value(c, NULL, "SELECT current_setting('plan_cache_mode')"), "auto");
 }
 
@@ -305,7 +328,8 @@ static bool locked_one;
 
 static void make_pair(mt_call *c)
 {
-    exec_ok(c, "CREATE TABLE mt.pair (id int PRIMARY KEY, n int NOT NULL DEFAULT 0); INSERT INTO mt.pair VALUES (1), (2)");
+    exec_ok(c, "CREATE TABLE mt.pair (id int PRIMARY KEY, n int NOT NULL DEFAULT 0); INSERT INTO "
+               "mt.pair VALUES (1), (2)");
 }
 
 static void lock_one_then_two(mt_call *c)
@@ -321,13 +345,19 @@ static void lock_one_then_two(mt_call *c)
 /* Locks 2, waits for 1; is the first to look for a deadlock, hence its victim. */
 static void lock_two_then_one(mt_call *c)
 {
-    assert_ok(run(c, NULL, query("x :exec", "WITH l AS (SELECT id FROM mt.pair ORDER BY id DESC FOR UPDATE) UPDATE mt.pair p SET n = n + 10 FROM l WHERE p.id = l.id"), NULL));
+    assert_ok(run(c, NULL,
+                  query("x :exec", "WITH l AS (SELECT id FROM mt.pair ORDER BY id DESC FOR UPDATE) "
+                                   "UPDATE mt.pair p SET n = n + 10 FROM l WHERE p.id = l.id"),
+                  NULL));
 }
 
 static void count_pair(mt_call *c)
 {
     assert_string_equal(value(c, NULL, "SELECT string_agg(n::text, ',') FROM mt.pair"), "11,11");
-    assert_string_equal(value(c, NULL, "SELECT deadlocks > 0 FROM pg_stat_database WHERE datname = current_database()"), "t");
+    assert_string_equal(
+        value(c, NULL,
+              "SELECT deadlocks > 0 FROM pg_stat_database WHERE datname = current_database()"),
+        "t");
 }
 
 static void test_collisions_are_tried_again(void **state)
@@ -339,7 +369,7 @@ static void test_collisions_are_tried_again(void **state)
     start_fiber(org_a, lock_two_then_one, &two);
     turn_until(&one, 5000);
     turn_until(&two, 5000);
-    turn_for(1100);                          /* the statistics come late */
+    turn_for(1100); /* the statistics come late */
     in_fiber(org_a, count_pair);
 }
 
@@ -369,10 +399,17 @@ static void test_pipelined_reads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slow_read_moves), cmocka_unit_test(test_deadline), cmocka_unit_test(test_read_lane_is_read_only),
-        cmocka_unit_test(test_lock_never_blocks_reads), cmocka_unit_test(test_cancel), cmocka_unit_test(test_cancel_never_stops_a_write),
-        cmocka_unit_test(test_slow_lane_is_capped), cmocka_unit_test(test_pool_wait), cmocka_unit_test(test_transactions),
-        cmocka_unit_test(test_prepared_statements_follow_the_schema), cmocka_unit_test(test_collisions_are_tried_again),
+        cmocka_unit_test(test_slow_read_moves),
+        cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_read_lane_is_read_only),
+        cmocka_unit_test(test_lock_never_blocks_reads),
+        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_cancel_never_stops_a_write),
+        cmocka_unit_test(test_slow_lane_is_capped),
+        cmocka_unit_test(test_pool_wait),
+        cmocka_unit_test(test_transactions),
+        cmocka_unit_test(test_prepared_statements_follow_the_schema),
+        cmocka_unit_test(test_collisions_are_tried_again),
         cmocka_unit_test(test_pipelined_reads),
     };
     return cmocka_run_group_tests(tests, world_start, world_stop);

@@ -1,4 +1,5 @@
-/* The database going away and coming back: what is told, what is tried again, what is heard; and the managed server's own life. */
+/* The database going away and coming back: what is told, what is tried again, what is heard; and
+ * the managed server's own life. */
 #include "support.h"
 
 #include <signal.h>
@@ -32,7 +33,8 @@ static void on_notify(void *arg, const char *payload)
 
 static void notify(mt_call *c)
 {
-    exec_ok(c, "INSERT INTO mt.plugin (slug) VALUES ('p1') ON CONFLICT (slug) DO UPDATE SET changed_at = now()");
+    exec_ok(c, "INSERT INTO mt.plugin (slug) VALUES ('p1') ON CONFLICT (slug) DO UPDATE SET "
+               "changed_at = now()");
 }
 
 static void test_listen(void **state)
@@ -52,9 +54,11 @@ static void make_table(mt_call *c)
     exec_ok(c, "CREATE TABLE mt.life (n int)");
 }
 
-static void read_slowly(mt_call *c)          /* is running when its server process dies: lost once, then answered */
+static void
+read_slowly(mt_call *c) /* is running when its server process dies: lost once, then answered */
 {
-    assert_string_equal(value(c, NULL, "-- slow\nSELECT 'answered' FROM pg_sleep(0.3)"), "answered");
+    assert_string_equal(value(c, NULL, "-- slow\nSELECT 'answered' FROM pg_sleep(0.3)"),
+                        "answered");
 }
 
 static void write_slowly(mt_call *c)
@@ -69,7 +73,8 @@ static void transaction_open(mt_call *c)
     assert_ok(mti_db_begin(c, NULL));
     assert_ok(run(c, NULL, query("x :exec", "INSERT INTO mt.life VALUES (1)"), NULL));
     mti_sleep(400);
-    assert_status(run(c, NULL, query("x :exec", "INSERT INTO mt.life VALUES (2)"), NULL), MT_UNAVAILABLE);
+    assert_status(run(c, NULL, query("x :exec", "INSERT INTO mt.life VALUES (2)"), NULL),
+                  MT_UNAVAILABLE);
     assert_string_equal(c->error.code, "database_unavailable");
     assert_status(mti_db_commit(c), MT_UNAVAILABLE);
     assert_string_equal(value(c, NULL, "SELECT count(*) FROM mt.life"), "0");
@@ -79,7 +84,9 @@ static pid_t victim;
 
 static void find_victim(mt_call *c)
 {
-    victim = atoi(value(c, NULL, "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(0.3)%' AND pid <> pg_backend_pid()"));
+    victim = atoi(value(c, NULL,
+                        "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(0.3)%' AND "
+                        "pid <> pg_backend_pid()"));
 }
 
 static void test_backend_crash(void **state)
@@ -93,11 +100,12 @@ static void test_backend_crash(void **state)
     int64_t start = now_ms();
     in_fiber(nobody, find_victim);
     assert_true(victim > 1);
-    kill(victim, SIGKILL);                   /* PostgreSQL then drops all sessions and recovers by itself */
+    kill(victim, SIGKILL); /* PostgreSQL then drops all sessions and recovers by itself */
     turn_until(&writer, 2000);
     turn_until(&open, 8000);
     turn_until(&reader, 8000);
-    print_message("one process of PostgreSQL killed: all answered after %d ms\n", (int)(now_ms() - start));
+    print_message("one process of PostgreSQL killed: all answered after %d ms\n",
+                  (int)(now_ms() - start));
     assert_true(mti_db_up(w.db));
     assert_int_equal(downs, 1);
     assert_int_equal(ups, 1);
@@ -116,7 +124,10 @@ static void told_down_at_once(mt_call *c)
     int64_t start = now_ms();
     told_down(c);
     assert_in_range(now_ms() - start, 0, 100);
-    assert_status(mti_db_begin(c, NULL) ? MT_INTERNAL : run(c, NULL, query("x :exec", "DELETE FROM mt.life"), NULL), MT_UNAVAILABLE);
+    assert_status(mti_db_begin(c, NULL)
+                      ? MT_INTERNAL
+                      : run(c, NULL, query("x :exec", "DELETE FROM mt.life"), NULL),
+                  MT_UNAVAILABLE);
     assert_string_equal(c->error.code, "database_unavailable");
 }
 
@@ -157,11 +168,12 @@ static void test_postmaster_killed(void **state)
         up = mti_db_up(w.db);
     }
     in_fiber(org_a, works);
-    print_message("PostgreSQL killed: working again %d ms after its restart began\n", (int)(now_ms() - start));
+    print_message("PostgreSQL killed: working again %d ms after its restart began\n",
+                  (int)(now_ms() - start));
     heard_note = false;
     while (!resets && now_ms() - start < 6000)
         mti_loop_step(w.loop, 10);
-    assert_true(resets >= 1);                /* drop what is cached */
+    assert_true(resets >= 1); /* drop what is cached */
     in_fiber(nobody, notify);
     turn_until(&heard_note, 3000);
 }
@@ -191,7 +203,9 @@ static void test_other_version_is_refused(void **state)
     mti_managed *m;
     snprintf(path, sizeof path, "%s/old", w.dir);
     assert_int_equal(mkdir(path, 0755), 0);
-    snprintf(path, sizeof path, "mkdir -p %s/old/postgres/data && echo 14 > %s/old/postgres/data/PG_VERSION", w.dir, w.dir);
+    snprintf(path, sizeof path,
+             "mkdir -p %s/old/postgres/data && echo 14 > %s/old/postgres/data/PG_VERSION", w.dir,
+             w.dir);
     assert_int_equal(system(path), 0);
     snprintf(path, sizeof path, "%s/old", w.dir);
     assert_int_equal(mti_managed_start(path, &m, &e), MT_UNSUPPORTED);
@@ -216,8 +230,12 @@ static void test_private_parent(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_listen), cmocka_unit_test(test_backend_crash), cmocka_unit_test(test_postmaster_killed),
-        cmocka_unit_test(test_left_over_is_ended), cmocka_unit_test(test_other_version_is_refused), cmocka_unit_test(test_private_parent),
+        cmocka_unit_test(test_listen),
+        cmocka_unit_test(test_backend_crash),
+        cmocka_unit_test(test_postmaster_killed),
+        cmocka_unit_test(test_left_over_is_ended),
+        cmocka_unit_test(test_other_version_is_refused),
+        cmocka_unit_test(test_private_parent),
     };
     return cmocka_run_group_tests(tests, world_start, world_stop);
 }

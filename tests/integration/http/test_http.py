@@ -5,6 +5,7 @@ Runs under pytest, or by itself: test_http.py [NAME…]. MORTISE_BUILD names the
 import socket
 import struct
 import sys
+import tempfile
 import threading
 import time
 
@@ -740,6 +741,18 @@ def test_two_loops_share_the_socket():
             assert all(read_answer(s)[0] == 200 for s in some)
         for s in some:
             s.close()
+
+
+def test_unix_socket():
+    with tempfile.TemporaryDirectory() as d, Probe(unix=d + "/s") as p, socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(5)
+        s.connect(d + "/s")
+        s.sendall(b"GET /peer HTTP/1.1\r\nHost: t\r\n\r\n")
+        assert read_answer(s)[2] == b"local"
+        s.sendall(b"GET /sleep?ms=60000 HTTP/1.1\r\nHost: t\r\n\r\n")
+        p.wait_for("running", 2)
+        s.close()
+        p.wait_for("cancelled", 1)
 
 
 def test_nothing_is_left_behind():

@@ -65,7 +65,8 @@ static void said(const mti_buf *b, const char *text)
 
 static void test_every_command_has_help_with_examples(void **state)
 {
-    static const char *const names[] = {"serve", "demo", "config", "health", "plugin", "policy", "model", "backup", "restore", "version"};
+    static const char *const names[] = {"serve",  "demo",  "config", "health",  "plugin",
+                                        "policy", "model", "backup", "restore", "version"};
     assert_int_equal(run("--help"), 0);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char line[64];
@@ -83,10 +84,22 @@ static void test_every_command_has_help_with_examples(void **state)
 static void test_wrong_use_is_2(void **state)
 {
     static const char *const lines[][2] = {
-        {"frobnicate", "no command"}, {"serve --frob", "--frob is no flag"}, {"serve now", "Expected: mortise serve"}, {"serve --port x", "http.port"},
-        {"serve --port", "needs a value"}, {"plugin", "Say which"}, {"plugin frob", "Say which"}, {"plugin info", "Expected"}, {"plugin info A/B", "slug"},
-        {"policy test", "Expected"}, {"policy frob x", "policy test"}, {"model pull x", "./mortise model pull"}, {"backup", "Expected"}, {"plugin new Bad", "name begins"},
-        {"plugin new ok --dir", "--dir"}, {"demo x", "Expected"},
+        {"frobnicate", "no command"},
+        {"serve --frob", "--frob is no flag"},
+        {"serve now", "Expected: mortise serve"},
+        {"serve --port x", "http.port"},
+        {"serve --port", "needs a value"},
+        {"plugin", "Say which"},
+        {"plugin frob", "Say which"},
+        {"plugin info", "Expected"},
+        {"plugin info A/B", "slug"},
+        {"policy test", "Expected"},
+        {"policy frob x", "policy test"},
+        {"model pull x", "./mortise model pull"},
+        {"backup", "Expected"},
+        {"plugin new Bad", "name begins"},
+        {"plugin new ok --dir", "--dir"},
+        {"demo x", "Expected"},
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         if (run(lines[i][0]) != 2)
@@ -126,7 +139,8 @@ static void test_config_reads_the_file_of_the_data_folder(void **state)
     fclose(f);
     snprintf(line, sizeof line, "config --data %s --port 78 --json", dir);
     assert_int_equal(run(line), 0);
-    said(&out, "{\"name\":\"http.port\",\"value\":\"78\",\"origin\":\"flag --port\",\"type\":\"int\"}");
+    said(&out,
+         "{\"name\":\"http.port\",\"value\":\"78\",\"origin\":\"flag --port\",\"type\":\"int\"}");
     said(&out, "\"value\":\"3\",\"origin\":\"file ");
     json_t *tree = NULL;
     assert_int_equal(mti_json_parse(mti_buf_slice(&out), 0, &tree, NULL), MT_OK);
@@ -140,7 +154,8 @@ static void test_version_names_the_libraries(void **state)
 {
     assert_int_equal(run("--version"), 0);
     said(&out, mti_cli_version());
-    static const char *const names[] = {"features:", "h2o", "libpq", "postgresql", "jansson", "lua", "openssl", "curl", "onnxruntime"};
+    static const char *const names[] = {"features:", "h2o",     "libpq", "postgresql", "jansson",
+                                        "lua",       "openssl", "curl",  "onnxruntime"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         said(&out, names[i]);
     assert_int_equal(run("version --json"), 0);
@@ -206,7 +221,8 @@ static void test_plugin_names(void **state)
 {
     names v;
     assert_true(check_name("a", &v));
-    static const char *const bad[] = {"", "1a", "-a", "A", "a/b", "a b", "..", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+    static const char *const bad[] = {
+        "", "1a", "-a", "A", "a/b", "a b", "..", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_false(check_name(bad[i], &v));
 }

@@ -1,4 +1,5 @@
-/* The commands that talk to a server, against one that answers each connection on the admin socket with prepared bytes. */
+/* The commands that talk to a server, against one that answers each connection on the admin socket
+ * with prepared bytes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -43,7 +44,8 @@ static void *answer_one(void *arg)
     return NULL;
 }
 
-static mt_status call(const char *method, const json_t *body, const char *bytes, mti_reply *r, mti_error *e)
+static mt_status call(const char *method, const json_t *body, const char *bytes, mti_reply *r,
+                      mti_error *e)
 {
     pthread_t t;
     prepared = bytes;
@@ -57,7 +59,8 @@ static void test_an_answer_is_parsed(void **state)
 {
     mti_reply r;
     mti_error e = {0};
-    assert_int_equal(call("GET", NULL, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n{\"a\":1}", &r, &e), MT_OK);
+    assert_int_equal(
+        call("GET", NULL, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n{\"a\":1}", &r, &e), MT_OK);
     assert_int_equal(r.status, 200);
     assert_int_equal(mti_json_get_int(r.json, "a", 0), 1);
     assert_memory_equal(heard, "GET /v1/x?y=1 HTTP/1.1\r\n", 24);
@@ -84,14 +87,18 @@ static void test_a_problem_becomes_one_sentence(void **state)
     mti_reply r;
     mti_error e = {0};
     assert_int_equal(call("GET", NULL,
-                          "HTTP/1.1 404 Not Found\r\nContent-Type: application/problem+json\r\nContent-Length: 48\r\n\r\n"
+                          "HTTP/1.1 404 Not Found\r\nContent-Type: "
+                          "application/problem+json\r\nContent-Length: 48\r\n\r\n"
                           "{\"detail\":\"No such plugin.\",\"code\":\"not_found\"} ",
-                          &r, &e), MT_NOT_FOUND);
+                          &r, &e),
+                     MT_NOT_FOUND);
     assert_string_equal(e.detail, "No such plugin.");
     assert_string_equal(e.code, "not_found");
     assert_int_equal(e.http, 404);
     mti_reply_dispose(&r);
-    assert_int_equal(call("GET", NULL, "HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops", &r, &e), MT_INVALID);
+    assert_int_equal(
+        call("GET", NULL, "HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops", &r, &e),
+        MT_INVALID);
     assert_non_null(strstr(e.detail, "status 500"));
     mti_reply_dispose(&r);
 }
@@ -112,9 +119,12 @@ static void test_a_file_is_sent_as_multipart(void **state)
     mti_error e = {0};
     prepared = "HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}";
     assert_int_equal(pthread_create(&t, NULL, answer_one, NULL), 0);
-    assert_int_equal(mti_client_upload(&cli, "/u", "a.txt", "text/plain", MT_SLICE("hello"), &r, &e), MT_OK);
+    assert_int_equal(
+        mti_client_upload(&cli, "/u", "a.txt", "text/plain", MT_SLICE("hello"), &r, &e), MT_OK);
     pthread_join(t, NULL);
-    assert_non_null(strstr(heard, "Content-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\nContent-Type: text/plain\r\n\r\nhello\r\n--"));
+    assert_non_null(
+        strstr(heard, "Content-Disposition: form-data; name=\"file\"; "
+                      "filename=\"a.txt\"\r\nContent-Type: text/plain\r\n\r\nhello\r\n--"));
     mti_reply_dispose(&r);
 }
 
@@ -146,8 +156,10 @@ static int stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_an_answer_is_parsed),          cmocka_unit_test(test_a_body_is_sent),
-        cmocka_unit_test(test_a_problem_becomes_one_sentence), cmocka_unit_test(test_a_server_that_hangs_up),
+        cmocka_unit_test(test_an_answer_is_parsed),
+        cmocka_unit_test(test_a_body_is_sent),
+        cmocka_unit_test(test_a_problem_becomes_one_sentence),
+        cmocka_unit_test(test_a_server_that_hangs_up),
         cmocka_unit_test(test_a_file_is_sent_as_multipart),
     };
     return cmocka_run_group_tests(tests, start, stop);

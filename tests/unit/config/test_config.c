@@ -110,7 +110,8 @@ static void test_the_option_page_is_fresh(void **state)
     mti_options_markdown(&page);
     assert_int_equal(mti_buf_read_file(&file, "core/config/OPTIONS.md", 1 << 20), MT_OK);
     if (!mt_slice_eq(mti_buf_slice(&page), mti_buf_slice(&file)))
-        fail_msg("core/config/OPTIONS.md is stale: mortise config --markdown > core/config/OPTIONS.md");
+        fail_msg(
+            "core/config/OPTIONS.md is stale: mortise config --markdown > core/config/OPTIONS.md");
     mti_buf_dispose(&page);
     mti_buf_dispose(&file);
 }

@@ -25,7 +25,8 @@ static void test_file_sections_comments_and_quotes(void **state)
 {
     mti_config *c = mti_config_create();
     mti_error e = {0};
-    const char *text = "# top\nhttp.port = 81   # why\n\n[log]\r\nlevel = debug\n[data]\ndir = \"a # b\"\n[]\nkey.prefix=x=y";
+    const char *text = "# top\nhttp.port = 81   # why\n\n[log]\r\nlevel = debug\n[data]\ndir = \"a "
+                       "# b\"\n[]\nkey.prefix=x=y";
     assert_int_equal(read_text(c, text, &e), MT_OK);
     assert_int_equal(mti_config_int(c, "http.port"), 81);
     assert_string_equal(mti_config_str(c, "log.level"), "debug");
@@ -56,7 +57,8 @@ static void test_environment_own_names_win(void **state)
 {
     mti_config *c = mti_config_create();
     mti_error e = {0};
-    char *env[] = {"PORT=81", "MORTISE_HTTP_PORT=82", "LOG_LEVEL=", "DEFAULT_RATE_LIMIT=60", "PORTER=1", NULL};
+    char *env[] = {
+        "PORT=81", "MORTISE_HTTP_PORT=82", "LOG_LEVEL=", "DEFAULT_RATE_LIMIT=60", "PORTER=1", NULL};
     assert_int_equal(mti_config_read_env(c, env, &e), MT_OK);
     assert_int_equal(mti_config_int(c, "http.port"), 82);
     assert_string_equal(mti_config_origin(c, "http.port"), "env MORTISE_HTTP_PORT");
@@ -79,13 +81,17 @@ static void check_url(char **env, const char *url)
 
 static void test_database_url_from_a_group(void **state)
 {
-    check_url((char *[]){"POSTGRES_HOST=db", "POSTGRES_PORT=5433", "POSTGRES_USER=u", "POSTGRES_PASSWORD=p@s/s", "POSTGRES_DB=d", NULL},
+    check_url((char *[]){"POSTGRES_HOST=db", "POSTGRES_PORT=5433", "POSTGRES_USER=u",
+                         "POSTGRES_PASSWORD=p@s/s", "POSTGRES_DB=d", NULL},
               "postgresql://u:p%40s%2Fs@db:5433/d");
-    check_url((char *[]){"POSTGRES_HOST=/run/pg", "POSTGRES_USER=u", NULL}, "postgresql://u@%2Frun%2Fpg:5432/u");
+    check_url((char *[]){"POSTGRES_HOST=/run/pg", "POSTGRES_USER=u", NULL},
+              "postgresql://u@%2Frun%2Fpg:5432/u");
     check_url((char *[]){"POSTGRES_HOST=::1", NULL}, "postgresql://postgres@[::1]:5432/postgres");
     check_url((char *[]){"POSTGRES_USER=u", "POSTGRES_PASSWORD=p", NULL}, "");
-    check_url((char *[]){"POSTGRES_HOST=db", "DATABASE_URL=postgres://x/y", NULL}, "postgres://x/y");
-    check_url((char *[]){"DATABASE_URL=postgresql+asyncpg://x/y?a=+", NULL}, "postgresql://x/y?a=+");
+    check_url((char *[]){"POSTGRES_HOST=db", "DATABASE_URL=postgres://x/y", NULL},
+              "postgres://x/y");
+    check_url((char *[]){"DATABASE_URL=postgresql+asyncpg://x/y?a=+", NULL},
+              "postgresql://x/y?a=+");
 }
 
 static void test_unused_names_are_listed(void **state)
@@ -101,7 +107,9 @@ static void test_flags_are_taken_and_the_rest_stays(void **state)
 {
     mti_config *c = mti_config_create();
     mti_error e = {0};
-    char *argv[] = {"mortise", "serve", "--port", "81", "-v", "--http.host=0.0.0.0", "--plugins.allow_unsigned", "--json", "--", "--port", "9", NULL};
+    char *argv[] = {
+        "mortise", "serve", "--port", "81", "-v", "--http.host=0.0.0.0", "--plugins.allow_unsigned",
+        "--json",  "--",    "--port", "9",  NULL};
     int argc = 11;
     assert_int_equal(mti_config_read_args(c, &argc, argv, &e), MT_OK);
     const char *left[] = {"mortise", "serve", "-v", "--json", "--", "--port", "9"};
@@ -148,9 +156,12 @@ static int remove_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_file_sections_comments_and_quotes), cmocka_unit_test(test_file_errors_name_file_and_line),
-        cmocka_unit_test(test_environment_own_names_win),         cmocka_unit_test(test_database_url_from_a_group),
-        cmocka_unit_test(test_unused_names_are_listed),           cmocka_unit_test(test_flags_are_taken_and_the_rest_stays),
+        cmocka_unit_test(test_file_sections_comments_and_quotes),
+        cmocka_unit_test(test_file_errors_name_file_and_line),
+        cmocka_unit_test(test_environment_own_names_win),
+        cmocka_unit_test(test_database_url_from_a_group),
+        cmocka_unit_test(test_unused_names_are_listed),
+        cmocka_unit_test(test_flags_are_taken_and_the_rest_stays),
         cmocka_unit_test(test_flag_errors),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);

@@ -4,7 +4,7 @@
 #include <dirent.h>
 
 #define FOLDER "tests/unit/policy/malicious"
-#define CPU_MAX_US (60000 * SLOWER)
+#define CPU_MAX_US 60000
 
 static const char *const OUTCOMES[] = {"continue", "stop", "deny", "error"};
 
@@ -60,7 +60,7 @@ static void run_file(world *w, mti_uuid org, const char *file)
     const char *got = ending(w, p);
     if (!expects(&text, got))
         fail_msg("%s ended with %s: %s", file, got, p ? w->call.error.detail : w->error.detail);
-    if (w->cpu_us > CPU_MAX_US)
+    if (w->cpu_us > CPU_MAX_US * slower())
         fail_msg("%s used %lld us of CPU", file, (long long)w->cpu_us);
     if (getenv("MORTISE_TEST_VERBOSE"))
         printf("%-40s %-8s %6lld us\n", file, got, (long long)w->cpu_us);

@@ -1,6 +1,7 @@
 /*
- * The supervisor in a process of its own over a fake host that answers one-word commands, without PostgreSQL. The test waits for what it
- * expects (a file, a byte, an end of file) and never for a time.
+ * The supervisor in a process of its own over a fake host that answers one-word commands, without
+ * PostgreSQL. The test waits for what it expects (a file, a byte, an end of file) and never for a
+ * time.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -67,9 +68,11 @@ static void answer(const mti_host_setup *h, int fd, const char *word)
 
 static int fake_host(const mti_host_setup *h)
 {
-    signal(SIGSEGV, SIG_DFL);   /* a sanitizer's handler would make it an exit */
+    signal(SIGSEGV, SIG_DFL); /* a sanitizer's handler would make it an exit */
     say(h->ready_fd, "r");
-    struct pollfd p[3] = {{.fd = h->listen_fd, .events = POLLIN}, {.fd = h->admin_fd, .events = POLLIN}, {.fd = h->stop_fd, .events = POLLIN}};
+    struct pollfd p[3] = {{.fd = h->listen_fd, .events = POLLIN},
+                          {.fd = h->admin_fd, .events = POLLIN},
+                          {.fd = h->stop_fd, .events = POLLIN}};
     while (poll(p, 3, -1) > 0 && !p[2].revents) {
         int fd = accept(p[0].revents ? h->listen_fd : h->admin_fd, NULL, NULL);
         char word[16] = "";
@@ -110,7 +113,10 @@ static mti_config *make_config(const char *dir, const char *port)
 {
     mti_config *c = mti_config_create();
     mti_error e = {0};
-    const char *const values[][2] = {{"data.dir", dir}, {"http.port", port}, {"database.url", "postgresql:///none"}, {"supervisor.stop_timeout", "2s"}};
+    const char *const values[][2] = {{"data.dir", dir},
+                                     {"http.port", port},
+                                     {"database.url", "postgresql:///none"},
+                                     {"supervisor.stop_timeout", "2s"}};
     for (size_t i = 0; i < 4; i++)
         if (mti_config_set(c, values[i][0], values[i][1], "flag", &e) != MT_OK)
             abort();
@@ -242,7 +248,7 @@ static void test_a_connection_made_while_the_host_is_dead_is_served(void **state
     run r = start("restart", "0", fake_host);
     int first = ask(&r);
     assert_true(first > 0 && first != r.pid);
-    kill(r.pid, SIGSTOP);   /* so that nobody replaces the host yet */
+    kill(r.pid, SIGSTOP); /* so that nobody replaces the host yet */
     kill(first, SIGKILL);
     wait_zombie(first);
     int held = dial(&r);
@@ -328,7 +334,7 @@ static void test_a_stuck_host_is_killed_after_its_time(void **state)
     char text[32];
     say(fd, "stuck");
     hear(fd, text, sizeof text);
-    assert_int_equal(stop(&r), 0);   /* after the 2 s of its configuration */
+    assert_int_equal(stop(&r), 0); /* after the 2 s of its configuration */
     close(fd);
     wait_file(&r, "log", "event=host.killed", NULL, 0);
 }
@@ -375,11 +381,11 @@ static void test_the_host_dies_with_a_killed_supervisor(void **state)
     int status;
     kill(r.pid, SIGKILL);
     waitpid(r.pid, &status, 0);
-    assert_true(hear(fd, text, sizeof text) <= 0);   /* its end closed the connection */
+    assert_true(hear(fd, text, sizeof text) <= 0); /* its end closed the connection */
     close(fd);
     run again = start("orphan", "0", fake_host);
     char host[64];
-    do   /* what the dead one left in the folder is replaced */
+    do /* what the dead one left in the folder is replaced */
         wait_file(&again, "host.pid", "\n", host, sizeof host);
     while (atoi(host) == first);
     assert_true(ask(&again) != first);
@@ -410,7 +416,9 @@ static void test_a_taken_port_says_what_to_do(void **state)
     port[strcspn(port, "\n")] = 0;
     run second = start("port-b", port, fake_host);
     assert_int_equal(finish(&second), 1);
-    wait_file(&second, "error", "is in use: stop the program that listens there, or choose another with --port", NULL, 0);
+    wait_file(&second, "error",
+              "is in use: stop the program that listens there, or choose another with --port", NULL,
+              0);
     assert_int_equal(stop(&r), 0);
 }
 

@@ -30,7 +30,8 @@ static void assert_line(const char *line)
 
 static void test_counter(void **state)
 {
-    mti_family *f = mti_metric_family(MTI_COUNTER, "requests", "Requests \\ answered.\nAll.", "method,status");
+    mti_family *f =
+        mti_metric_family(MTI_COUNTER, "requests", "Requests \\ answered.\nAll.", "method,status");
     assert_ptr_equal(f, mti_metric_family(MTI_COUNTER, "requests_total", "other", ""));
     mti_metric *m = mti_metric_get(f, (mt_slice[]){MT_SLICE("GET"), MT_SLICE("200")}, 2);
     assert_ptr_equal(m, mti_metric_get(f, (mt_slice[]){MT_SLICE("GET"), MT_SLICE("200")}, 2));
@@ -39,7 +40,8 @@ static void test_counter(void **state)
     mti_metric_add(m, -1);
     mti_metric_add(m, NAN);
     assert_true(mti_metric_value(m) == 2.5);
-    assert_line("# HELP requests_total Requests \\\\ answered.\\nAll.\n# TYPE requests_total counter\n");
+    assert_line(
+        "# HELP requests_total Requests \\\\ answered.\\nAll.\n# TYPE requests_total counter\n");
     assert_line("\nrequests_total{method=\"GET\",status=\"200\"} 2.5\n");
 }
 
@@ -47,7 +49,7 @@ static void test_label_values_are_escaped_and_bounded(void **state)
 {
     mti_family *f = mti_metric_family(MTI_COUNTER, "escapes_total", "x", "a b");
     char big[400];
-    memset(big, 'x', sizeof big);   /* no NUL: only 128 are printed */
+    memset(big, 'x', sizeof big); /* no NUL: only 128 are printed */
     mti_metric_add(mti_metric_get(f, (mt_slice[]){MT_SLICE("q\"b\\n\n\xff\xc3\xa9")}, 1), 1);
     mti_metric_add(mti_metric_get(f, (mt_slice[]){{big, sizeof big}}, 1), 1);
     assert_line("escapes_total{a_b=\"q\\\"b\\\\n\\n?\xc3\xa9\"} 1\n");
@@ -101,9 +103,11 @@ static void test_histogram(void **state)
     for (int i = 0; i < 5; i++)
         mti_metric_observe(m, values[i]);
     assert_true(mti_metric_value(m) == 4);
-    assert_line("took_seconds_bucket{op=\"a\",le=\"0.1\"} 1\ntook_seconds_bucket{op=\"a\",le=\"1\"} 3\n"
-                "took_seconds_bucket{op=\"a\",le=\"+Inf\"} 4\ntook_seconds_sum{op=\"a\"} 6.3\ntook_seconds_count{op=\"a\"} 4\n");
-    mti_family_buckets(f, (double[]){7}, 1);   /* too late: it has a series */
+    assert_line(
+        "took_seconds_bucket{op=\"a\",le=\"0.1\"} 1\ntook_seconds_bucket{op=\"a\",le=\"1\"} 3\n"
+        "took_seconds_bucket{op=\"a\",le=\"+Inf\"} 4\ntook_seconds_sum{op=\"a\"} "
+        "6.3\ntook_seconds_count{op=\"a\"} 4\n");
+    mti_family_buckets(f, (double[]){7}, 1); /* too late: it has a series */
     assert_line("took_seconds_bucket{op=\"a\",le=\"0.1\"} 1\n");
 }
 
@@ -122,8 +126,9 @@ static void *add_many(void *arg)
 /* More threads than shards, so that some share one: nothing may be lost either way. */
 static void test_no_add_is_lost_between_threads(void **state)
 {
-    mti_metric *m[2] = {mti_metric_get(mti_metric_family(MTI_COUNTER, "threads_total", "x", ""), NULL, 0),
-                        mti_metric_get(mti_metric_family(MTI_HISTOGRAM, "threads_seconds", "x", ""), NULL, 0)};
+    mti_metric *m[2] = {
+        mti_metric_get(mti_metric_family(MTI_COUNTER, "threads_total", "x", ""), NULL, 0),
+        mti_metric_get(mti_metric_family(MTI_HISTOGRAM, "threads_seconds", "x", ""), NULL, 0)};
     pthread_t threads[THREADS];
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, add_many, m), 0);

@@ -47,7 +47,9 @@ static void test_traceparent_is_continued(void **state)
 static void test_a_malformed_traceparent_is_ignored(void **state)
 {
     static const char *const bad[] = {
-        "", "x", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0",
+        "",
+        "x",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0",
         "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
         "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
@@ -94,15 +96,18 @@ static void test_find_needs_the_right_organization(void **state)
     detail[sizeof detail - 1] = 0;
     int64_t from = c.started_us;
     for (int i = 0; i < 130; i++)
-        mti_trace_span(&c, "hook", "chat.prepare", "policy \"p\"", from + 1000, from + 1500, "patched", detail);
+        mti_trace_span(&c, "hook", "chat.prepare", "policy \"p\"", from + 1000, from + 1500,
+                       "patched", detail);
     mti_trace_end(&c, true, 500);
     mti_buf b;
     mti_buf_init(&b, 1 << 20);
     assert_false(found(c.trace_id, (mti_uuid){{8}}, &b));
     assert_true(found(c.trace_id, (mti_uuid){{0}}, &b));
     assert_non_null(strstr(b.p, "\"dropped\":2,"));
-    assert_non_null(strstr(b.p, "{\"start_ms\":1.000,\"duration_ms\":0.500,\"kind\":\"hook\",\"name\":\"chat.prepare\","
-                                "\"owner\":\"policy \\\"p\\\"\",\"outcome\":\"patched\",\"detail\":\"ddd"));
+    assert_non_null(strstr(
+        b.p,
+        "{\"start_ms\":1.000,\"duration_ms\":0.500,\"kind\":\"hook\",\"name\":\"chat.prepare\","
+        "\"owner\":\"policy \\\"p\\\"\",\"outcome\":\"patched\",\"detail\":\"ddd"));
     assert_non_null(strstr(b.p, "\"status\":500"));
     mti_buf_dispose(&b);
     mti_call_dispose(&c);

@@ -1,0 +1,314 @@
+/*
+ * vector_index/1: one exact_index a workspace, opened on first use and kept. Everything that touches an index runs on the pool under its read-write
+ * lock. A caller may send one version in several pieces; each piece is a step of the file's own version, the caller's shifted left.
+ */
+#include "index_file.h"
+
+#include <mortise/entry.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { STEP_BITS = 20, PATH_SIZE = 4200 };
+
+typedef struct space {
+    struct space *next;
+    char key[80];                /* organization and workspace */
+    char path[PATH_SIZE];
+    pthread_rwlock_t lock;
+    exact_index *index;          /* NULL: not opened, or none */
+} space;
+
+typedef struct self {
+    pthread_mutex_t lock;        /* the list; spaces live until unload */
+    space *spaces;
+} self;
+
+static space *find_space(self *s, const char *key)
+{
+    space *x = s->spaces;
+    while (x && strcmp(x->key, key))
+        x = x->next;
+    return x;
+}
+
+static space *get_space(self *s, mt_call *c, mt_slice workspace)
+{
+    mt_slice org = mt_org_id(c), data = mt_setting(c, MT_SLICE("data.dir"));
+    char key[80];
+    snprintf(key, sizeof key, "%.*s/%.*s", (int)org.len, org.p ? org.p : "", (int)workspace.len, workspace.p);
+    pthread_mutex_lock(&s->lock);
+    space *x = find_space(s, key);
+    if (!x && (x = calloc(1, sizeof *x))) {
+        memcpy(x->key, key, sizeof key);
+        snprintf(x->path, sizeof x->path, "%.*s/index/%s.idx", (int)data.len, data.p, key);
+        pthread_rwlock_init(&x->lock, NULL);
+        x->next = s->spaces;
+        s->spaces = x;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return x;
+}
+
+static bool parse_id(mt_slice text, index_id *out)
+{
+    size_t n = 0;
+    int high = -1;
+    for (size_t i = 0; i < text.len; i++) {
+        char ch = text.p[i];
+        int v = ch >= '0' && ch <= '9' ? ch - '0' : ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
+        if (ch == '-')
+            continue;
+        if (v < 0 || n == 16)
+            return false;
+        if (high < 0) {
+            high = v;
+        } else {
+            out->b[n++] = (uint8_t)(high << 4 | v);
+            high = -1;
+        }
+    }
+    return n == 16 && high < 0;
+}
+
+static index_id *parse_ids(mt_call *c, const mt_slice *texts, size_t n)
+{
+    index_id *ids = mt_alloc(c, (n + 1) * sizeof *ids);
+    for (size_t i = 0; ids && i < n; i++)
+        if (!parse_id(texts[i], &ids[i]))
+            return NULL;
+    return ids;
+}
+
+/* One piece of work on the pool. */
+typedef struct task {
+    mt_call *c;
+    space *x;
+    index_meta meta;
+    int64_t from, to, held;
+    index_change change;
+    const float *query;
+    size_t k, found, n_only;
+    const index_id *only;
+    index_hit *hits;
+    mt_status status;
+    char reason[INDEX_REASON];
+} task;
+
+static void make_folders(const char *path)
+{
+    char copy[PATH_SIZE];
+    snprintf(copy, sizeof copy, "%s", path);
+    for (char *p = copy + 1; (p = strchr(p, '/')); p++) {
+        *p = 0;
+        mkdir(copy, 0700);
+        *p = '/';
+    }
+}
+
+/* Opens the file when it is not; a damaged one is deleted, to be built anew from the rows. Write lock held. */
+static void open_space(space *x)
+{
+    char reason[INDEX_REASON];
+    if (x->index)
+        return;
+    mt_status s = index_open(&x->index, x->path, reason);
+    if (s == MT_INVALID) {
+        const mt_field fields[] = {{MT_SLICE("file"), mt_str(x->path)}, {MT_SLICE("reason"), mt_str(reason)}};
+        mt_log(2, "index.rebuild", fields, 2);
+        unlink(x->path);
+    }
+}
+
+static void drop_space(space *x)
+{
+    index_close(x->index);
+    x->index = NULL;
+    unlink(x->path);
+}
+
+static void do_held(void *arg)
+{
+    task *t = arg;
+    pthread_rwlock_wrlock(&t->x->lock);
+    open_space(t->x);
+    if (t->x->index) {
+        const index_meta *m = index_get_meta(t->x->index);
+        if (m->dim != t->meta.dim || strcmp(m->model, t->meta.model))
+            drop_space(t->x);
+    }
+    if (!t->x->index) {
+        make_folders(t->x->path);
+        t->status = index_create(&t->x->index, &t->meta);
+        if (t->status == MT_OK)
+            t->status = index_save(t->x->index, t->x->path, t->reason);
+    }
+    t->held = t->x->index ? (int64_t)(index_get_meta(t->x->index)->version >> STEP_BITS) : 0;
+    pthread_rwlock_unlock(&t->x->lock);
+}
+
+/* When a good part is tombstones or unmapped, the file is written anew and mapped. Write lock held. */
+static void compact(space *x)
+{
+    char reason[INDEX_REASON];
+    if (index_garbage(x->index) < 4096 || index_garbage(x->index) < index_count(x->index) / 4)
+        return;
+    if (index_save(x->index, x->path, reason) != MT_OK)
+        return;
+    index_close(x->index);
+    x->index = NULL;
+    open_space(x);
+}
+
+static void do_change(void *arg)
+{
+    task *t = arg;
+    pthread_rwlock_wrlock(&t->x->lock);
+    open_space(t->x);
+    uint64_t now = t->x->index ? index_get_meta(t->x->index)->version : 0;
+    if (!t->x->index || (int64_t)(now >> STEP_BITS) != t->from) {
+        t->status = MT_CONFLICT;
+    } else {
+        t->change.version = t->to > t->from ? (uint64_t)t->to << STEP_BITS : now + 1;
+        t->status = index_append(t->x->index, t->x->path, &t->change, t->reason);
+        if (t->status == MT_OK)
+            compact(t->x);
+    }
+    pthread_rwlock_unlock(&t->x->lock);
+}
+
+static bool stopped(void *c)
+{
+    return mt_cancelled(c);
+}
+
+static void do_search(void *arg)
+{
+    task *t = arg;
+    pthread_rwlock_rdlock(&t->x->lock);
+    if (!t->x->index)
+        t->found = 0;
+    else
+        t->status = index_search(t->x->index, t->query, t->k, t->only, t->n_only, t->hits, &t->found, stopped, t->c);
+    pthread_rwlock_unlock(&t->x->lock);
+}
+
+static void do_drop(void *arg)
+{
+    task *t = arg;
+    pthread_rwlock_wrlock(&t->x->lock);
+    drop_space(t->x);
+    pthread_rwlock_unlock(&t->x->lock);
+}
+
+static mt_status run(mt_call *c, task *t, void (*work)(void *))
+{
+    if (!t->x)
+        return MT_NO_MEMORY;
+    t->c = c;
+    MT_TRY(mt_offload_run(c, work, t));
+    if (t->status == MT_OK || t->status == MT_CONFLICT || t->status == MT_CANCELLED)
+        return t->status;
+    return mt_problem(c, t->status == MT_INVALID ? 422 : 503, MT_SLICE("index_failed"), mt_str(t->reason), MT_SLICE(""));
+}
+
+static mt_status service_held(void *arg, mt_call *c, mt_slice workspace, mt_slice model, uint32_t dimensions, int64_t *version)
+{
+    task t = {.x = get_space(arg, c, workspace), .meta.dim = dimensions};
+    snprintf(t.meta.model, sizeof t.meta.model, "%.*s", (int)model.len, model.p);
+    if (!parse_id(workspace, &t.meta.workspace))
+        return MT_INVALID;
+    MT_TRY(run(c, &t, do_held));
+    *version = t.held;
+    return MT_OK;
+}
+
+static mt_status service_add(void *arg, mt_call *c, mt_slice workspace, const mt_slice *ids, size_t n, const float *vectors, size_t n_vectors,
+                             int64_t from, int64_t to)
+{
+    task t = {.x = get_space(arg, c, workspace), .from = from, .to = to, .change = {.add = parse_ids(c, ids, n), .adds = n, .vectors = vectors}};
+    return t.change.add ? run(c, &t, do_change) : MT_INVALID;
+}
+
+static mt_status service_remove(void *arg, mt_call *c, mt_slice workspace, const mt_slice *ids, size_t n, int64_t from, int64_t to)
+{
+    task t = {.x = get_space(arg, c, workspace), .from = from, .to = to, .change = {.remove = parse_ids(c, ids, n), .removes = n}};
+    return t.change.remove ? run(c, &t, do_change) : MT_INVALID;
+}
+
+typedef struct result {
+    size_t n;
+    index_hit hits[];
+} result;
+
+static mt_status service_search(void *arg, mt_call *c, mt_slice workspace, const float *query, size_t n_query, uint32_t limit,
+                                const mt_slice *filter, size_t n_filter, mt_handle *out)
+{
+    result *r = mt_alloc(c, sizeof *r + limit * sizeof *r->hits);
+    task t = {.x = get_space(arg, c, workspace), .query = query, .k = limit, .only = n_filter ? parse_ids(c, filter, n_filter) : NULL, .n_only = n_filter};
+    if (!r || (n_filter && !t.only))
+        return MT_INVALID;
+    t.hits = r->hits;
+    MT_TRY(run(c, &t, do_search));
+    r->n = t.found;
+    *out = (mt_handle)(uintptr_t)r;
+    return MT_OK;
+}
+
+static mt_status service_hit(void *arg, mt_call *c, mt_handle handle, uint32_t i, mt_slice *id, double *score)
+{
+    const result *r = (const result *)(uintptr_t)handle;
+    if (!r || i >= r->n)
+        return MT_DONE;
+    const uint8_t *b = r->hits[i].id.b;
+    *id = mt_printf(c, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9],
+                    b[10], b[11], b[12], b[13], b[14], b[15]);
+    *score = r->hits[i].score;
+    return MT_OK;
+}
+
+static mt_status service_drop(void *arg, mt_call *c, mt_slice workspace)
+{
+    task t = {.x = get_space(arg, c, workspace)};
+    return run(c, &t, do_drop);
+}
+
+static mt_status create(void **out)
+{
+    self *s = calloc(1, sizeof *s);
+    if (!s)
+        return MT_NO_MEMORY;
+    pthread_mutex_init(&s->lock, NULL);
+    *out = s;
+    return MT_OK;
+}
+
+static mt_status load(void *arg, const mt_host *host)
+{
+    mt_bind(host);
+    return MT_OK;
+}
+
+static void unload(void *arg)
+{
+    self *s = arg;
+    for (space *x = s->spaces, *next; x; x = next) {
+        next = x->next;
+        index_close(x->index);
+        pthread_rwlock_destroy(&x->lock);
+        free(x);
+    }
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+static const mt_vector_index_1_provider service = {
+    .size = sizeof service, .version = 1, .held_version = service_held, .add = service_add, .remove = service_remove,
+    .search = service_search, .hit = service_hit, .drop = service_drop};
+static const mt_service_entry services[] = {{"vector_index/1", &service}};
+
+MT_EXPORT const mt_plugin index_exact_plugin = {
+    .abi = MT_ABI, .size = sizeof(mt_plugin), .slug = "index_exact", .version = "0.1.0", .create = create, .load = load, .unload = unload,
+    .services = services, .n_services = 1};

@@ -97,6 +97,7 @@ void mti_db_detach(mti_db *db, mti_loop *l)
     mti_lanes *lanes = mti_loop_get(l, slot);
     if (!lanes)
         return;
+    atomic_store(&db->stopping, true);
     mti_listener_detach(db, l);
     mti_timer_cancel(lanes->tick);
     for (unsigned i = 0; i < MTI_DB_LANES; i++)
@@ -130,7 +131,7 @@ void mti_db_count(mti_db *db, int change)
 {
     int before = atomic_fetch_add(&db->ready, change);
     bool up = before + change > 0;
-    if ((before > 0) == up)
+    if ((before > 0) == up || (!up && atomic_load(&db->stopping)))
         return;
     mti_log(up ? MTI_LOG_INFO : MTI_LOG_ERROR, up ? "db.up" : "db.down", "ready=%d",
             before + change);

@@ -105,7 +105,8 @@ struct mti_db {
     } states[16];
     unsigned n_states;
     mti_listener *listener;
-    atomic_int ready; /* connections that can answer, all loops */
+    atomic_bool stopping; /* a loop was detached: going down is no news */
+    atomic_int ready;     /* connections that can answer, all loops */
     atomic_ullong moved, reconnects, lost;
 };
 

@@ -147,6 +147,22 @@ static mt_slice json_param(mt_call *c, const json_t *v, unsigned type)
     return out;
 }
 
+/* The workspace that the call acts in, then the path: a body can name neither anew. */
+static bool path_value(mt_call *c, mt_slice name, mt_slice *out)
+{
+    const struct mti_values *v = c->values;
+    if (mt_slice_eq(name, MT_SLICE("workspace_id")) && !mti_uuid_is_nil(c->workspace_id)) {
+        *out = uuid_text(c, c->workspace_id);
+        return true;
+    }
+    for (unsigned i = 0; v && i < v->op->n_params; i++)
+        if (mt_slice_eq(name, mt_str(v->op->params[i]))) {
+            *out = v->params[i];
+            return true;
+        }
+    return false;
+}
+
 static bool argument(const mt_field *args, size_t n, const char *name, mt_slice *out)
 {
     for (size_t i = 0; i < n; i++)
@@ -155,6 +171,11 @@ static bool argument(const mt_field *args, size_t n, const char *name, mt_slice 
             return true;
         }
     return false;
+}
+
+static bool may_be_absent(const mti_operation *op, mt_slice name)
+{
+    return json_object_getn(json_object_get(op->query_schema, "properties"), name.p, name.len) || (op->body_check && mti_schema_property(op->body_check, name));
 }
 
 static mt_status bind_one(mt_call *c, const mti_query *q, unsigned i, unsigned type, const mt_field *args, size_t n_args, mti_param *p)
@@ -167,6 +188,8 @@ static mt_status bind_one(mt_call *c, const mti_query *q, unsigned i, unsigned t
         p->binary = type == OID_BYTEA && p->value.p;
         return MT_OK;
     }
+    if (path_value(c, key, &p->value))
+        return MT_OK;
     const json_t *j = v ? find_json(v, key) : NULL;
     if (j && strcmp(name, "limit") && strcmp(name, "cursor")) {
         p->value = json_param(c, j, type);
@@ -175,8 +198,12 @@ static mt_status bind_one(mt_call *c, const mti_query *q, unsigned i, unsigned t
     if (host_value(c, name, &p->value))
         return MT_OK;
     p->value = mti_value_find(c, key, &found);
+    if (!found && !strcmp(name, "workspace_id") && !mti_uuid_is_nil(c->workspace_id)) {
+        p->value = uuid_text(c, c->workspace_id);    /* of a job, or of a workspace that the body named */
+        return MT_OK;
+    }
     /* an optional member that the client left out is NULL; a name nobody knows is a bug of the plugin */
-    if (!found && !(v && (json_object_getn(json_object_get(v->op->query_schema, "properties"), name, key.len) || v->body)))
+    if (!found && !(v && may_be_absent(v->op, key)))
         return mti_fail(&c->error, MT_INTERNAL, "parameter_unbound", "%s:%d: query %s: parameter :%s has no value", q->file, q->line, q->name, name);
     return MT_OK;
 }

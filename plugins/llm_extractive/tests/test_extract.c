@@ -65,13 +65,13 @@ static void check_answer(const extract_answer *a, const extract_passage *p, size
 static const extract_passage faq[] = {
     {MT_SLICE_INIT("10.4. Can I safely de-install an old kernel package, and if so, how?\n\nYes. The linux-image-NNN.prerm script checks to "
                    "see whether the kernel you are currently running is the same as the kernel you are trying to de-install. Therefore you can "
-                   "remove unwanted kernel image packages using this command:\n\ndpkg --purge linux-image-NNN"), 0.62f},
+                   "remove unwanted kernel image packages using this command:\n\ndpkg --purge linux-image-NNN"), 0.5f},
     {MT_SLICE_INIT("9.2. Must I go into single user mode in order to upgrade a package?\n\nNo. Packages can be upgraded in place, even in "
                    "running systems. Debian has a start-stop-daemon program that is invoked to stop, then restart running process if necessary "
-                   "during a package upgrade."), 0.41f},
+                   "during a package upgrade."), 0.48f},
     {MT_SLICE_INIT("1.7. How does one pronounce Debian and what does this word mean?\n\nThe project name is pronounced Deb'-ee-en, with a short "
                    "e in Deb, and emphasis on the first syllable. This word is a contraction of the names of Debra and Ian Murdock, who founded "
-                   "the project."), 0.2f},
+                   "the project."), 0.45f},
 };
 
 static void answer(extract_answer *a, const char *question, const extract_passage *p, size_t n)

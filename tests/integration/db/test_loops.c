@@ -1,4 +1,5 @@
-/* Two loops on two threads share one database handle: reads, writes and notifications on both (meant for TSan too). */
+/* Two loops on two threads share one database handle: reads, writes and notifications on both
+ * (meant for TSan too). */
 #include "support.h"
 
 #include <pthread.h>
@@ -39,7 +40,8 @@ static void work(void *arg)
     mti_uuid_parse(mt_str(org_a), &c->who.org_id);
     for (int i = 0; i < 30; i++) {
         mti_result *r;
-        mti_query get = {.name = "get", .sql = "SELECT mt.org_id()", .file = "", .statement = "qget"};
+        mti_query get = {
+            .name = "get", .sql = "SELECT mt.org_id()", .file = "", .statement = "qget"};
         mti_query put = {.name = "put", .file = "", .statement = "qput", .lane = MTI_LANE_WRITE};
         put.sql = "SELECT mt.quota_set(mt.org_id(), 'loops', 1)";
         assert_ok(mti_db_run(c, NULL, &get, NULL, &r));

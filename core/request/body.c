@@ -2,7 +2,6 @@
 #include "request/request.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <strings.h>
 
 static void release(void *json)
@@ -14,19 +13,12 @@ static void release(void *json)
 static json_t *typed(const json_t *schema, mt_slice text)
 {
     const char *type = json_string_value(json_object_get(schema, "type"));
-    char *end, number[32];
+    json_t *number = NULL;
     if (type && !strcmp(type, "boolean") && (mt_slice_eq(text, MT_SLICE("true")) || mt_slice_eq(text, MT_SLICE("false"))))
         return json_boolean(text.p[0] == 't');
-    if (type && (!strcmp(type, "integer") || !strcmp(type, "number")) && text.len && text.len < sizeof number) {
-        memcpy(number, text.p, text.len);
-        number[text.len] = 0;
-        long long i = strtoll(number, &end, 10);
-        if (!*end && end != number)
-            return json_integer(i);
-        double d = strtod(number, &end);
-        if (!*end && end != number && !strcmp(type, "number"))
-            return json_real(d);
-    }
+    if (type && (!strcmp(type, "integer") || !strcmp(type, "number")) && mti_json_parse(text, 0, &number, NULL) == MT_OK && json_is_number(number))
+        return number;
+    json_decref(number);
     return json_stringn(text.p, text.len);
 }
 

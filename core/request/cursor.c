@@ -4,31 +4,45 @@
 
 #include <stdio.h>
 
-/* What a cursor belongs to: operation, organization, path parameters and filters. The hash is keyed by the operation's text only, so that tokens
+static uint64_t digest_of(const mti_buf *b)
+{
+    uint8_t digest[32];
+    uint64_t out;
+    mti_sha256(b->p, b->len, digest);
+    memcpy(&out, digest, sizeof out);
+    return out;
+}
+
+/* With its length before it: "ab" and "c" are not "a" and "bc". */
+static void add(mti_buf *b, mt_slice s)
+{
+    mti_buf_addf(b, "%zu:", s.len);
+    mti_buf_add(b, s.p, s.len);
+}
+
+/* What a cursor belongs to: operation, organization, path parameters and filters, the filters in any order. The hash has no secret, so that tokens
  * survive a restart and work on every host; the organization inside keeps them apart. It guards against mistakes, not attackers: rows are under RLS. */
 static uint64_t fingerprint(mti_request *r)
 {
-    uint8_t digest[32];
     const char *name;
     json_t *v;
     mti_buf b;
-    mti_buf_init(&b, 1 << 16);
-    mti_buf_adds(&b, r->call.operation);
+    mti_buf_init(&b, 1 << 20);
+    add(&b, mt_str(r->call.operation));
     mti_buf_add(&b, r->call.who.org_id.b, 16);
     for (unsigned i = 0; i < r->match.op->n_params; i++)
-        mti_buf_add(&b, r->values.params[i].p, r->values.params[i].len);
+        add(&b, r->values.params[i]);
+    uint64_t sum = digest_of(&b);
     json_object_foreach(r->values.query, name, v) {
         if (!strcmp(name, "cursor") || !strcmp(name, "limit"))
             continue;
-        mt_slice text = mti_value_text(&r->call, v);
-        mti_buf_adds(&b, name);
-        mti_buf_add(&b, text.p, text.len);
+        mti_buf_clear(&b);
+        add(&b, mt_str(name));
+        add(&b, mti_value_text(&r->call, v));
+        sum += digest_of(&b);
     }
-    mti_sha256(b.p, b.len, digest);
     mti_buf_dispose(&b);
-    uint64_t out;
-    memcpy(&out, digest, sizeof out);
-    return out;
+    return sum;
 }
 
 mt_slice mti_cursor_seal(mti_request *r, mt_slice last)

@@ -43,7 +43,7 @@ static space *get_space(self *s, mt_call *c, mt_slice workspace)
     space *x = find_space(s, key);
     if (!x && (x = calloc(1, sizeof *x))) {
         memcpy(x->key, key, sizeof key);
-        snprintf(x->path, sizeof x->path, "%.*s/index/%s.idx", (int)data.len, data.p, key);
+        snprintf(x->path, sizeof x->path, "%.*s/indexes/%s.idx", (int)data.len, data.p, key);
         pthread_rwlock_init(&x->lock, NULL);
         x->next = s->spaces;
         s->spaces = x;

@@ -18,6 +18,13 @@ static bool is_key_scheme(mt_slice scheme)
     return (scheme.len == 6 && !strncasecmp(scheme.p, "bearer", 6)) || mt_slice_eq(scheme, MT_SLICE("key"));
 }
 
+/* Says why, in the words that the look-up left (copied: denying overwrites them). */
+static mt_outcome refuse(mt_call *c)
+{
+    mt_slice code = mt_problem_code(c), detail = mt_problem_detail(c);
+    return mt_hook_deny(c, 401, mt_printf(c, "%.*s", (int)code.len, code.p), mt_printf(c, "%.*s", (int)detail.len, detail.p));
+}
+
 mt_outcome tenancy_on_authenticate(void *self, mt_call *c, const void *in, mt_patch *out)
 {
     const mt_auth_authenticate *a = in;
@@ -29,7 +36,7 @@ mt_outcome tenancy_on_authenticate(void *self, mt_call *c, const void *in, mt_pa
         return MT_ERROR;
     mt_status s = mt_auth_find(c, (mt_slice){(const char *)hash, sizeof hash}, &found);
     if (s == MT_UNAUTHENTICATED)
-        return MT_DENY;
+        return refuse(c);
     if (s != MT_OK)
         return MT_ERROR;
     return found ? MT_STOP : MT_CONTINUE;

@@ -54,16 +54,54 @@ static void make_table(mt_call *c)
     exec_ok(c, "CREATE TABLE mt.life (n int)");
 }
 
-static void
-read_slowly(mt_call *c) /* is running when its server process dies: lost once, then answered */
+static pid_t victim;
+
+static void find_reader(mt_call *c)
+{
+    victim = atoi(value(c, NULL,
+                        "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(0.3)%' AND "
+                        "state = 'active' AND pid <> pg_backend_pid()"));
+}
+
+static void find_writer(mt_call *c)
+{
+    victim = atoi(value(c, NULL,
+                        "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(20)%' AND "
+                        "state = 'active' AND pid <> pg_backend_pid()"));
+}
+
+static void find_victim(void (*fn)(mt_call *c))
+{
+    victim = 0;
+    for (int i = 0; i < 200 && victim <= 1; i++) {
+        turn_for(5);
+        in_fiber(nobody, fn);
+    }
+    assert_true(victim > 1);
+}
+
+static void read_slowly(mt_call *c)
 {
     assert_string_equal(value(c, NULL, "-- slow\nSELECT 'answered' FROM pg_sleep(0.3)"),
                         "answered");
 }
 
+/* A lost read is run once more and answers as if nothing had been. */
+static void test_lost_read(void **state)
+{
+    bool reader;
+    start_fiber(org_a, read_slowly, &reader);
+    find_victim(find_reader);
+    kill(victim, SIGTERM);
+    turn_until(&reader, 5000);
+    assert_int_equal(downs, 0);
+}
+
+static bool inserted, crashed;
+
 static void write_slowly(mt_call *c)
 {
-    assert_status(run(c, NULL, query("x :one write", "SELECT pg_sleep(1)"), NULL), MT_UNAVAILABLE);
+    assert_status(run(c, NULL, query("x :one write", "SELECT pg_sleep(20)"), NULL), MT_UNAVAILABLE);
     assert_string_equal(c->error.code, "outcome_unknown");
     assert_int_equal(mti_error_http(&c->error), 503);
 }
@@ -72,41 +110,46 @@ static void transaction_open(mt_call *c)
 {
     assert_ok(mti_db_begin(c, NULL));
     assert_ok(run(c, NULL, query("x :exec", "INSERT INTO mt.life VALUES (1)"), NULL));
-    mti_sleep(400);
+    inserted = true;
+    while (!crashed)
+        mti_sleep(10);
     assert_status(run(c, NULL, query("x :exec", "INSERT INTO mt.life VALUES (2)"), NULL),
                   MT_UNAVAILABLE);
     assert_string_equal(c->error.code, "database_unavailable");
     assert_status(mti_db_commit(c), MT_UNAVAILABLE);
+}
+
+static void count_none(mt_call *c)
+{
     assert_string_equal(value(c, NULL, "SELECT count(*) FROM mt.life"), "0");
 }
 
-static pid_t victim;
-
-static void find_victim(mt_call *c)
+static void wait_until_up(void)
 {
-    victim = atoi(value(c, NULL,
-                        "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(0.3)%' AND "
-                        "pid <> pg_backend_pid()"));
+    for (int i = 0; i < 2000 && !mti_db_up(w.db); i++)
+        turn_for(10);
+    assert_true(mti_db_up(w.db));
 }
 
 static void test_backend_crash(void **state)
 {
-    bool reader, writer, open;
+    bool writer, open;
     in_fiber(nobody, make_table);
-    start_fiber(org_a, read_slowly, &reader);
     start_fiber(org_a, write_slowly, &writer);
     start_fiber(org_a, transaction_open, &open);
-    turn_for(150);
+    turn_until(&inserted, 5000);
+    find_victim(find_writer);
     int64_t start = now_ms();
-    in_fiber(nobody, find_victim);
-    assert_true(victim > 1);
     kill(victim, SIGKILL); /* PostgreSQL then drops all sessions and recovers by itself */
-    turn_until(&writer, 2000);
-    turn_until(&open, 8000);
-    turn_until(&reader, 8000);
-    print_message("one process of PostgreSQL killed: all answered after %d ms\n",
+    turn_until(&writer, 5000);
+    for (int i = 0; i < 500 && !downs; i++)
+        turn_for(10);
+    crashed = true;
+    turn_until(&open, 5000);
+    wait_until_up();
+    print_message("a process of PostgreSQL killed: up again after %d ms\n",
                   (int)(now_ms() - start));
-    assert_true(mti_db_up(w.db));
+    in_fiber(nobody, count_none);
     assert_int_equal(downs, 1);
     assert_int_equal(ups, 1);
 }
@@ -116,14 +159,14 @@ static void told_down(mt_call *c)
     int64_t start = now_ms();
     assert_status(run(c, NULL, query("x :one", "SELECT 1"), NULL), MT_UNAVAILABLE);
     assert_string_equal(c->error.code, "database_unavailable");
-    assert_in_range(now_ms() - start, 0, 2200);
+    assert_in_range(now_ms() - start, 0, 4000);
 }
 
 static void told_down_at_once(mt_call *c)
 {
     int64_t start = now_ms();
     told_down(c);
-    assert_in_range(now_ms() - start, 0, 100);
+    assert_in_range(now_ms() - start, 0, 1000); /* waits no more */
     assert_status(mti_db_begin(c, NULL)
                       ? MT_INTERNAL
                       : run(c, NULL, query("x :exec", "DELETE FROM mt.life"), NULL),
@@ -162,16 +205,12 @@ static void test_postmaster_killed(void **state)
     restart(&failed);
     assert_false(failed);
     assert_int_not_equal(mti_managed_pid(w.server), before);
-    bool up = false;
-    while (!up && now_ms() - start < 6000) {
-        mti_loop_step(w.loop, 10);
-        up = mti_db_up(w.db);
-    }
+    wait_until_up();
     in_fiber(org_a, works);
     print_message("PostgreSQL killed: working again %d ms after its restart began\n",
                   (int)(now_ms() - start));
     heard_note = false;
-    while (!resets && now_ms() - start < 6000)
+    while (!resets && now_ms() - start < 20000)
         mti_loop_step(w.loop, 10);
     assert_true(resets >= 1); /* drop what is cached */
     in_fiber(nobody, notify);
@@ -188,11 +227,9 @@ static void test_left_over_is_ended(void **state)
     assert_int_not_equal(mti_managed_pid(second), first);
     mti_managed_stop(w.server);
     w.server = second;
-    bool up = false;
-    for (int i = 0; i < 300 && !up; i++) {
-        turn_for(20);
-        up = mti_db_up(w.db);
-    }
+    for (int i = 0; i < 500 && downs < 3; i++)
+        turn_for(10); /* the first server's connections end */
+    wait_until_up();
     in_fiber(org_a, works);
 }
 
@@ -231,6 +268,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_listen),
+        cmocka_unit_test(test_lost_read),
         cmocka_unit_test(test_backend_crash),
         cmocka_unit_test(test_postmaster_killed),
         cmocka_unit_test(test_left_over_is_ended),

@@ -73,8 +73,9 @@ END $$;
 CREATE FUNCTION mt.job_take(of_queue text, n integer, lease_seconds integer, worker text) RETURNS SETOF mt.job
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
-  last uuid := coalesce((SELECT t.org_id FROM mt.job_turn t WHERE t.queue = of_queue AND t.worker = job_take.worker),
-                        '00000000-0000-0000-0000-000000000000');
+  began constant uuid := coalesce((SELECT t.org_id FROM mt.job_turn t WHERE t.queue = of_queue AND t.worker = job_take.worker),
+                                  '00000000-0000-0000-0000-000000000000');
+  last uuid := began;
   j mt.job;
 BEGIN
   PERFORM mt.job_reclaim(of_queue);
@@ -87,7 +88,7 @@ BEGIN
      WHERE id = j.id RETURNING * INTO j;
     RETURN NEXT j;
   END LOOP;
-  IF j.id IS NOT NULL OR last <> '00000000-0000-0000-0000-000000000000' THEN
+  IF last <> began THEN                    -- an idle queue writes nothing
     INSERT INTO mt.job_turn VALUES (of_queue, worker, last) ON CONFLICT ON CONSTRAINT job_turn_pkey DO UPDATE SET org_id = excluded.org_id;
   END IF;
 END $$;

@@ -191,6 +191,19 @@ static mt_status add_query(loader *l, mti_operation *op, const char *name)
     return check_names(l, op, q);
 }
 
+static bool takes(const mti_query *q, const char *name)
+{
+    for (unsigned i = 0; i < q->n_params; i++)
+        if (!strcmp(q->params[i], name))
+            return true;
+    return false;
+}
+
+static bool can_page(const mti_query *q)
+{
+    return q->cursor && takes(q, "cursor") && takes(q, "limit");
+}
+
 static mt_status read_queries(loader *l, mti_operation *op, const json_t *o)
 {
     const json_t *x = json_object_get(o, "x-query");
@@ -207,6 +220,8 @@ static mt_status read_queries(loader *l, mti_operation *op, const json_t *o)
         MT_TRY(add_query(l, op, json_string_value(json_is_array(x) ? json_array_get(x, i) : x)));
     if ((op->queries[0]->kind == MTI_QUERY_MANY) != op->list)
         return refuse(l, "x-returns must end with [] exactly when the query is :many", op->queries[0]->name);
+    if (op->list && !can_page(op->queries[0]))
+        return refuse(l, "a list needs cursor=COLUMN, :cursor and :limit in its query, or what does not fit a page is never seen", op->queries[0]->name);
     return MT_OK;
 }
 

@@ -202,7 +202,7 @@ static mt_status start_server(mti_managed *m, mti_error *e)
                     "-c",
                     "random_page_cost=1.1",
                     "-c",
-                    "log_min_messages=fatal",
+                    "log_min_messages=log",
                     "-c",
                     "log_checkpoints=off",
                     "-c",

@@ -91,7 +91,7 @@ static void settle_until_done(void *arg)
     process *p = arg;
     char why[400];
     settle(p);
-    if (!p->stopping && mti_db_up(p->host.db) && (!p->migrated || !mti_plugins_ready(p->host.plugins, why, sizeof why)))
+    if (!p->stopping && mti_db_up(p->host.db) && (!p->migrated || mti_plugins_readiness(p->host.plugins, why, sizeof why) == MTI_NOT_READY))
         mti_timer_start(p->host.loops[0], 1000, retry, p);
 }
 

@@ -11,17 +11,18 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-static const char *const state_names[] = {"discovered", "loaded", "active", "inactive", "waiting", "failed"};
 
 void mti_record_state(mti_plugin_record *r, mti_plugin_state s, const char *reason)
 {
     int before = atomic_exchange(&r->state, s);
     pthread_mutex_lock(&r->host->plugins->lock);
     bool same = before == (int)s && !strcmp(r->reason, reason ? reason : "");
+    if (before != (int)s)
+        atomic_store(&r->host->plugins->dirty, true);
     snprintf(r->reason, sizeof r->reason, "%s", reason ? reason : "");
     pthread_mutex_unlock(&r->host->plugins->lock);
     if (!same)
-        mti_log(s == MTI_PLUGIN_FAILED ? MTI_LOG_ERROR : MTI_LOG_INFO, "plugin.state", "plugin=%s state=%s reason=%s", r->slug, state_names[s], reason ? reason : "");
+        mti_log(s == MTI_PLUGIN_FAILED ? MTI_LOG_ERROR : MTI_LOG_INFO, "plugin.state", "plugin=%s state=%s reason=%s", r->slug, mti_record_state_name(s), reason ? reason : "");
 }
 
 static json_t *read_profile(const char *root)
@@ -298,7 +299,7 @@ static void settle(mti_plugins *p, mt_call *c)
             if (atomic_load(&p->records[i]->wanted))
                 progress |= advance(p, p->records[i], c);
     }
-    if (mti_publish(p, &e) != MT_OK)
+    if (atomic_exchange(&p->dirty, false) && mti_publish(p, &e) != MT_OK)
         mti_log(MTI_LOG_ERROR, "plugin.publish_failed", "reason=%s", e.detail);
     for (unsigned i = 1; i < p->n; i++)
         if (atomic_load(&p->records[i]->state) == MTI_PLUGIN_ACTIVE)
@@ -410,106 +411,8 @@ mt_status mti_manager_disable(mti_plugins *p, mt_call *c, mti_plugin_record *r)
     return s;
 }
 
-static void describe(mti_plugins *p, mti_plugin_record *r, mti_writer *w)
-{
-    static const char *const members[] = {"name", "version", "description", "category", "author", "license", "homepage", "repository", "dependencies", "provides", "requires", "hooks", "permissions", "config_schema"};
-    mti_buf text;
-    mti_buf_init(&text, 1 << 20);
-    mti_writer_object(w);
-    mti_writer_key_string(w, "slug", mt_str(r->slug));
-    mti_writer_key_string(w, "state", mt_str(state_names[atomic_load(&r->state)]));
-    pthread_mutex_lock(&p->lock);
-    mti_writer_key_string(w, "reason", r->reason[0] ? mt_str(r->reason) : (mt_slice){0});
-    pthread_mutex_unlock(&p->lock);
-    mti_writer_key_bool(w, "enabled", atomic_load(&r->wanted));
-    for (size_t i = 0; r->manifest && i < sizeof members / sizeof *members; i++) {
-        const json_t *v = json_object_get(r->manifest->json, members[i]);
-        mti_buf_clear(&text);
-        if (!v || mti_json_dump(v, &text) != MT_OK)
-            continue;
-        mti_writer_key(w, mt_str(members[i]));
-        mti_writer_raw(w, mti_buf_slice(&text));
-    }
-    mti_writer_object_end(w);
-    mti_buf_dispose(&text);
-}
-
-mt_status mti_plugins_describe(mti_plugins *p, mt_slice slug, mti_buf *out)
-{
-    mti_plugin_record *r = find(p, slug);
-    mti_writer w;
-    if (!r)
-        return MT_NOT_FOUND;
-    mti_writer_init(&w, out);
-    describe(p, r, &w);
-    return out->status;
-}
-
-void mti_plugins_describe_all(mti_plugins *p, mti_buf *out)
-{
-    mti_writer w;
-    mti_writer_init(&w, out);
-    mti_writer_array(&w);
-    for (unsigned i = 1; i < p->n; i++)
-        describe(p, p->records[i], &w);
-    mti_writer_array_end(&w);
-}
-
 mti_plugin_record *mti_manager_find(mti_plugins *p, mt_slice slug)
 {
     return find(p, slug);
 }
 
-bool mti_plugins_ready(mti_plugins *p, char *why, size_t size)
-{
-    for (unsigned i = 1; i < p->n; i++) {
-        mti_plugin_record *r = p->records[i];
-        if (!atomic_load(&r->wanted) || atomic_load(&r->state) == MTI_PLUGIN_ACTIVE)
-            continue;
-        pthread_mutex_lock(&p->lock);
-        snprintf(why, size, "plugin %s is %s: %s", r->slug, state_names[atomic_load(&r->state)], r->reason);
-        pthread_mutex_unlock(&p->lock);
-        return false;
-    }
-    return true;
-}
-
-const char *mti_plugin_slug(const mti_plugins *p, uint16_t slot)
-{
-    return slot && slot < p->n ? p->records[slot]->slug : "host";
-}
-
-void *mti_plugin_self(const mti_plugins *p, uint16_t slot)
-{
-    return slot && slot < p->n ? p->records[slot]->self : p->host;
-}
-
-const mti_db_role *mti_plugin_role(const mti_plugins *p, uint16_t slot)
-{
-    static const mti_db_role none = {0};
-    return slot && slot < p->n ? &p->records[slot]->role : &none;
-}
-
-mt_status mti_plugin_enter(mti_plugins *p, mt_call *c, uint16_t slot)
-{
-    if (!slot)
-        return MT_OK;
-    mti_plugin_record *r = p->records[slot];
-    atomic_fetch_add_explicit(&r->inflight[mti_loop_index(c->loop)].n, 1, memory_order_acq_rel);
-    int state = atomic_load_explicit(&r->state, memory_order_acquire);
-    if (state == MTI_PLUGIN_ACTIVE)
-        return MT_OK;
-    mti_plugin_leave(p, c, slot);
-    if (state == MTI_PLUGIN_INACTIVE)
-        return mti_fail(&c->error, MT_NOT_FOUND, "not_found", "There is nothing at this path.");
-    pthread_mutex_lock(&p->lock);
-    mti_fail(&c->error, MT_UNAVAILABLE, "plugin_waiting", "Plugin %s is %s: %s", r->slug, state_names[state], r->reason);
-    pthread_mutex_unlock(&p->lock);
-    return MT_UNAVAILABLE;
-}
-
-void mti_plugin_leave(mti_plugins *p, mt_call *c, uint16_t slot)
-{
-    if (slot)
-        atomic_fetch_sub_explicit(&p->records[slot]->inflight[mti_loop_index(c->loop)].n, 1, memory_order_acq_rel);
-}

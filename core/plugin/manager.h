@@ -39,8 +39,10 @@ const mti_db_role *mti_plugin_role(const mti_plugins *p, uint16_t slot);
 /* MT_OK and counts the call in; or MT_UNAVAILABLE with the reason in c->error (waiting, failed) or MT_NOT_FOUND (switched off). */
 mt_status mti_plugin_enter(mti_plugins *p, mt_call *c, uint16_t slot);
 void mti_plugin_leave(mti_plugins *p, mt_call *c, uint16_t slot);
-/* Whether every wished-for plugin is active; else the first that is not, for readiness. */
-bool mti_plugins_ready(mti_plugins *p, char *why, size_t size);
+/* Whether the wished-for plugins are active. Degraded: some that are not essential failed, and will not come by themselves; the rest serves.
+ * why: one sentence about the first that is missing, or "". Any thread. */
+typedef enum mti_readiness { MTI_NOT_READY, MTI_READY_DEGRADED, MTI_READY } mti_readiness;
+mti_readiness mti_plugins_readiness(mti_plugins *p, char *why, size_t size);
 /* Whether somebody provides an interface now. */
 bool mti_service_ready(const mti_plugins *p, int service);
 

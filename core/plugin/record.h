@@ -48,6 +48,7 @@ struct mti_plugins {
     pthread_mutex_t lock;                    /* reasons */
     mti_waitlist turn;                       /* one change at a time (loop 0) */
     bool busy;
+    _Atomic(bool) dirty;                     /* a state changed since the last publishing */
     _Atomic(const mti_provider *) chosen[MTI_SVC_COUNT];
     mti_contract *builtin;                   /* the host's own operations */
     const mti_interface_info *interfaces;
@@ -61,6 +62,9 @@ mti_plugin_record *mti_manager_find(mti_plugins *p, mt_slice slug);
 mt_status mti_manager_enable(mti_plugins *p, mt_call *c, mti_plugin_record *r);
 mt_status mti_manager_disable(mti_plugins *p, mt_call *c, mti_plugin_record *r);
 void mti_record_state(mti_plugin_record *r, mti_plugin_state s, const char *reason);
+const char *mti_record_state_name(int state);
+/* The state as it is told: an active plugin with tables waits while the database is down. */
+int mti_record_effective(const mti_plugin_record *r);
 /* loader.c: dlopen, table checks, contract, create and load. Main thread or loop 0, outside a fiber where stacks are large. */
 mt_status mti_record_load(mti_plugin_record *r, mti_error *e);
 /* services.c: the interfaces a record may have. */

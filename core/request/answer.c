@@ -84,7 +84,7 @@ static void write_problem(mti_request *r, const mti_error *e, int status, mti_bu
     mti_writer w;
     char id[37], type[128];
     mti_uuid_format(r->call.request_id, id);
-    snprintf(type, sizeof type, "/v1/problems#%s", e->code);
+    snprintf(type, sizeof type, "urn:mortise:problem:%s", e->code);
     mti_writer_init(&w, b);
     mti_writer_object(&w);
     mti_writer_key_string(&w, "type", mt_str(type));

@@ -46,7 +46,7 @@ static mt_status refuse(mti_request *r, bool given)
     char why[256];
     if (given && !mti_db_up(r->host->db))
         return mti_fail(&c->error, MT_UNAVAILABLE, "database_unavailable", "The database cannot be reached: try again shortly.");
-    if (given && !mti_plugins_ready(r->host->plugins, why, sizeof why) && !mti_bus_has(r->host->bus, MTI_HOOK_AUTH_AUTHENTICATE, c))
+    if (given && mti_plugins_readiness(r->host->plugins, why, sizeof why) != MTI_READY && !mti_bus_has(r->host->bus, MTI_HOOK_AUTH_AUTHENTICATE, c))
         return mti_fail(&c->error, MT_UNAVAILABLE, "not_ready", "The host is starting (%s): try again shortly.", why);
     mti_http_header_add(r->http, MT_SLICE("www-authenticate"), MT_SLICE("Bearer realm=\"mortise\""));
     if (!given)

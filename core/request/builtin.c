@@ -23,13 +23,15 @@ static mt_status answer_health(mt_call *c, bool gate)
 {
     mti_host *h = c->host;
     char why[400] = "";
-    bool up = mti_db_up(h->db), ready = mti_plugins_ready(h->plugins, why, sizeof why) && up;
+    bool up = mti_db_up(h->db);
+    mti_readiness plugins = mti_plugins_readiness(h->plugins, why, sizeof why);
+    bool ready = up && plugins != MTI_NOT_READY;
     mti_buf b;
     mti_writer w;
     mti_buf_init(&b, 4096);
     mti_writer_init(&w, &b);
     mti_writer_object(&w);
-    mti_writer_key_string(&w, "status", ready ? MT_SLICE("healthy") : up ? MT_SLICE("starting") : MT_SLICE("degraded"));
+    mti_writer_key_string(&w, "status", !up || plugins == MTI_READY_DEGRADED ? MT_SLICE("degraded") : ready ? MT_SLICE("healthy") : MT_SLICE("starting"));
     mti_writer_key_bool(&w, "multi_tenant", true);
     mti_writer_key_string(&w, "version", mt_str(h->version));
     mti_writer_key_string(&w, "database", up ? MT_SLICE("up") : MT_SLICE("down"));

@@ -3,9 +3,22 @@
 #include "plugin/manager.h"
 #include "telemetry/trace.h"
 
+static void on_deadline(void *arg);
+
+/* Streams have no deadline of their own: they end when one side leaves. */
+static void start_deadline(mti_request *r)
+{
+    int64_t ms = mti_config_int(r->host->config, "http.request_timeout");
+    if (r->match.op && r->match.op->stream)
+        return;
+    r->call.deadline_us = r->call.started_us + ms * 1000;
+    r->deadline = mti_timer_start(r->call.loop, ms, on_deadline, r);
+}
+
 static mt_status run_stages(mti_request *r)
 {
     MT_TRY(mti_stage_head(r));
+    start_deadline(r);
     MT_TRY(mti_stage_authenticate(r));
     MT_TRY(mti_stage_authorize(r));
     MT_TRY(mti_stage_limit(r));
@@ -25,11 +38,30 @@ static void begin(mti_request *r, mti_http_request *http, mti_host *h)
     mti_trace_begin(&r->call, mti_http_header(http, "traceparent"));
 }
 
+static void on_deadline(void *arg)
+{
+    mti_request *r = arg;
+    r->deadline = NULL;
+    r->timed_out = true;
+    mti_fiber_cancel(r->call.fiber);
+}
+
+/* A deadline interrupts whatever waits, except writes to the database (their outcome would be unknown). */
+static void end_deadline(mti_request *r)
+{
+    if (r->deadline)
+        mti_timer_cancel(r->deadline);
+    r->deadline = NULL;
+    if (r->timed_out && !mti_http_answered(r->http))
+        mti_fail(&r->call.error, MT_TIMEOUT, "deadline_passed", "The request took longer than is allowed: ask for less, or try again later.");
+}
+
 void mti_request_entry(mti_http_request *http, void *ctx)
 {
     mti_request r = {0};
     begin(&r, http, ctx);
     mt_status s = run_stages(&r);
+    end_deadline(&r);
     if (s != MT_OK && s != MT_DONE) {
         if (r.call.error.status == MT_OK)
             mti_fail(&r.call.error, s, mti_status_name(s), "The request could not be completed.");

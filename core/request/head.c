@@ -14,14 +14,6 @@ static mt_status emit(mti_request *r)
     return o == MT_DENY ? MT_DENIED : o == MT_ERROR ? MT_INTERNAL : MT_OK;
 }
 
-/* A plugin's operation keeps its deadline; streams have none of their own. */
-static void set_deadline(mti_request *r)
-{
-    const mti_operation *op = r->match.op;
-    if (!op || !op->stream)
-        r->call.deadline_us = r->call.started_us + mti_config_int(r->host->config, "http.request_timeout") * 1000;
-}
-
 static mt_status decode_params(mti_request *r)
 {
     const mti_operation *op = r->match.op;
@@ -43,7 +35,6 @@ mt_status mti_stage_head(mti_request *r)
     /* the router may be replaced while the request waits: copy what it owns */
     if (r->match.allow)
         r->match.allow = mti_arena_strndup(&r->call.arena, r->match.allow, strlen(r->match.allow));
-    set_deadline(r);
     if (r->match.op) {
         r->call.operation = r->match.op->id;
         r->values.op = r->match.op;

@@ -21,7 +21,8 @@ typedef struct mti_request {
     mti_multipart multipart;
     int status;                              /* of the answer; 0 before */
     size_t bytes_out;
-    bool streaming, idempotent;
+    bool streaming, idempotent, timed_out;
+    mti_timer *deadline;                     /* NULL: none, or it has passed */
     const char *etag;                        /* of the answer, unquoted; NULL: none */
 } mti_request;
 

@@ -37,7 +37,7 @@ mt_status tenancy_on_organization_create(void *self, mt_call *c)
 {
     const tenancy *t = self;
     const plan *p = plans_find(&t->plans, mt_param(c, MT_SLICE("plan_tier")));
-    mt_slice id = mt_new_id(c);
+    mt_slice home = mt_org_id(c), id = mt_new_id(c);
     mt_handle row;
     if (!p)
         return MT_INTERNAL;
@@ -46,6 +46,7 @@ mt_status tenancy_on_organization_create(void *self, mt_call *c)
     MT_TRY(write_with_plan(c, MT_SLICE("organization_create"), p, &row));
     MT_TRY(tenancy_apply_limits(c, p));
     MT_TRY(mt_db_commit(c));
+    MT_TRY(mt_db_as_org(c, home, (mt_slice){0}));
     MT_TRY(mt_respond_header(c, MT_SLICE("location"), mt_printf(c, "/v1/organizations/%.*s", (int)id.len, id.p)));
     return answer(c, 201, row);
 }

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Tenancy through a running server: MORTISE_URL (http://127.0.0.1:8000) and MORTISE_KEY (an administrator's key) name it."""
+import datetime
 import json
 import os
 import threading
+import time
 import unittest
 import urllib.error
 import urllib.request
@@ -75,6 +77,15 @@ class Organizations(Case):
         self.assertEqual(read.headers["ETag"], made.headers["ETag"])
         taken = self.ok(409, "POST", "/organizations", {"name": "Other", "slug": slug})
         self.assertEqual((taken.code, taken.body["pointer"]), ("organization_slug_taken", "/slug"))
+
+    def test_same_key_creates_once(self):
+        body, again = {"name": "Once", "slug": word()}, {"Idempotency-Key": uuid.uuid4().hex}
+        first = self.ok(201, "POST", "/organizations", body, headers=again)
+        self.assertEqual(self.ok(201, "POST", "/organizations", body, headers=again).body, first.body)
+        self.ok(422, "POST", "/organizations", {"name": "Other", "slug": word()}, headers=again)
+        failed = {"Idempotency-Key": uuid.uuid4().hex}
+        self.ok(409, "POST", "/organizations", body, headers=failed)
+        self.ok(409, "POST", "/organizations", body, headers=failed)
 
     def test_change_and_delete(self):
         organization = self.organization()
@@ -251,6 +262,18 @@ class Keys(Case):
             self.ok(422, "POST", path, body)
         for key in ("sk_live_" + "A" * 43, "x"):
             self.assertEqual(self.ok(401, "GET", "/hello", key=key).code, "credential_invalid")
+
+    def test_expiry(self):
+        workspace = self.workspace(self.organization())
+        soon = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=1)).isoformat()
+        key = self.ok(201, "POST", f"/workspaces/{workspace['id']}/api-keys", {"name": "short", "expires_at": soon}).body["key"]
+        self.ok(200, "GET", f"/workspaces/{workspace['id']}", key=key)
+        deadline = time.monotonic() + 5
+        answer = call("GET", "/hello", key=key)
+        while answer.status != 401 and time.monotonic() < deadline:
+            answer = call("GET", "/hello", key=key)
+            time.sleep(0.02)
+        self.assertEqual((answer.status, answer.code), (401, "key_expired"))
 
     def test_rate_of_a_key(self):
         workspace = self.workspace(self.organization())

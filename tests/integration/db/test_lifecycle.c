@@ -149,6 +149,7 @@ static void test_backend_crash(void **state)
     wait_until_up();
     print_message("a process of PostgreSQL killed: up again after %d ms\n",
                   (int)(now_ms() - start));
+    if (getenv("KEEP")) system("cp /tmp/mortise-test-*/postgres/server.log /tmp/server.log");
     in_fiber(nobody, count_none);
     assert_int_equal(downs, 1);
     assert_int_equal(ups, 1);
@@ -197,6 +198,8 @@ static void test_postmaster_killed(void **state)
     resets = 0;
     kill(before, SIGKILL);
     assert_int_equal(waitpid(before, &how, 0), before);
+    for (int i = 0; i < 1000 && mti_db_up(w.db); i++)
+        turn_for(5); /* the server's processes notice that they are orphans */
     in_fiber(org_a, told_down);
     turn_for(2100);
     assert_false(mti_db_up(w.db));

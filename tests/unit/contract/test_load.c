@@ -222,6 +222,14 @@ static void test_queries_refused(void **state)
     refused(with("/a", "{" OP ",\"x-query\":\"a\"}"), "-- name: a :exec\nDELETE FROM a;\n-- name: a :exec\nDELETE FROM b;\n", "queries.sql:3");
 }
 
+static void test_lists_page(void **state)
+{
+    static const char *const queries[] = {"-- name: a :many\nSELECT id FROM a LIMIT :limit;\n", "-- name: a :many cursor=id\nSELECT id FROM a LIMIT :limit;\n",
+                                          "-- name: a :many cursor=id\nSELECT id FROM a WHERE id < :cursor;\n"};
+    for (size_t i = 0; i < sizeof queries / sizeof *queries; i++)
+        refused(with("/a", "{" OP ",\"x-query\":\"a\",\"x-returns\":\"Item[]\"}"), queries[i], "cursor=");
+}
+
 static void test_two_sources(void **state)
 {
     refused(with("/{name}/{shelf_id}", "{" OP ",\"x-body\":\"Body\",\"x-query\":\"item_touch\",\"x-returns\":\"Item\"}"), SQL, "two sources");
@@ -296,7 +304,7 @@ int main(void)
         cmocka_unit_test(test_bodies_are_closed), cmocka_unit_test(test_missing_files),
         cmocka_unit_test(test_documents_that_are_not), cmocka_unit_test(test_operations_refused),
         cmocka_unit_test(test_paths_refused), cmocka_unit_test(test_methods_refused), cmocka_unit_test(test_queries_refused),
-        cmocka_unit_test(test_two_sources), cmocka_unit_test(test_constraints_refused), cmocka_unit_test(test_schemas_refused),
+        cmocka_unit_test(test_lists_page), cmocka_unit_test(test_two_sources), cmocka_unit_test(test_constraints_refused), cmocka_unit_test(test_schemas_refused),
         cmocka_unit_test(test_public_is_for_the_host_only), cmocka_unit_test(test_shipped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 -- hook: limit.check
 -- priority: 200
--- At most 30 new items a minute for one caller.
+-- At most about 30 new items a minute for one caller: each event loop counts for itself.
 if ctx.operation == "@IDENT@.create_item" then
   local added = kv.incr("added:" .. ctx.subject_id, 1, 60)
   if added and added > 30 then

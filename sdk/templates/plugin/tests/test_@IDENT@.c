@@ -42,10 +42,10 @@ static void test_summary_answers_503_without_a_database(void **state)
 static void test_a_refused_ending_is_denied(void **state)
 {
     mt_testkit *kit = *state;
-    mt_document_uploaded file = {.size = sizeof file, .file_name = MT_SLICE("setup.exe")};
+    mt_document_uploaded file = {.size = sizeof file, .file_name = MT_SLICE("plan.draft.md")};
     assert_int_equal(mt_testkit_hook(kit, "on_document_uploaded", &file), MT_DENY);
     assert_string_equal(mt_testkit_problem(kit), "@IDENT@_refused");
-    file.file_name = MT_SLICE("notes.md");
+    file.file_name = MT_SLICE("plan.md");
     assert_int_equal(mt_testkit_hook(kit, "on_document_uploaded", &file), MT_CONTINUE);
 }
 

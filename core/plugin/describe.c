@@ -1,0 +1,92 @@
+/* What people are told of plugins: one, all, and whether the host is ready. */
+#include "plugin/manager.h"
+#include "plugin/record.h"
+
+#include "json/writer.h"
+
+#include <stdio.h>
+
+static void write_reason(mti_plugins *p, mti_plugin_record *r, int state, mti_writer *w)
+{
+    if (state == MTI_PLUGIN_WAITING && atomic_load(&r->state) == MTI_PLUGIN_ACTIVE) {
+        mti_writer_key_string(w, "reason", MT_SLICE("the database is down"));
+        return;
+    }
+    pthread_mutex_lock(&p->lock);
+    mti_writer_key_string(w, "reason", r->reason[0] ? mt_str(r->reason) : (mt_slice){0});
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void describe(mti_plugins *p, mti_plugin_record *r, mti_writer *w)
+{
+    static const char *const members[] = {"name", "version", "description", "category", "author", "license", "homepage", "repository", "dependencies", "provides", "requires", "hooks", "permissions", "config_schema"};
+    mti_buf text;
+    mti_buf_init(&text, 1 << 20);
+    mti_writer_object(w);
+    mti_writer_key_string(w, "slug", mt_str(r->slug));
+    int state = mti_record_effective(r);
+    mti_writer_key_string(w, "state", mt_str(mti_record_state_name(state)));
+    write_reason(p, r, state, w);
+    mti_writer_key_bool(w, "enabled", atomic_load(&r->wanted));
+    for (size_t i = 0; r->manifest && i < sizeof members / sizeof *members; i++) {
+        const json_t *v = json_object_get(r->manifest->json, members[i]);
+        mti_buf_clear(&text);
+        if (!v || mti_json_dump(v, &text) != MT_OK)
+            continue;
+        mti_writer_key(w, mt_str(members[i]));
+        mti_writer_raw(w, mti_buf_slice(&text));
+    }
+    mti_writer_object_end(w);
+    mti_buf_dispose(&text);
+}
+
+mt_status mti_plugins_describe(mti_plugins *p, mt_slice slug, mti_buf *out)
+{
+    mti_plugin_record *r = mti_manager_find(p, slug);
+    mti_writer w;
+    if (!r)
+        return MT_NOT_FOUND;
+    mti_writer_init(&w, out);
+    describe(p, r, &w);
+    return out->status;
+}
+
+void mti_plugins_describe_all(mti_plugins *p, mti_buf *out)
+{
+    mti_writer w;
+    mti_writer_init(&w, out);
+    mti_writer_array(&w);
+    for (unsigned i = 1; i < p->n; i++)
+        describe(p, p->records[i], &w);
+    mti_writer_array_end(&w);
+}
+
+/* A wished-for plugin that is not active, those that still may come first; NULL: all are. */
+static mti_plugin_record *find_missing(mti_plugins *p)
+{
+    mti_plugin_record *failed = NULL;
+    for (unsigned i = 1; i < p->n; i++) {
+        mti_plugin_record *r = p->records[i];
+        int state = atomic_load(&r->state);
+        if (!atomic_load(&r->wanted) || state == MTI_PLUGIN_ACTIVE)
+            continue;
+        if (state != MTI_PLUGIN_FAILED)
+            return r;
+        if (!failed || (r->manifest && r->manifest->essential))
+            failed = r;
+    }
+    return failed;
+}
+
+mti_readiness mti_plugins_readiness(mti_plugins *p, char *why, size_t size)
+{
+    mti_plugin_record *r = find_missing(p);
+    why[0] = 0;
+    if (!r)
+        return MTI_READY;
+    int state = atomic_load(&r->state);
+    pthread_mutex_lock(&p->lock);
+    snprintf(why, size, "plugin %s is %s%s%s", r->slug, mti_record_state_name(state), r->reason[0] ? ": " : "", r->reason);
+    pthread_mutex_unlock(&p->lock);
+    return state == MTI_PLUGIN_FAILED && !(r->manifest && r->manifest->essential) ? MTI_READY_DEGRADED : MTI_NOT_READY;
+}

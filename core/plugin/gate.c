@@ -1,0 +1,58 @@
+/* What the request layer asks of a plugin by its slot, and the count of who is inside. */
+#include "plugin/manager.h"
+#include "plugin/record.h"
+
+const char *mti_record_state_name(int state)
+{
+    static const char *const names[] = {"discovered", "loaded", "active", "inactive", "waiting", "failed"};
+    return names[state];
+}
+
+/* What the state amounts to now: an active plugin with tables waits while the database is down, and goes on by itself. */
+int mti_record_effective(const mti_plugin_record *r)
+{
+    int state = atomic_load_explicit(&r->state, memory_order_acquire);
+    return state == MTI_PLUGIN_ACTIVE && r->manifest->db && !mti_db_up(r->host->db) ? MTI_PLUGIN_WAITING : state;
+}
+
+const char *mti_plugin_slug(const mti_plugins *p, uint16_t slot)
+{
+    return slot && slot < p->n ? p->records[slot]->slug : "host";
+}
+
+void *mti_plugin_self(const mti_plugins *p, uint16_t slot)
+{
+    return slot && slot < p->n ? p->records[slot]->self : p->host;
+}
+
+const mti_db_role *mti_plugin_role(const mti_plugins *p, uint16_t slot)
+{
+    static const mti_db_role none = {0};
+    return slot && slot < p->n ? &p->records[slot]->role : &none;
+}
+
+mt_status mti_plugin_enter(mti_plugins *p, mt_call *c, uint16_t slot)
+{
+    if (!slot)
+        return MT_OK;
+    mti_plugin_record *r = p->records[slot];
+    atomic_fetch_add_explicit(&r->inflight[mti_loop_index(c->loop)].n, 1, memory_order_acq_rel);
+    int state = mti_record_effective(r);
+    if (state == MTI_PLUGIN_ACTIVE)
+        return MT_OK;
+    mti_plugin_leave(p, c, slot);
+    if (atomic_load(&r->state) == MTI_PLUGIN_ACTIVE)
+        return mti_fail(&c->error, MT_UNAVAILABLE, "database_unavailable", "The database cannot be reached: try again shortly.");
+    if (state == MTI_PLUGIN_INACTIVE)
+        return mti_fail(&c->error, MT_NOT_FOUND, "not_found", "There is nothing at this path.");
+    pthread_mutex_lock(&p->lock);
+    mti_fail(&c->error, MT_UNAVAILABLE, "plugin_waiting", "Plugin %s is %s: %s", r->slug, mti_record_state_name(state), r->reason);
+    pthread_mutex_unlock(&p->lock);
+    return MT_UNAVAILABLE;
+}
+
+void mti_plugin_leave(mti_plugins *p, mt_call *c, uint16_t slot)
+{
+    if (slot)
+        atomic_fetch_sub_explicit(&p->records[slot]->inflight[mti_loop_index(c->loop)].n, 1, memory_order_acq_rel);
+}

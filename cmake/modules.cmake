@@ -1,3 +1,6 @@
+# All that a running server needs; without the tests and measurements that the default target builds besides.
+add_custom_target(program)
+
 # mortise_module(NAME DEPENDS m1 m2 … LIBRARIES l1 …): the core folder NAME as the static library mti_NAME.
 # Its headers are reached as "NAME/x.h" only by those who depend on it, so an include against the layers does not build.
 function(mortise_module name)
@@ -30,12 +33,14 @@ function(mortise_plugin name)
     list(APPEND copies ${out}/${part})
   endforeach()
   add_custom_target(plugin_${name}_files ALL DEPENDS ${copies})
+  add_dependencies(program plugin_${name}_files)
   if(sources)
     add_library(plugin_${name} MODULE ${sources})
     set_target_properties(plugin_${name} PROPERTIES PREFIX "" OUTPUT_NAME ${name}
       LIBRARY_OUTPUT_DIRECTORY ${out} C_VISIBILITY_PRESET hidden CXX_VISIBILITY_PRESET hidden)
     target_link_libraries(plugin_${name} PRIVATE mortise_sdk ${P_LIBRARIES})
     add_dependencies(plugin_${name} plugin_${name}_files)
+    add_dependencies(program plugin_${name})
   endif()
 endfunction()
 

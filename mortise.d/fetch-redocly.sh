@@ -4,7 +4,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 cache=${1:?usage: fetch-redocly.sh CACHE}
-version=2.77.0
+version=1.34.5
 prefix=$cache/redocly-$version-$(hash_of "${BASH_SOURCE[0]}")
 
 fetch() {

@@ -1,6 +1,8 @@
 /*
- * The bus: who stands on which hook, in which order. Registrations are tagged with their owner; dispatch walks an immutable snapshot that toggling
- * replaces (old snapshots are freed when every loop has passed a turn). The bus knows nothing of plugins or Lua: a handler is a function and a datum.
+ * The bus: who stands on which hook, in which order. Registrations are tagged with their owner;
+ * dispatch walks an immutable snapshot that toggling replaces (old snapshots are freed when every
+ * loop has passed a turn). The bus knows nothing of plugins or Lua: a handler is a function and a
+ * datum.
  */
 #ifndef MTI_BUS_BUS_H
 #define MTI_BUS_BUS_H
@@ -19,31 +21,41 @@ typedef struct mti_bus_handler {
     mt_hook_fn run;
     void *self;
     const char *label;           /* "agents.on_chat_prepare", for traces and metrics; copied */
-    mti_uuid org_id;             /* nil: for every organization whose bit is set; else only for this one (tenant policies) */
-    void (*release)(void *self); /* may be NULL; called once nothing runs or will run the handler; any thread */
+    mti_uuid org_id; /* nil: for every organization whose bit is set; else only for this one (tenant
+                        policies) */
+    void (*release)(
+        void *self); /* may be NULL; called once nothing runs or will run the handler; any thread */
 } mti_bus_handler;
 
-/* Any thread. loops: the loops that will dispatch; mti_loop_index of loops[i] is i. Destroy after they have stopped. */
+/* Any thread. loops: the loops that will dispatch; mti_loop_index of loops[i] is i. Destroy after
+ * they have stopped. */
 mti_bus *mti_bus_create(mti_loop **loops, unsigned n_loops);
 void mti_bus_destroy(mti_bus *b);
-/* Add and remove collect into a pending set; publish makes them visible at once, together. One thread at a time (the plugin manager's). */
+/* Add and remove collect into a pending set; publish makes them visible at once, together. One
+ * thread at a time (the plugin manager's). */
 void mti_bus_add(mti_bus *b, const mti_bus_handler *h);
 void mti_bus_remove_owner(mti_bus *b, uint16_t owner);
 void mti_bus_remove_org(mti_bus *b, mti_uuid org_id, uint16_t owner);
 void mti_bus_publish(mti_bus *b);
 
-/* Whether anybody stands on the hook for this call (a few ns; use it to skip preparing a payload). */
+/* Whether anybody stands on the hook for this call (a few ns; use it to skip preparing a payload).
+ */
 bool mti_bus_has(const mti_bus *b, int hook, const mt_call *c);
 
-/* Decides whether a call's organization has a plugin switched on; NULL: every organization has every plugin. Set once at start. */
+/* Decides whether a call's organization has a plugin switched on; NULL: every organization has
+ * every plugin. Set once at start. */
 void mti_bus_set_enabled(mti_bus *b, bool (*fn)(const mt_call *c, uint16_t owner));
 
 /*
- * Runs the handlers in order in the call's fiber; c->plugin is the handler's owner meanwhile. payload is the hook's struct; patches are applied to
- * it after each handler, so the next one sees them, and recorded in the trace. Per handler: time on the loop is measured (waiting while suspended is no overrun;
- * from the second overrun on the CPU clock decides), and three overruns in a row bypass a handler of a fail-open hook until it is added again (hook.bypassed). A handler
- * of a fail-closed hook is a guard and never skipped: it is only logged (hook.slow). Answers MT_CONTINUE, MT_STOP, MT_DENY (the problem is in c->error) or
- * MT_ERROR (fail-closed hook only; c->error set). For "always" hooks every handler runs. A handler that fails or denies has its patches dropped.
+ * Runs the handlers in order in the call's fiber; c->plugin is the handler's owner meanwhile.
+ * payload is the hook's struct; patches are applied to it after each handler, so the next one sees
+ * them, and recorded in the trace. Per handler: time on the loop is measured (waiting while
+ * suspended is no overrun; from the second overrun on the CPU clock decides), and three overruns in
+ * a row bypass a handler of a fail-open hook until it is added again (hook.bypassed). A handler of
+ * a fail-closed hook is a guard and never skipped: it is only logged (hook.slow). Answers
+ * MT_CONTINUE, MT_STOP, MT_DENY (the problem is in c->error) or MT_ERROR (fail-closed hook only;
+ * c->error set). For "always" hooks every handler runs. A handler that fails or denies has its
+ * patches dropped.
  */
 mt_outcome mti_bus_emit(mti_bus *b, mt_call *c, int hook, void *payload);
 
@@ -53,7 +65,8 @@ mt_status mti_patch_set_text(mt_patch *p, mt_slice pointer, mt_slice text);
 mt_outcome mti_bus_deny(mt_call *c, int status, mt_slice code, mt_slice detail);
 bool mti_bus_should_stop(const mt_call *c);
 
-/* Describes the snapshot: one JSON array of {hook, owner slot, label, priority, bypassed, calls, denied, errors, total_us}. */
+/* Describes the snapshot: one JSON array of {hook, owner slot, label, priority, bypassed, calls,
+ * denied, errors, total_us}. */
 void mti_bus_describe(const mti_bus *b, mti_buf *out);
 
 #endif

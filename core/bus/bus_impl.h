@@ -10,7 +10,8 @@
 #include "bus/patch.h"
 #include "bus/ticks.h"
 
-/* What a handler did on one loop; written by that loop only, read by anyone: hence relaxed atomics. */
+/* What a handler did on one loop; written by that loop only, read by anyone: hence relaxed atomics.
+ */
 typedef struct mti_bus_stats {
     _Alignas(64) uint64_t calls;
     uint64_t denied, errors, ticks, slow;

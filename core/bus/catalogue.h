@@ -4,7 +4,15 @@
 
 #include <mortise/types.h>
 
-typedef enum mti_field_type { MTI_F_SLICE, MTI_F_JSON, MTI_F_I32, MTI_F_U32, MTI_F_I64, MTI_F_F64, MTI_F_BOOL } mti_field_type;
+typedef enum mti_field_type {
+    MTI_F_SLICE,
+    MTI_F_JSON,
+    MTI_F_I32,
+    MTI_F_U32,
+    MTI_F_I64,
+    MTI_F_F64,
+    MTI_F_BOOL
+} mti_field_type;
 
 typedef struct mti_hook_field {
     const char *name;
@@ -20,7 +28,8 @@ typedef struct mti_hook_info {
     bool fail_closed;
     bool suspends;               /* handlers may suspend (never Lua) */
     bool always;                 /* runs whatever happened before; DENY and STOP do not end it */
-    bool platform;               /* scope platform: runs before the organization is known, not toggled per organization */
+    bool platform; /* scope platform: runs before the organization is known, not toggled per
+                      organization */
     uint32_t budget_us;
     uint16_t size;               /* sizeof the payload struct */
     const mti_hook_field *fields;

@@ -38,7 +38,8 @@ static const mti_bus_chain *chain_for(const mti_bus_hook *h, const mt_call *c)
     return &h->common;
 }
 
-static bool is_on(const mti_bus *b, const mti_bus_entry *e, const mti_hook_info *info, const mt_call *c)
+static bool is_on(const mti_bus *b, const mti_bus_entry *e, const mti_hook_info *info,
+                  const mt_call *c)
 {
     if (atomic_load_explicit(&e->bypassed, memory_order_relaxed))
         return false;
@@ -57,23 +58,25 @@ bool mti_bus_has(const mti_bus *b, int hook, const mt_call *c)
 
 /* --- time --- */
 
-static void on_three_overruns(mti_bus_entry *e, const mti_bus_frame *f, mti_bus_stats *st, int64_t us)
+static void on_three_overruns(mti_bus_entry *e, const mti_bus_frame *f, mti_bus_stats *st,
+                              int64_t us)
 {
     st->overruns = 0;
     add(&st->slow, 1);
     if (!f->info->fail_closed) {
         atomic_store_explicit(&e->bypassed, true, memory_order_relaxed);
-        mti_log(MTI_LOG_WARN, "hook.bypassed", "hook=%s handler=%s us=%lld budget_us=%u", f->info->name,
-                e->label, (long long)us, f->info->budget_us);
+        mti_log(MTI_LOG_WARN, "hook.bypassed", "hook=%s handler=%s us=%lld budget_us=%u",
+                f->info->name, e->label, (long long)us, f->info->budget_us);
     } else if (worth_logging(st->slow)) {
         mti_log(MTI_LOG_WARN, "hook.slow", "hook=%s handler=%s us=%lld budget_us=%u", f->info->name,
                 e->label, (long long)us, f->info->budget_us);
     }
 }
 
-/* Called when the wall clock may say over budget. Being preempted or suspended is not the handler's fault. */
-static void check_overrun(mti_bus_entry *e, const mt_call *c, const mti_bus_frame *f, mti_bus_stats *st,
-                          uint64_t spent)
+/* Called when the wall clock may say over budget. Being preempted or suspended is not the handler's
+ * fault. */
+static void check_overrun(mti_bus_entry *e, const mt_call *c, const mti_bus_frame *f,
+                          mti_bus_stats *st, uint64_t spent)
 {
     int64_t us = mti_ticks_us(&f->bus->ticks, spent);
     bool suspended = f->info->suspends && c->loop && mti_loop_now_us(c->loop) != f->turn_us;
@@ -97,8 +100,11 @@ mt_outcome mti_bus_deny(mt_call *c, int status, mt_slice code, mt_slice detail)
 {
     if (status < 400 || status > 599)
         status = 403;
-    mti_fail(&c->error, status == 429 ? MT_LIMITED : status == 401 ? MT_UNAUTHENTICATED : MT_DENIED, NULL,
-             "%.*s", (int)(detail.len < 4096 ? detail.len : 4096), detail.p ? detail.p : "");
+    mti_fail(&c->error,
+             status == 429   ? MT_LIMITED
+             : status == 401 ? MT_UNAUTHENTICATED
+                             : MT_DENIED,
+             NULL, "%.*s", (int)(detail.len < 4096 ? detail.len : 4096), detail.p ? detail.p : "");
     c->error.http = status;
     if (code.len) {
         size_t n = code.len < sizeof c->error.code ? code.len : sizeof c->error.code - 1;
@@ -110,8 +116,8 @@ mt_outcome mti_bus_deny(mt_call *c, int status, mt_slice code, mt_slice detail)
     return MT_DENY;
 }
 
-static void trace_handler(mt_call *c, const mti_bus_frame *f, const mti_bus_entry *e, const mt_patch *p,
-                          int64_t from_us, mt_outcome outcome)
+static void trace_handler(mt_call *c, const mti_bus_frame *f, const mti_bus_entry *e,
+                          const mt_patch *p, int64_t from_us, mt_outcome outcome)
 {
     mti_buf detail;
     mti_buf_init(&detail, 4096);
@@ -122,14 +128,16 @@ static void trace_handler(mt_call *c, const mti_bus_frame *f, const mti_bus_entr
     mti_buf_dispose(&detail);
 }
 
-/* What a handler's answer means: its patches are applied, its failure explained. The answer is one of OUTCOMES. */
-static mt_outcome settle(mt_call *c, mti_bus_frame *f, mti_bus_entry *e, mti_bus_stats *st, mt_patch *p,
-                         void *payload, mt_outcome outcome)
+/* What a handler's answer means: its patches are applied, its failure explained. The answer is one
+ * of OUTCOMES. */
+static mt_outcome settle(mt_call *c, mti_bus_frame *f, mti_bus_entry *e, mti_bus_stats *st,
+                         mt_patch *p, void *payload, mt_outcome outcome)
 {
     if (outcome == MT_DENY && f->info->filter) {
         add(&st->denied, 1);
         if (!f->denied)
-            mti_bus_deny(c, 403, MT_SLICE("denied"), MT_SLICE("Refused by a policy of this installation."));
+            mti_bus_deny(c, 403, MT_SLICE("denied"),
+                         MT_SLICE("Refused by a policy of this installation."));
     } else if (outcome == MT_CONTINUE || outcome == MT_STOP) {
         if (mti_patch_apply(p, payload, &c->error) != MT_OK)
             outcome = MT_ERROR;
@@ -142,14 +150,16 @@ static mt_outcome settle(mt_call *c, mti_bus_frame *f, mti_bus_entry *e, mti_bus
     if (!c->error.code[0])
         mti_fail(&c->error, MT_INTERNAL, "hook_failed", "A handler of %s failed.", f->info->name);
     if (worth_logging(st->errors))
-        mti_log(MTI_LOG_WARN, "hook.failed", "hook=%s handler=%s count=%llu code=%s detail=%s", f->info->name,
-                e->label, (unsigned long long)st->errors, c->error.code, c->error.detail);
+        mti_log(MTI_LOG_WARN, "hook.failed", "hook=%s handler=%s count=%llu code=%s detail=%s",
+                f->info->name, e->label, (unsigned long long)st->errors, c->error.code,
+                c->error.detail);
     return MT_ERROR;
 }
 
 /* --- the walk --- */
 
-static mt_outcome run_one(mti_bus_frame *f, mt_call *c, mti_bus_entry *e, mti_bus_stats *st, void *payload)
+static mt_outcome run_one(mti_bus_frame *f, mt_call *c, mti_bus_entry *e, mti_bus_stats *st,
+                          void *payload)
 {
     mt_patch p;
     mti_patch_init(&p, c, f->info);
@@ -178,7 +188,8 @@ static mt_outcome run_one(mti_bus_frame *f, mt_call *c, mti_bus_entry *e, mti_bu
     return outcome;
 }
 
-static mt_outcome walk(mti_bus_frame *f, mt_call *c, const mti_bus_chain *chain, unsigned lane, void *payload)
+static mt_outcome walk(mti_bus_frame *f, mt_call *c, const mti_bus_chain *chain, unsigned lane,
+                       void *payload)
 {
     const mti_hook_info *info = f->info;
     for (unsigned i = 0; i < chain->count; i++) {
@@ -193,9 +204,10 @@ static mt_outcome walk(mti_bus_frame *f, mt_call *c, const mti_bus_chain *chain,
     return MT_CONTINUE;
 }
 
-/* Suspending handlers keep the snapshot over turns of the loop; the others are done before the next turn. */
-static mt_outcome walk_held(mti_bus_frame *f, mt_call *c, mti_bus_snapshot *s, const mti_bus_chain *chain,
-                            unsigned lane, void *payload)
+/* Suspending handlers keep the snapshot over turns of the loop; the others are done before the next
+ * turn. */
+static mt_outcome walk_held(mti_bus_frame *f, mt_call *c, mti_bus_snapshot *s,
+                            const mti_bus_chain *chain, unsigned lane, void *payload)
 {
     mti_bus_walkers *w = &s->walkers[lane];
     w->active++;
@@ -220,7 +232,8 @@ mt_outcome mti_bus_emit(mti_bus *b, mt_call *c, int hook, void *payload)
     const mti_hook_info *info = &mti_hook_catalogue[hook];
     if (*(const uint32_t *)payload != info->size)
         return refuse(c, info, "was emitted with a payload of another size");
-    mti_bus_frame f = {.up = c->hook, .bus = b, .info = info, .depth = c->hook ? c->hook->depth + 1 : 0};
+    mti_bus_frame f = {
+        .up = c->hook, .bus = b, .info = info, .depth = c->hook ? c->hook->depth + 1 : 0};
     if (f.depth > DEPTH_MAX)
         return refuse(c, info, "is nested too deeply in other hooks");
     uint16_t caller = c->plugin;

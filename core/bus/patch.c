@@ -17,7 +17,8 @@ static const mti_hook_field *field_find(const mti_hook_info *h, mt_slice name)
     return NULL;
 }
 
-/* A fresh operation for "/field/below…", not yet linked; NULL when the pointer may not be patched. */
+/* A fresh operation for "/field/below…", not yet linked; NULL when the pointer may not be patched.
+ */
 static mti_patch_op *op_make(mt_patch *p, mt_slice pointer)
 {
     if (!p->hook->filter || p->count >= PATCH_MAX || pointer.len < 2 || pointer.p[0] != '/')
@@ -213,7 +214,8 @@ mt_status mti_patch_apply(mt_patch *p, void *payload, mti_error *e)
     char before[512];
     size_t size = p->hook->size;
     if (size > sizeof before)
-        return mti_fail(e, MT_INTERNAL, "payload_size", "The payload of %s is too large to patch.", p->hook->name);
+        return mti_fail(e, MT_INTERNAL, "payload_size", "The payload of %s is too large to patch.",
+                        p->hook->name);
     memcpy(before, payload, size);
     open_field o = {0};
     mt_status st = apply_all(p, &o, payload, e);

@@ -1,4 +1,5 @@
-/* A filter's changes: collected and checked while the handler runs, applied to the payload when it has answered. */
+/* A filter's changes: collected and checked while the handler runs, applied to the payload when it
+ * has answered. */
 #ifndef MTI_BUS_PATCH_H
 #define MTI_BUS_PATCH_H
 
@@ -30,8 +31,9 @@ static inline void mti_patch_init(mt_patch *p, mt_call *c, const mti_hook_info *
     *p = (mt_patch){.c = c, .hook = hook};
 }
 
-/* Writes the changes into the payload in their order; new texts live as long as the call. All or nothing: when one cannot be applied (MT_NOT_FOUND, MT_INVALID,
- * MT_TOO_LARGE; e filled) the payload is as before. Call's fiber, no suspend. */
+/* Writes the changes into the payload in their order; new texts live as long as the call. All or
+ * nothing: when one cannot be applied (MT_NOT_FOUND, MT_INVALID, MT_TOO_LARGE; e filled) the
+ * payload is as before. Call's fiber, no suspend. */
 mt_status mti_patch_apply(mt_patch *p, void *payload, mti_error *e);
 /* Adds a JSON array of {pointer, value}. */
 void mti_patch_write(const mt_patch *p, mti_buf *out);

@@ -272,9 +272,12 @@ static void entry_describe(const mti_bus *b, const mti_bus_entry *e, mti_buf *ou
         errors += __atomic_load_n(&e->stats[i].errors, __ATOMIC_RELAXED);
         ticks += __atomic_load_n(&e->stats[i].ticks, __ATOMIC_RELAXED);
     }
-    mti_buf_addf(out, "{\"hook\":\"%s\",\"owner\":%u,\"label\":", mti_hook_catalogue[e->hook].name, e->owner);
+    mti_buf_addf(out, "{\"hook\":\"%s\",\"owner\":%u,\"label\":", mti_hook_catalogue[e->hook].name,
+                 e->owner);
     mti_buf_add_json(out, mt_str(e->label));
-    mti_buf_addf(out, ",\"priority\":%d,\"bypassed\":%s,\"calls\":%llu,\"denied\":%llu,\"errors\":%llu,\"total_us\":%lld}",
+    mti_buf_addf(out,
+                 ",\"priority\":%d,\"bypassed\":%s,\"calls\":%llu,\"denied\":%llu,\"errors\":%llu,"
+                 "\"total_us\":%lld}",
                  e->priority, e->bypassed ? "true" : "false", (unsigned long long)calls,
                  (unsigned long long)denied, (unsigned long long)errors,
                  (long long)mti_ticks_us(&b->ticks, ticks));

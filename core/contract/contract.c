@@ -267,11 +267,12 @@ static void document_status(loader *l, const mti_operation *op, const json_t *o)
 
 static mt_status read_status(loader *l, mti_operation *op, const json_t *o)
 {
-    const json_t *status = json_object_get(o, "x-status");
-    op->status = status ? (int)json_integer_value(status) : default_status(op);
+    const json_t *given = json_object_get(o, "x-status"), *status = json_is_array(given) ? json_array_get(given, 0) : given;
+    op->status = given ? (int)json_integer_value(status) : default_status(op);
     if (op->status < 200 || op->status > 299)
         return refuse(l, "x-status must be 200 to 299", NULL);
-    document_status(l, op, o);
+    if (!json_is_array(given))
+        document_status(l, op, o);
     return MT_OK;
 }
 
@@ -434,6 +435,8 @@ void mti_contract_destroy(mti_contract *k)
 {
     if (!k)
         return;
+    for (unsigned i = 0; i < k->n_operations; i++)
+        free(k->operations[i].metric);
     mti_arena_dispose(&k->arena);
     json_decref(k->api);
     free(k);

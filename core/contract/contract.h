@@ -48,7 +48,7 @@ typedef struct mti_operation {
     bool platform;                           /* x-scope: platform */
     struct mti_contract *contract;
     uint16_t plugin;                         /* slot */
-    void *metric;                            /* the request layer's counters */
+    void *metric;                            /* the request layer's counters: malloc'ed there, freed with the contract */
 } mti_operation;
 
 typedef struct mti_contract {

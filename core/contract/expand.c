@@ -12,7 +12,7 @@ enum {
 static const struct key { const char *name; int types; } operation_keys[] = {
     {"operationId", TEXT}, {"summary", TEXT}, {"description", TEXT}, {"deprecated", FLAG}, {"x-permission", TEXT}, {"x-query", NAMES},
     {"x-handler", TEXT}, {"x-body", TEXT}, {"x-returns", TEXT}, {"x-params", OBJECT}, {"x-path", OBJECT}, {"x-stream", TEXT},
-    {"x-meter", TEXT}, {"x-if-match", TEXT}, {"x-rate", TEXT}, {"x-scope", TEXT}, {"x-status", NUMBER}, {"x-content", TEXT},
+    {"x-meter", TEXT}, {"x-if-match", TEXT}, {"x-rate", TEXT}, {"x-scope", TEXT}, {"x-status", NUMBER | 1 << JSON_ARRAY}, {"x-content", TEXT},
     {"x-body-limit", NUMBER}, {"x-public", FLAG}, {"x-produces", TEXT}, {NULL, 0}};
 static const struct key document_keys[] = {{"paths", OBJECT}, {"schemas", OBJECT}, {"x-constraints", OBJECT}, {"$schema", TEXT}, {NULL, 0}};
 static const char *const methods_known[] = {"get", "post", "put", "patch", "delete", NULL};
@@ -195,8 +195,8 @@ static json_t *success(const json_t *o)
 
 static void add_errors(const char *method, const json_t *o, json_t *responses)
 {
-    static const char *const always[] = {"400", "404", "408", "429", "431", "500", "503", "504"};
-    static const char *const guarded[] = {"401", "403", "422"};
+    static const char *const always[] = {"400", "404", "408", "422", "429", "431", "500", "503", "504"};
+    static const char *const guarded[] = {"401", "403"};
     static const char *const with_body[] = {"413", "415"};
     for (size_t i = 0; i < sizeof always / sizeof *always; i++)
         json_object_set_new(responses, always[i], reference("responses", "Problem"));
@@ -207,6 +207,8 @@ static void add_errors(const char *method, const json_t *o, json_t *responses)
         json_object_set_new(responses, with_body[i], reference("responses", "Problem"));
     if (strcmp(method, "get"))
         json_object_set_new(responses, "409", reference("responses", "Problem"));
+    else if (json_object_get(o, "x-query") && json_object_get(o, "x-returns") && !is_list(o))
+        json_object_set_new(responses, "304", json_pack("{s:s}", "description", "The ETag in If-None-Match still holds"));
     if (json_object_get(o, "x-if-match")) {
         json_object_set_new(responses, "412", reference("responses", "Problem"));
         json_object_set_new(responses, "428", reference("responses", "Problem"));
@@ -217,10 +219,22 @@ static int success_status(const char *method, const json_t *o)
 {
     const json_t *given = json_object_get(o, "x-status");
     if (given)
-        return (int)json_integer_value(given);
+        return (int)json_integer_value(json_is_array(given) ? json_array_get(given, 0) : given);
     if (!json_object_get(o, "x-returns") && json_object_get(o, "x-query"))
         return 204;
     return !strcmp(method, "post") && json_object_get(o, "x-query") ? 201 : 200;
+}
+
+/* A list in x-status: the usual one first, then others that a handler may answer with. */
+static void add_successes(const char *method, const json_t *o, json_t *responses)
+{
+    const json_t *given = json_object_get(o, "x-status");
+    char status[24];
+    for (size_t i = 0; i < (json_is_array(given) ? json_array_size(given) : 1); i++) {
+        const json_t *one = json_array_get(given, i);
+        snprintf(status, sizeof status, "%d", one ? (int)json_integer_value(one) : success_status(method, o));
+        json_object_set_new(responses, status, success(o));
+    }
 }
 
 static json_t *expand_operation(const char *slug, const char *path, const char *method, const json_t *o)
@@ -235,9 +249,7 @@ static json_t *expand_operation(const char *slug, const char *path, const char *
     json_object_set_new(out, "parameters", parameters);
     if (body)
         json_object_set_new(out, "requestBody", body);
-    char status[8];
-    snprintf(status, sizeof status, "%d", success_status(method, o));
-    json_object_set_new(responses, status, success(o));
+    add_successes(method, o, responses);
     add_errors(method, o, responses);
     json_object_set_new(out, "responses", responses);
     if (json_is_true(json_object_get(o, "x-public")))

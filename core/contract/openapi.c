@@ -70,8 +70,9 @@ mt_status mti_openapi(mti_contract *const *list, unsigned n, const char *version
             json_decref(doc);
             return s;
         }
-        json_array_append_new(json_object_get(doc, "tags"),
-                              json_pack("{s:s,s:s}", "name", list[i]->slug, "description", list[i]->slug));
+        if (list[i]->n_operations)
+            json_array_append_new(json_object_get(doc, "tags"),
+                                  json_pack("{s:s,s:s}", "name", list[i]->slug, "description", list[i]->slug));
     }
     *out = doc;
     return MT_OK;

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "db/internal.h"
 
-enum { BACK_OFF_MIN_MS = 50, BACK_OFF_MAX_MS = 2000 };
+enum { BACK_OFF_MIN_MS = 50, BACK_OFF_MAX_MS = 2000, SCOUT_MAX_MS = 250 };
 
 static void connect_start(mti_conn *c);
 
@@ -56,6 +56,18 @@ static void forget_session(mti_conn *c)
     c->epoch++;
 }
 
+/* The loop's first read connection and the listener ask more often; the others follow when one succeeded. */
+static bool is_scout(const mti_conn *c)
+{
+    return !c->lane || (c->lane->kind == LANE_READ && c == c->lane->conns[0]);
+}
+
+void mti_conn_retry(mti_conn *c)
+{
+    if (c->state == CONN_DOWN)
+        timer_set(c, 0, on_back_off_over);
+}
+
 void mti_conn_lost(mti_conn *c, const char *why)
 {
     bool was_ready = c->state == CONN_READY;
@@ -78,7 +90,8 @@ void mti_conn_lost(mti_conn *c, const char *why)
     }
     mti_op_drop_all(c);
     timer_set(c, c->back_off_ms + mti_mono_us() % 16, on_back_off_over);
-    c->back_off_ms = c->back_off_ms * 2 < BACK_OFF_MAX_MS ? c->back_off_ms * 2 : BACK_OFF_MAX_MS;
+    int max = is_scout(c) ? SCOUT_MAX_MS : BACK_OFF_MAX_MS;
+    c->back_off_ms = c->back_off_ms * 2 < max ? c->back_off_ms * 2 : max;
 }
 
 static void on_connect_timeout(void *arg)

@@ -128,6 +128,7 @@ struct mti_db_session {
 mti_conn *mti_conn_create(mti_db *db, mti_pool *lane, mti_loop *l);
 void mti_conn_destroy(mti_conn *c);
 void mti_conn_lost(mti_conn *c, const char *why);
+void mti_conn_retry(mti_conn *c); /* now, should it be waiting to connect again */
 void mti_conn_flush(
     mti_conn *c); /* sends what libpq holds; watches for writability when it cannot */
 

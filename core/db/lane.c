@@ -81,13 +81,21 @@ static void grant(mti_pool *lane)
     }
 }
 
+static void retry_all(mti_lanes *lanes)
+{
+    for (unsigned i = 0; i < MTI_DB_LANES; i++)
+        for (unsigned j = 0; j < lanes->lane[i].n; j++)
+            mti_conn_retry(lanes->lane[i].conns[j]);
+}
+
 void mti_lane_ready(mti_conn *c)
 {
     mti_lanes *lanes = c->lane->lanes;
     if (!c->counted) {
         c->counted = true;
         lanes->down_since_us = 0;
-        lanes->ready++;
+        if (lanes->ready++ == 0)
+            retry_all(lanes);
         mti_db_count(lanes->db, 1);
     }
     if (c->lane->first)

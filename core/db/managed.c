@@ -206,6 +206,8 @@ static mt_status start_server(mti_managed *m, mti_error *e)
                     "-c",
                     "log_checkpoints=off",
                     "-c",
+                    "recovery_init_sync_method=syncfs",
+                    "-c",
                     "cluster_name=mortise",
                     NULL};
     MT_TRY(make_dir(m, m->sockets, e));

@@ -147,7 +147,8 @@ static mt_slice json_param(mt_call *c, const json_t *v, unsigned type)
     return out;
 }
 
-/* The workspace that the call acts in, then the path: a body can name neither anew. */
+/* The workspace that the call acts in (of the path, of a job, or one that the body named and the caller may enter), then the path: a body can
+ * name neither anew. */
 static bool path_value(mt_call *c, mt_slice name, mt_slice *out)
 {
     const struct mti_values *v = c->values;
@@ -198,10 +199,6 @@ static mt_status bind_one(mt_call *c, const mti_query *q, unsigned i, unsigned t
     if (host_value(c, name, &p->value))
         return MT_OK;
     p->value = mti_value_find(c, key, &found);
-    if (!found && !strcmp(name, "workspace_id") && !mti_uuid_is_nil(c->workspace_id)) {
-        p->value = uuid_text(c, c->workspace_id);    /* of a job, or of a workspace that the body named */
-        return MT_OK;
-    }
     /* an optional member that the client left out is NULL; a name nobody knows is a bug of the plugin */
     if (!found && !(v && may_be_absent(v->op, key)))
         return mti_fail(&c->error, MT_INTERNAL, "parameter_unbound", "%s:%d: query %s: parameter :%s has no value", q->file, q->line, q->name, name);

@@ -38,7 +38,8 @@ static const mti_hook_field *field_find(const mti_hook_info *h, mt_slice name)
     return NULL;
 }
 
-/* A decoded JSON field is kept for the call in ctx's user value, by name. Index 1 is ctx, 2 the name. */
+/* A decoded JSON field is kept for the call in ctx's user value, by name. Index 1 is ctx, 2 the
+ * name. */
 static void push_json_field(lua_State *L, mti_policy_frame *r, mt_slice json)
 {
     if (!r->cached) {
@@ -151,7 +152,8 @@ static int decide_deny(lua_State *L)
 {
     mti_policy_frame *r = mti_policy_running(L);
     lua_Integer status = luaL_optinteger(L, 1, 403);
-    mt_slice code = mt_str(luaL_optstring(L, 2, "denied")), detail = mt_str(luaL_optstring(L, 3, "Refused by policy."));
+    mt_slice code = mt_str(luaL_optstring(L, 2, "denied")),
+             detail = mt_str(luaL_optstring(L, 3, "Refused by policy."));
     luaL_argcheck(L, status >= 400 && status <= 599, 1, "an HTTP status from 400 to 599");
     if (!r->hook->filter)
         return luaL_error(L, "%s cannot be denied: it tells what has happened", r->hook->name);
@@ -294,7 +296,8 @@ static int api_metric(lua_State *L)
     luaL_argcheck(L, metric_name_is_good(name), 1, "a name of a-z, 0-9 and _");
     luaL_argcheck(L, isfinite(v) && v >= 0, 2, "a number that is not negative");
     mti_policy_charge(L, 50);
-    mti_family *f = mti_metric_family(MTI_COUNTER, "mortise_policy_total", "Counted by policies.", "policy,name");
+    mti_family *f = mti_metric_family(MTI_COUNTER, "mortise_policy_total", "Counted by policies.",
+                                      "policy,name");
     mti_metric_add(mti_metric_get(f, (mt_slice[]){mt_str(r->policy->name), name}, 2), v);
     return 0;
 }
@@ -320,7 +323,8 @@ void mti_policy_clear_ctx(lua_State *L)
 
 static void open_ctx(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"__index", ctx_index}, {"__newindex", ctx_newindex}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"__index", ctx_index}, {"__newindex", ctx_newindex}, {NULL, NULL}};
     lua_newuserdatauv(L, 0, 1);
     luaL_newlib(L, functions);
     lua_pushboolean(L, false);
@@ -343,9 +347,13 @@ void mti_policy_open_api(lua_State *L)
 {
     static const luaL_Reg decides[] = {{"continue", decide_continue}, {"stop", decide_stop},
                                        {"deny", decide_deny}, {NULL, NULL}};
-    static const luaL_Reg kvs[] = {{"get", kv_get}, {"set", kv_set}, {"incr", kv_incr}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"patch", api_patch}, {"log", api_log}, {"metric", api_metric},
-                                         {"now", api_now}, {NULL, NULL}};
+    static const luaL_Reg kvs[] = {
+        {"get", kv_get}, {"set", kv_set}, {"incr", kv_incr}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"patch", api_patch},
+                                         {"log", api_log},
+                                         {"metric", api_metric},
+                                         {"now", api_now},
+                                         {NULL, NULL}};
     open_ctx(L);
     open_group(L, "decide", decides);
     open_group(L, "kv", kvs);

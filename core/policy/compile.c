@@ -43,7 +43,8 @@ static mt_status priority_parse(mt_slice value, int *priority, mti_error *e)
         memcpy(text, value.p, value.len);
     long n = strtol(text, &end, 10);
     if (!text[0] || *end || n < 0 || n > 10000)
-        return mti_fail(e, MT_INVALID, "policy_priority", "The priority must be a number from 0 to 10000.");
+        return mti_fail(e, MT_INVALID, "policy_priority",
+                        "The priority must be a number from 0 to 10000.");
     *priority = (int)n;
     return MT_OK;
 }
@@ -69,7 +70,8 @@ static mt_status header_parse(mt_slice source, int *hook, int *priority, mti_err
         }
     }
     if (*hook < 0)
-        return mti_fail(e, MT_INVALID, "policy_hook", "The first lines must name the hook: -- hook: NAME");
+        return mti_fail(e, MT_INVALID, "policy_hook",
+                        "The first lines must name the hook: -- hook: NAME");
     return MT_OK;
 }
 
@@ -136,7 +138,8 @@ mt_status mti_policy_compile(mti_policies *p, const char *name, mt_slice source,
     *out = NULL;
     int hook, priority;
     if (source.len > SOURCE_MAX)
-        return mti_fail(e, MT_TOO_LARGE, "policy_too_large", "A policy has at most %u bytes.", SOURCE_MAX);
+        return mti_fail(e, MT_TOO_LARGE, "policy_too_large", "A policy has at most %u bytes.",
+                        SOURCE_MAX);
     MT_TRY(header_parse(source, &hook, &priority, e));
     compile_job job = {.name = name, .source = source};
     mti_buf_init(&job.code, 16 * SOURCE_MAX);

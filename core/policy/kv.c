@@ -20,7 +20,8 @@ typedef struct kv_scope {
     int64_t next_expiry_us;      /* none of them expires earlier */
 } kv_scope;
 
-/* In one ring in order of age; every set looks at the oldest few and frees those that have expired. */
+/* In one ring in order of age; every set looks at the oldest few and frees those that have expired.
+ */
 typedef struct kv_entry {
     struct kv_entry *newer, *older;
     struct kv_entry *next, **back;   /* in the scope's list */
@@ -155,7 +156,8 @@ static kv_entry *find(mti_kv *kv, const kv_key *k, int64_t now_us)
     return e;
 }
 
-mt_status mti_kv_get(mti_kv *kv, mti_kv_scope scope, mt_slice key, int64_t now_us, mti_kv_value *out)
+mt_status mti_kv_get(mti_kv *kv, mti_kv_scope scope, mt_slice key, int64_t now_us,
+                     mti_kv_value *out)
 {
     kv_key k;
     kv_entry *e = key_make(&k, scope, key) ? find(kv, &k, now_us) : NULL;
@@ -182,7 +184,8 @@ static bool has_room(mti_kv *kv, kv_scope *s, size_t size, int64_t now_us)
 {
     if (s->keys >= SCOPE_KEYS || s->bytes + size > SCOPE_BYTES)
         sweep_scope(kv, s, now_us);
-    return s->keys < SCOPE_KEYS && s->bytes + size <= SCOPE_BYTES && kv->bytes + size <= STORE_BYTES;
+    return s->keys < SCOPE_KEYS && s->bytes + size <= SCOPE_BYTES &&
+           kv->bytes + size <= STORE_BYTES;
 }
 
 static kv_entry *entry_make(const kv_key *k, mti_kv_value value, int64_t expires_us)
@@ -224,8 +227,8 @@ static mt_status add(mti_kv *kv, mti_kv_scope scope, kv_entry *e, int64_t now_us
     return MT_OK;
 }
 
-mt_status mti_kv_set(mti_kv *kv, mti_kv_scope scope, mt_slice key, mti_kv_value value, int64_t ttl_us,
-                     int64_t now_us)
+mt_status mti_kv_set(mti_kv *kv, mti_kv_scope scope, mt_slice key, mti_kv_value value,
+                     int64_t ttl_us, int64_t now_us)
 {
     kv_key k;
     if (!key_make(&k, scope, key) || value.text.len > TEXT_MAX)

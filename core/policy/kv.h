@@ -1,6 +1,7 @@
 /*
- * What policies remember: texts and numbers with a time to live, in memory, one store a loop, apart for each scope (an organization's own policies, or the platform's for
- * one organization). Bounded: 1,000 keys and 256 KiB a scope, 64 MiB a store. Loop's thread only.
+ * What policies remember: texts and numbers with a time to live, in memory, one store a loop, apart
+ * for each scope (an organization's own policies, or the platform's for one organization). Bounded:
+ * 1,000 keys and 256 KiB a scope, 64 MiB a store. Loop's thread only.
  */
 #ifndef MTI_POLICY_KV_H
 #define MTI_POLICY_KV_H
@@ -23,11 +24,16 @@ mti_kv *mti_kv_create(void);
 void mti_kv_destroy(mti_kv *kv);
 
 /* MT_OK or MT_NOT_FOUND. A text is borrowed until the next set. now_us is monotonic. */
-mt_status mti_kv_get(mti_kv *kv, mti_kv_scope scope, mt_slice key, int64_t now_us, mti_kv_value *out);
-/* Copies. ttl_us ≤ 0 removes the key. MT_LIMITED over the scope's or the store's quota, MT_TOO_LARGE for keys over 128 bytes or texts over 4 KiB. */
-mt_status mti_kv_set(mti_kv *kv, mti_kv_scope scope, mt_slice key, mti_kv_value value, int64_t ttl_us, int64_t now_us);
-/* Adds to a number (a missing one or a text is 0) and answers the sum. The time to live counts from the key's creation. */
-mt_status mti_kv_incr(mti_kv *kv, mti_kv_scope scope, mt_slice key, double by, int64_t ttl_us, int64_t now_us, double *sum);
+mt_status mti_kv_get(mti_kv *kv, mti_kv_scope scope, mt_slice key, int64_t now_us,
+                     mti_kv_value *out);
+/* Copies. ttl_us ≤ 0 removes the key. MT_LIMITED over the scope's or the store's quota,
+ * MT_TOO_LARGE for keys over 128 bytes or texts over 4 KiB. */
+mt_status mti_kv_set(mti_kv *kv, mti_kv_scope scope, mt_slice key, mti_kv_value value,
+                     int64_t ttl_us, int64_t now_us);
+/* Adds to a number (a missing one or a text is 0) and answers the sum. The time to live counts from
+ * the key's creation. */
+mt_status mti_kv_incr(mti_kv *kv, mti_kv_scope scope, mt_slice key, double by, int64_t ttl_us,
+                      int64_t now_us, double *sum);
 size_t mti_kv_count(const mti_kv *kv);
 
 #endif

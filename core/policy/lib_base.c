@@ -1,4 +1,5 @@
-/* Basic functions, math and table: what of Lua's own libraries a policy sees, with ours in place of the unbounded ones. */
+/* Basic functions, math and table: what of Lua's own libraries a policy sees, with ours in place of
+ * the unbounded ones. */
 #include "policy/policy_impl.h"
 
 #include <lualib.h>
@@ -6,7 +7,8 @@
 #define SORT_MAX   10000
 #define UNPACK_MAX 250
 
-/* Copies named functions from the library table on top to the table below it, and pops the library. */
+/* Copies named functions from the library table on top to the table below it, and pops the library.
+ */
 static void pick(lua_State *L, const char *const *names)
 {
     for (; *names; names++) {
@@ -93,10 +95,13 @@ static int base_getmetatable(lua_State *L)
 
 void mti_policy_open_base(lua_State *L)
 {
-    static const char *const names[] = {"assert", "error", "ipairs", "next", "pairs", "rawequal", "rawget",
-                                        "rawlen", "select", "tonumber", "type", NULL};
-    static const luaL_Reg own[] = {{"tostring", base_tostring}, {"pcall", base_pcall},
-                                   {"setmetatable", base_setmetatable}, {"getmetatable", base_getmetatable},
+    static const char *const names[] = {"assert", "error",    "ipairs", "next",
+                                        "pairs",  "rawequal", "rawget", "rawlen",
+                                        "select", "tonumber", "type",   NULL};
+    static const luaL_Reg own[] = {{"tostring", base_tostring},
+                                   {"pcall", base_pcall},
+                                   {"setmetatable", base_setmetatable},
+                                   {"getmetatable", base_getmetatable},
                                    {NULL, NULL}};
     luaL_requiref(L, LUA_GNAME, luaopen_base, 0);
     pick(L, names);
@@ -223,7 +228,8 @@ static bool sort_before(lua_State *L, int a, int b)
     return before;
 }
 
-/* Lets the value at the root of a heap of n sink: a heap sort needs no more compares for a bad comparator. */
+/* Lets the value at the root of a heap of n sink: a heap sort needs no more compares for a bad
+ * comparator. */
 static void sort_sink(lua_State *L, lua_Integer root, lua_Integer n)
 {
     for (lua_Integer child; (child = 2 * root) <= n; root = child) {

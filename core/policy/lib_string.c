@@ -44,7 +44,8 @@ static int string_sub(lua_State *L)
 {
     size_t len;
     const char *s = luaL_checklstring(L, 1, &len);
-    size_t from = position(luaL_checkinteger(L, 2), len), to = end_position(luaL_optinteger(L, 3, -1), len);
+    size_t from = position(luaL_checkinteger(L, 2), len),
+           to = end_position(luaL_optinteger(L, 3, -1), len);
     size_t n = from <= to ? to - from + 1 : 0;
     mti_policy_charge_bytes(L, n);
     lua_pushlstring(L, s + from - 1, n);
@@ -340,7 +341,8 @@ static int string_match(lua_State *L)
     return find_pattern(L, text, pattern, from, false);
 }
 
-/* Upvalues: text, pattern, where to go on, where the last match ended (an empty one may not begin there). */
+/* Upvalues: text, pattern, where to go on, where the last match ended (an empty one may not begin
+ * there). */
 static int gmatch_next(lua_State *L)
 {
     mt_slice text, pattern;
@@ -374,7 +376,8 @@ static int string_gmatch(lua_State *L)
 
 /* --- gsub --- */
 
-static void add_template(lua_State *L, luaL_Buffer *b, mti_match *m, const char *from, const char *to)
+static void add_template(lua_State *L, luaL_Buffer *b, mti_match *m, const char *from,
+                         const char *to)
 {
     size_t len;
     const char *t = lua_tolstring(L, 3, &len);
@@ -403,7 +406,8 @@ static void add_template(lua_State *L, luaL_Buffer *b, mti_match *m, const char 
 }
 
 /* The value that a table or function gives for the match; false and nil keep it. */
-static void add_answer(lua_State *L, luaL_Buffer *b, mti_match *m, int type, const char *from, const char *to)
+static void add_answer(lua_State *L, luaL_Buffer *b, mti_match *m, int type, const char *from,
+                       const char *to)
 {
     if (type == LUA_TTABLE) {
         if (m->captures)
@@ -469,10 +473,12 @@ static int string_gsub(lua_State *L)
 
 void mti_policy_open_string(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"len", string_len}, {"sub", string_sub}, {"lower", string_lower}, {"upper", string_upper},
-        {"reverse", string_reverse}, {"rep", string_rep}, {"byte", string_byte}, {"char", string_char},
-        {"format", string_format}, {"find", string_find}, {"match", string_match},
-        {"gmatch", string_gmatch}, {"gsub", string_gsub}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"len", string_len},         {"sub", string_sub},
+                                         {"lower", string_lower},     {"upper", string_upper},
+                                         {"reverse", string_reverse}, {"rep", string_rep},
+                                         {"byte", string_byte},       {"char", string_char},
+                                         {"format", string_format},   {"find", string_find},
+                                         {"match", string_match},     {"gmatch", string_gmatch},
+                                         {"gsub", string_gsub},       {NULL, NULL}};
     luaL_newlib(L, functions);
 }

@@ -104,7 +104,8 @@ static bool item_has(mti_match *m, const char *s, const char *p, const char *end
 
 /* --- repetitions --- */
 
-static const char *match_longest(mti_match *m, const char *s, const char *p, const char *end, ptrdiff_t least)
+static const char *match_longest(mti_match *m, const char *s, const char *p, const char *end,
+                                 ptrdiff_t least)
 {
     ptrdiff_t n = 0;
     while (item_has(m, s + n, p, end))
@@ -204,7 +205,8 @@ static bool at_frontier(mti_match *m, const char *s, const char *p, const char *
 
 /* --- the walk along the pattern --- */
 
-/* An escape that is more than a class: moves *s and *p on. 1: go on, 0: no match, -1: it is a plain item. */
+/* An escape that is more than a class: moves *s and *p on. 1: go on, 0: no match, -1: it is a plain
+ * item. */
 static int match_escape(mti_match *m, const char **s, const char **p)
 {
     int letter = *p + 1 < m->pattern_end ? (unsigned char)(*p)[1] : 0;

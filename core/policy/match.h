@@ -1,4 +1,5 @@
-/* Lua's patterns, matched in bounded steps: every step is charged to the running policy, and recursion is bounded for a fiber's stack. */
+/* Lua's patterns, matched in bounded steps: every step is charged to the running policy, and
+ * recursion is bounded for a fiber's stack. */
 #ifndef MTI_POLICY_MATCH_H
 #define MTI_POLICY_MATCH_H
 
@@ -18,7 +19,8 @@ typedef struct mti_match {
     } capture[MTI_MATCH_CAPTURES];
 } mti_match;
 
-/* The end of the match of pattern p that begins at s, or NULL. A malformed pattern, too much nesting or a limit raises a Lua error. */
+/* The end of the match of pattern p that begins at s, or NULL. A malformed pattern, too much
+ * nesting or a limit raises a Lua error. */
 const char *mti_match_at(mti_match *m, const char *s, const char *p);
 
 #endif

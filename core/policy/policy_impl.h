@@ -38,7 +38,8 @@ typedef struct mti_policy_state {
     mti_policy_heap heap;
     size_t baseline;             /* bytes of libraries and code */
     unsigned loaded;             /* functions kept in it */
-    int functions, globals;      /* registry references: functions by id; the metatable of environments */
+    int functions,
+        globals; /* registry references: functions by id; the metatable of environments */
     mti_uuid org_id;
     struct mti_policy_state *newer, *older;
 } mti_policy_state;
@@ -59,7 +60,12 @@ struct mti_policies {
     mti_policy_lane lanes[];     /* one a loop, and one for callers without a loop */
 };
 
-typedef enum mti_policy_limit { LIMIT_NONE, LIMIT_INSTRUCTIONS, LIMIT_CPU, LIMIT_MEMORY } mti_policy_limit;
+typedef enum mti_policy_limit {
+    LIMIT_NONE,
+    LIMIT_INSTRUCTIONS,
+    LIMIT_CPU,
+    LIMIT_MEMORY
+} mti_policy_limit;
 
 /* One call of a policy; functions of the sandbox reach it through mti_policy_running. */
 typedef struct mti_policy_frame {
@@ -98,8 +104,12 @@ static inline mti_policy_frame *mti_policy_running(lua_State *L)
 
 /* Counts work that no instruction shows. */
 void mti_policy_charge(lua_State *L, size_t steps);
-static inline void mti_policy_charge_bytes(lua_State *L, size_t bytes) { mti_policy_charge(L, bytes / 16 + 1); }
-/* Fails when callbacks nest too deeply for a fiber's stack; the caller puts depth back afterwards. */
+static inline void mti_policy_charge_bytes(lua_State *L, size_t bytes)
+{
+    mti_policy_charge(L, bytes / 16 + 1);
+}
+/* Fails when callbacks nest too deeply for a fiber's stack; the caller puts depth back afterwards.
+ */
 void mti_policy_enter_callback(lua_State *L);
 /* Leaves the script, past every pcall. limit or decided is set. */
 _Noreturn void mti_policy_leave(lua_State *L);
@@ -107,7 +117,8 @@ _Noreturn void mti_policy_leave(lua_State *L);
 /* --- state.c --- */
 
 /* The state that runs the policy, created when needed; NULL without memory. */
-mti_policy_state *mti_policy_state_get(mti_policies *p, mti_policy_lane *lane, const mti_policy *policy);
+mti_policy_state *mti_policy_state_get(mti_policies *p, mti_policy_lane *lane,
+                                       const mti_policy *policy);
 /* Throws the state away; the next call gets a fresh one. */
 void mti_policy_state_drop(mti_policy_lane *lane, mti_policy_state *s);
 /* Leaves the policy's function on the stack, loading it first when needed. Raises. */
@@ -140,6 +151,7 @@ bool mti_policy_write_json(lua_State *L, int index, mti_buf *out, const char **w
 void mti_policy_push_json(lua_State *L, mt_slice json);
 
 /* How a run ended, for the test report. */
-mt_outcome mti_policy_run_noted(mti_policy *policy, mt_call *c, const void *in, mt_patch *out, mti_policy_frame *run);
+mt_outcome mti_policy_run_noted(mti_policy *policy, mt_call *c, const void *in, mt_patch *out,
+                                mti_policy_frame *run);
 
 #endif

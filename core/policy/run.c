@@ -38,7 +38,8 @@ static void reach_limit(lua_State *L, mti_policy_frame *r, mti_policy_limit limi
     mti_policy_leave(L);
 }
 
-/* Looks at the CPU clock, which costs more than a policy, only after half the limit has passed on the wall. */
+/* Looks at the CPU clock, which costs more than a policy, only after half the limit has passed on
+ * the wall. */
 static bool cpu_is_used_up(mti_policy_frame *r)
 {
     uint64_t span = mti_ticks() - r->started;
@@ -114,10 +115,12 @@ static void note_error(lua_State *L, mti_policy_frame *r, int status)
     else if (lua_type(L, -1) == LUA_TSTRING)
         snprintf(r->message, sizeof r->message, "%s", lua_tostring(L, -1));
     else
-        snprintf(r->message, sizeof r->message, "an error object (a %s value)", luaL_typename(L, -1));
+        snprintf(r->message, sizeof r->message, "an error object (a %s value)",
+                 luaL_typename(L, -1));
 }
 
-/* Leaves the state idle: no hook, no environment of this call, no great heap. A state that met a limit is thrown away. */
+/* Leaves the state idle: no hook, no environment of this call, no great heap. A state that met a
+ * limit is thrown away. */
 static void settle_state(mti_policy_frame *r)
 {
     mti_policy_state *s = r->state;
@@ -160,16 +163,19 @@ static void explain(mti_policy_frame *r)
     if (r->limit) {
         snprintf(r->message, sizeof r->message, "over its limit of %s", limits[r->limit]);
         mti_fail(&r->c->error, MT_UNAVAILABLE, "policy_limit",
-                 "The policy %s went over its limit of %s%s.", r->policy->name, limits[r->limit], where);
+                 "The policy %s went over its limit of %s%s.", r->policy->name, limits[r->limit],
+                 where);
     } else {
-        mti_fail(&r->c->error, MT_INTERNAL, "policy_error", "The policy %s failed%s.", r->policy->name, where);
+        mti_fail(&r->c->error, MT_INTERNAL, "policy_error", "The policy %s failed%s.",
+                 r->policy->name, where);
     }
     if ((n & (n - 1)) == 0)
-        mti_log(MTI_LOG_WARN, "policy.failed", "policy=%s line=%d count=%llu message=%s", r->policy->name,
-                r->line, (unsigned long long)n, r->message);
+        mti_log(MTI_LOG_WARN, "policy.failed", "policy=%s line=%d count=%llu message=%s",
+                r->policy->name, r->line, (unsigned long long)n, r->message);
 }
 
-mt_outcome mti_policy_run_noted(mti_policy *policy, mt_call *c, const void *in, mt_patch *out, mti_policy_frame *r)
+mt_outcome mti_policy_run_noted(mti_policy *policy, mt_call *c, const void *in, mt_patch *out,
+                                mti_policy_frame *r)
 {
     mti_policies *p = policy->engine;
     unsigned lane = c->loop ? mti_loop_index(c->loop) : p->n_loops;
@@ -178,7 +184,8 @@ mt_outcome mti_policy_run_noted(mti_policy *policy, mt_call *c, const void *in, 
                           .hook = &mti_hook_catalogue[policy->hook]};
     r->state = mti_policy_state_get(p, r->lane, policy);
     if (!r->state) {
-        mti_fail(&c->error, MT_NO_MEMORY, "policy_error", "There is no memory for the policy %s.", policy->name);
+        mti_fail(&c->error, MT_NO_MEMORY, "policy_error", "There is no memory for the policy %s.",
+                 policy->name);
         return r->outcome = MT_ERROR;
     }
     r->started = mti_ticks();

@@ -85,7 +85,8 @@ static void lock_strings(lua_State *L)
     lua_pop(L, 1);
 }
 
-/* Names that a script did not set itself come from one shared table, through the metatable of its environment. */
+/* Names that a script did not set itself come from one shared table, through the metatable of its
+ * environment. */
 static int sandbox_open(lua_State *L)
 {
     mti_policy_state *s = lua_touserdata(L, 1);
@@ -229,7 +230,8 @@ static mti_policy_state *state_add(const mti_policies *p, mti_policy_lane *lane,
     return s;
 }
 
-mti_policy_state *mti_policy_state_get(mti_policies *p, mti_policy_lane *lane, const mti_policy *policy)
+mti_policy_state *mti_policy_state_get(mti_policies *p, mti_policy_lane *lane,
+                                       const mti_policy *policy)
 {
     bool platform = mti_uuid_is_nil(policy->org_id);
     mt_slice key = {(const char *)policy->org_id.b, sizeof policy->org_id.b};

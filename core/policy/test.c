@@ -76,7 +76,8 @@ static void set_field(mt_call *c, char *payload, const mti_hook_field *f, const 
     }
 }
 
-/* A field that belongs to the call and not to the payload; false when there is none of that name. */
+/* A field that belongs to the call and not to the payload; false when there is none of that name.
+ */
 static bool set_common(mt_call *c, const char *name, const json_t *v)
 {
     mt_slice text = text_of(c, v);
@@ -108,7 +109,8 @@ static char *payload_make(const tester *t, mt_call *c, const json_t *ctx, verdic
             known = true;
         }
         if (!set_common(c, name, value) && !known)
-            snprintf(v->why, sizeof v->why, "%s has no field %s, or it is not an id", t->hook->name, name);
+            snprintf(v->why, sizeof v->why, "%s has no field %s, or it is not an id", t->hook->name,
+                     name);
     }
     return payload;
 }
@@ -120,7 +122,8 @@ static void judge_text(verdict *v, const json_t *expect, const char *key, const 
     const json_t *want = json_object_get(expect, key);
     if (want && !v->why[0] && (!json_is_string(want) || strcmp(json_string_value(want), got) != 0))
         snprintf(v->why, sizeof v->why, "%s is %s, not %s", key, got,
-                 json_is_string(want) ? json_string_value(want) : "what the case expects (no text)");
+                 json_is_string(want) ? json_string_value(want)
+                                      : "what the case expects (no text)");
 }
 
 static void judge_patches(verdict *v, const json_t *expect, mt_slice patches)
@@ -141,20 +144,23 @@ static void judge(verdict *v, const mt_call *c, const json_t *expect, mt_slice p
     bool failed = v->outcome == MT_DENY || v->outcome == MT_ERROR;
     judge_text(v, expect, "code", failed ? c->error.code : "");
     const json_t *status = json_object_get(expect, "status");
-    if (status && !v->why[0] && (!failed || json_integer_value(status) != mti_error_http(&c->error)))
-        snprintf(v->why, sizeof v->why, "the status is %d", failed ? mti_error_http(&c->error) : 200);
+    if (status && !v->why[0] &&
+        (!failed || json_integer_value(status) != mti_error_http(&c->error)))
+        snprintf(v->why, sizeof v->why, "the status is %d",
+                 failed ? mti_error_http(&c->error) : 200);
     judge_patches(v, expect, patches);
 }
 
 /* --- one case --- */
 
-static void write_case(tester *t, const char *name, const mt_call *c, const verdict *v, mt_slice patches)
+static void write_case(tester *t, const char *name, const mt_call *c, const verdict *v,
+                       mt_slice patches)
 {
     mti_buf *b = t->report;
     mti_buf_adds(b, t->passed + t->failed ? ",{\"name\":" : "{\"name\":");
     mti_buf_add_json(b, mt_str(name));
-    mti_buf_addf(b, ",\"passed\":%s,\"outcome\":\"%s\",\"us\":%lld,\"patches\":", v->why[0] ? "false" : "true",
-                 OUTCOMES[v->outcome], (long long)v->us);
+    mti_buf_addf(b, ",\"passed\":%s,\"outcome\":\"%s\",\"us\":%lld,\"patches\":",
+                 v->why[0] ? "false" : "true", OUTCOMES[v->outcome], (long long)v->us);
     mti_buf_add(b, patches.p, patches.len);
     if (v->outcome == MT_DENY || v->outcome == MT_ERROR) {
         mti_buf_addf(b, ",\"status\":%d,\"code\":", mti_error_http(&c->error));
@@ -169,7 +175,8 @@ static void write_case(tester *t, const char *name, const mt_call *c, const verd
     mti_buf_addc(b, '}');
 }
 
-static void run_repeatedly(tester *t, mt_call *c, const char *payload, long repeat, mt_patch *patch, verdict *v)
+static void run_repeatedly(tester *t, mt_call *c, const char *payload, long repeat, mt_patch *patch,
+                           verdict *v)
 {
     for (long i = 0; i < repeat; i++) {
         mti_patch_init(patch, c, t->hook);
@@ -192,7 +199,11 @@ static void run_case(tester *t, const json_t *one, size_t index)
     verdict v = {0};
     char *payload = payload_make(t, &c, json_object_get(one, "ctx"), &v);
     mt_patch patch;
-    run_repeatedly(t, &c, payload, repeat < 1 ? 1 : repeat > REPEAT_MAX ? REPEAT_MAX : repeat, &patch, &v);
+    run_repeatedly(t, &c, payload,
+                   repeat < 1            ? 1
+                   : repeat > REPEAT_MAX ? REPEAT_MAX
+                                         : repeat,
+                   &patch, &v);
     mti_buf patches;
     mti_buf_init(&patches, 1 << 20);
     mti_patch_write(&patch, &patches);
@@ -214,15 +225,15 @@ static void run_cases(tester *t, const json_t *cases, mti_buf *report)
         run_case(t, json_array_get(cases, i), i);
     mti_buf_adds(report, "{\"policy\":");
     mti_buf_add_json(report, mt_str(t->policy->name));
-    mti_buf_addf(report, ",\"hook\":\"%s\",\"passed\":%u,\"failed\":%u,\"cases\":[", t->hook->name, t->passed,
-                 t->failed);
+    mti_buf_addf(report, ",\"hook\":\"%s\",\"passed\":%u,\"failed\":%u,\"cases\":[", t->hook->name,
+                 t->passed, t->failed);
     mti_buf_add(report, list.p, list.len);
     mti_buf_adds(report, "]}");
     mti_buf_dispose(&list);
 }
 
-mt_status mti_policy_test(mti_policies *p, const char *name, mt_slice source, mt_slice cases, mti_buf *report,
-                          mti_error *e)
+mt_status mti_policy_test(mti_policies *p, const char *name, mt_slice source, mt_slice cases,
+                          mti_buf *report, mti_error *e)
 {
     json_t *list = NULL;
     MT_TRY(mti_json_parse(cases, 0, &list, e));

@@ -24,7 +24,9 @@ static json_t *typed(const json_t *schema, mt_slice text)
 
 static mt_status bad_query(mt_call *c)
 {
-    return mti_fail(&c->error, MT_INVALID, "query_invalid", "The query string is not percent-encoded UTF-8.");
+    mti_fail(&c->error, MT_INVALID, "query_invalid", "The query string is not percent-encoded UTF-8.");
+    c->error.http = 400;
+    return MT_INVALID;
 }
 
 /* '+' is a space in a query. */
@@ -119,6 +121,7 @@ static mt_status fetch(mti_request *r, size_t limit)
         c->error.http = 408;
     } else if (s == MT_INVALID) {
         mti_fail(&c->error, s, "framing_invalid", "The body's framing is broken.");
+        c->error.http = 400;
     }
     return s;
 }
@@ -131,7 +134,7 @@ static mt_status read_json(mti_request *r)
     MT_TRY(fetch(r, op->body_limit ? op->body_limit : (size_t)mti_config_int(r->host->config, "http.body_limit")));
     MT_TRY(mti_json_parse(r->body_text, 0, &r->values.body, &c->error));
     mti_arena_defer(&c->arena, release, r->values.body);
-    MT_TRY(invalid(c, mti_schema_validate(op->body_check, r->values.body, &(mti_schema_options){.formats = true}, &c->error), ""));
+    MT_TRY(invalid(c, mti_schema_validate(op->body_check, r->values.body, &(mti_schema_options){.closed = true, .formats = true}, &c->error), ""));
     return mti_schema_apply_defaults(op->body_check, r->values.body);
 }
 

@@ -20,8 +20,11 @@ static mt_status decode_params(mti_request *r)
     for (unsigned i = 0; i < op->n_params; i++) {
         mt_slice raw = r->match.params[i];
         char *out = mti_arena_alloc(&r->call.arena, raw.len + 1);
-        if (!mti_percent_decode(raw, out, &r->values.params[i]))
-            return mti_fail(&r->call.error, MT_INVALID, "path_invalid", "The path is not percent-encoded UTF-8.");
+        if (!mti_percent_decode(raw, out, &r->values.params[i])) {
+            mti_fail(&r->call.error, MT_INVALID, "path_invalid", "The path is not percent-encoded UTF-8.");
+            r->call.error.http = 400;
+            return MT_INVALID;
+        }
     }
     return MT_OK;
 }

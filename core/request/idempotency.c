@@ -117,6 +117,7 @@ void mti_idempotency_abandon(mti_request *r)
         return;
     }
     mti_error kept = r->call.error;
+    mti_db_rollback(&r->call);           /* a handler that failed inside its transaction left it open */
     mti_fiber_shield(true);
     run(r, 2, (mti_param[]){{key_of(r), false}, {mt_str(r->match.op->id), false}}, &rows);
     mti_fiber_shield(false);

@@ -6,7 +6,10 @@
 
 static mt_status broken(mti_error *e, const char *why)
 {
-    return mti_fail(e, MT_INVALID, "multipart_invalid", "The multipart body cannot be read: %s.", why);
+    mti_fail(e, MT_INVALID, "multipart_invalid", "The multipart body cannot be read: %s.", why);
+    if (e)
+        e->http = 400;
+    return MT_INVALID;
 }
 
 static mt_slice trim(mt_slice s)
@@ -33,7 +36,8 @@ static mt_slice parameter(mt_slice s, const char *name)
         if (p == end || *p == ';')
             continue;
         const char *value = ++p;
-        if (p < end && *p == '"') {
+        bool quoted = p < end && *p == '"';
+        if (quoted) {
             value = ++p;
             while (p < end && *p != '"')
                 p += *p == '\\' && p + 1 < end ? 2 : 1;
@@ -43,8 +47,9 @@ static mt_slice parameter(mt_slice s, const char *name)
             while (p < end && *p != ';')
                 p++;
         }
+        mt_slice found = {value, (size_t)(p - value)};
         if (match)
-            return trim((mt_slice){value, (size_t)(p - value)});
+            return quoted ? found : trim(found);
         while (p < end && *p != ';')
             p++;
     }
@@ -67,10 +72,16 @@ static mt_slice header(mt_slice head, const char *name)
     return (mt_slice){0};
 }
 
+static bool is_form_data(mt_slice disposition)
+{
+    return disposition.len >= 9 && !strncasecmp(disposition.p, "form-data", 9) &&
+           (disposition.len == 9 || disposition.p[9] == ';' || isspace((unsigned char)disposition.p[9]));
+}
+
 static mt_status read_part(mt_slice head, mt_slice data, mti_multipart *out, mti_error *e)
 {
     mt_slice disposition = header(head, "content-disposition");
-    if (disposition.len < 9 || strncasecmp(disposition.p, "form-data", 9))
+    if (!is_form_data(disposition))
         return broken(e, "a part has no Content-Disposition: form-data");
     if (out->n == MTI_MAX_PARTS)
         return mti_fail(e, MT_TOO_LARGE, "too_many_parts", "A request may have %d parts at most: send the rest in another.", MTI_MAX_PARTS);

@@ -1,4 +1,5 @@
-/* blob/1 over store.h: each call hands its blocking part to the pool and waits there, so a loop never waits for a disk. */
+/* blob/1 over store.h: each call hands its blocking part to the pool and waits there, so a loop
+ * never waits for a disk. */
 #include "store.h"
 
 #include <mortise/entry.h>
@@ -32,12 +33,18 @@ static mt_status load(void *self, const mt_host *host)
 
 static mt_status activate(void *self, mt_call *c)
 {
-    mt_slice dir = mt_setting(c, MT_SLICE("data.dir")), root = mt_printf(c, "%.*s/blobs", (int)dir.len, dir.p);
+    mt_slice dir = mt_setting(c, MT_SLICE("data.dir")),
+             root = mt_printf(c, "%.*s/blobs", (int)dir.len, dir.p);
     mt_status s = blob_store_open(self, root.p);
     if (s == MT_CONFLICT)
-        return mt_problem(c, 503, MT_SLICE("blobs_locked"), mt_printf(c, "%s belongs to another running host: file storage serves one host only", root.p), MT_SLICE(""));
+        return mt_problem(
+            c, 503, MT_SLICE("blobs_locked"),
+            mt_printf(c, "%s belongs to another running host: file storage serves one host only",
+                      root.p),
+            MT_SLICE(""));
     if (s != MT_OK)
-        return mt_problem(c, 503, MT_SLICE("blobs_unusable"), mt_printf(c, "%s cannot be written", root.p), MT_SLICE(""));
+        return mt_problem(c, 503, MT_SLICE("blobs_unusable"),
+                          mt_printf(c, "%s cannot be written", root.p), MT_SLICE(""));
     return MT_OK;
 }
 
@@ -60,7 +67,10 @@ static mt_status start(void *self, mt_call *c, job **out)
         return MT_NO_MEMORY;
     *j = (job){.store = self, .org = mt_org_id(c), .fd = -1};
     *out = j;
-    return j->org.p ? MT_OK : mt_problem(c, 500, MT_SLICE("organization_missing"), MT_SLICE("A blob belongs to an organization, and none is chosen."), MT_SLICE(""));
+    return j->org.p ? MT_OK
+                    : mt_problem(c, 500, MT_SLICE("organization_missing"),
+                                 MT_SLICE("A blob belongs to an organization, and none is chosen."),
+                                 MT_SLICE(""));
 }
 
 static mt_status finish(mt_call *c, const job *j)
@@ -69,11 +79,14 @@ static mt_status finish(mt_call *c, const job *j)
     case MT_OK:
         return MT_OK;
     case MT_NOT_FOUND:
-        return mt_problem(c, 404, MT_SLICE("blob_not_found"), MT_SLICE("There is no blob of this name."), MT_SLICE(""));
+        return mt_problem(c, 404, MT_SLICE("blob_not_found"),
+                          MT_SLICE("There is no blob of this name."), MT_SLICE(""));
     case MT_INVALID:
-        return mt_problem(c, 422, MT_SLICE("blob_name_invalid"), MT_SLICE("A blob's name has 64 hexadecimal digits."), MT_SLICE(""));
+        return mt_problem(c, 422, MT_SLICE("blob_name_invalid"),
+                          MT_SLICE("A blob's name has 64 hexadecimal digits."), MT_SLICE(""));
     default:
-        return mt_problem(c, 503, MT_SLICE("blob_storage_failed"), MT_SLICE("The file storage refuses: is the disk full?"), MT_SLICE(""));
+        return mt_problem(c, 503, MT_SLICE("blob_storage_failed"),
+                          MT_SLICE("The file storage refuses: is the disk full?"), MT_SLICE(""));
     }
 }
 
@@ -116,7 +129,8 @@ static mt_status on_get(void *self, mt_call *c, mt_slice sha256, mt_slice *data)
         s = finish(c, j);
     j->to = s == MT_OK ? mt_alloc(c, j->size + 1) : NULL;
     if (s == MT_OK && !j->to)
-        s = mt_problem(c, 413, MT_SLICE("blob_too_large"), MT_SLICE("The blob is larger than a call's memory."), MT_SLICE(""));
+        s = mt_problem(c, 413, MT_SLICE("blob_too_large"),
+                       MT_SLICE("The blob is larger than a call's memory."), MT_SLICE(""));
     if (s == MT_OK)
         s = mt_offload_run(c, do_read, j);
     if (j->fd >= 0)
@@ -141,9 +155,18 @@ static mt_status on_remove(void *self, mt_call *c, mt_slice sha256)
     return finish(c, j);
 }
 
-static const mt_blob_1_provider blob = {.size = sizeof blob, .version = 1, .put = on_put, .get = on_get, .remove = on_remove};
+static const mt_blob_1_provider blob = {
+    .size = sizeof blob, .version = 1, .put = on_put, .get = on_get, .remove = on_remove};
 static const mt_service_entry services[] = {{"blob/1", &blob}};
 
-MT_EXPORT const mt_plugin blob_fs_plugin = {
-    .abi = MT_ABI, .size = sizeof(mt_plugin), .slug = "blob_fs", .version = "0.1.0", .create = create, .load = load,
-    .activate = activate, .deactivate = deactivate, .unload = unload, .services = services, .n_services = 1};
+MT_EXPORT const mt_plugin blob_fs_plugin = {.abi = MT_ABI,
+                                            .size = sizeof(mt_plugin),
+                                            .slug = "blob_fs",
+                                            .version = "0.1.0",
+                                            .create = create,
+                                            .load = load,
+                                            .activate = activate,
+                                            .deactivate = deactivate,
+                                            .unload = unload,
+                                            .services = services,
+                                            .n_services = 1};

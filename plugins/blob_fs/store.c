@@ -69,11 +69,13 @@ void blob_store_close(blob_store *s)
 /* The name comes from outside: only lower-case hex digits may reach a path. */
 static bool path_of(const blob_store *s, mt_slice org, mt_slice name, char path[BLOB_PATH])
 {
-    bool ok = name.len == BLOB_NAME && org.len && org.len < 64 && org.p[0] != '.' && !memchr(org.p, '/', org.len);
+    bool ok = name.len == BLOB_NAME && org.len && org.len < 64 && org.p[0] != '.' &&
+              !memchr(org.p, '/', org.len);
     for (size_t i = 0; ok && i < name.len; i++)
         ok = (name.p[i] >= '0' && name.p[i] <= '9') || (name.p[i] >= 'a' && name.p[i] <= 'f');
     if (ok)
-        snprintf(path, BLOB_PATH, "%s/%.*s/%.2s/%.62s", s->root, (int)org.len, org.p, name.p, name.p + 2);
+        snprintf(path, BLOB_PATH, "%s/%.*s/%.2s/%.62s", s->root, (int)org.len, org.p, name.p,
+                 name.p + 2);
     return ok;
 }
 
@@ -82,7 +84,8 @@ static bool hash(mt_slice data, char name[BLOB_NAME])
     static const char digits[] = "0123456789abcdef";
     unsigned char sum[EVP_MAX_MD_SIZE];
     unsigned n;
-    if (!EVP_Digest(data.p ? data.p : "", data.len, sum, &n, EVP_sha256(), NULL) || n != BLOB_NAME / 2)
+    if (!EVP_Digest(data.p ? data.p : "", data.len, sum, &n, EVP_sha256(), NULL) ||
+        n != BLOB_NAME / 2)
         return false;
     for (unsigned i = 0; i < n; i++) {
         name[2 * i] = digits[sum[i] >> 4];
@@ -112,12 +115,14 @@ static bool sync_folder(const char *path)
     return ok;
 }
 
-/* Written aside, flushed, then moved to its name: a reader never sees half a file, a crash leaves all or nothing. */
+/* Written aside, flushed, then moved to its name: a reader never sees half a file, a crash leaves
+ * all or nothing. */
 static mt_status write_blob(const blob_store *s, mt_slice data, char *path)
 {
     static _Atomic(unsigned) counter;
     char aside[BLOB_PATH], *slash = strrchr(path, '/');
-    snprintf(aside, sizeof aside, "%s/unfinished/%d-%u", s->root, (int)getpid(), atomic_fetch_add(&counter, 1));
+    snprintf(aside, sizeof aside, "%s/unfinished/%d-%u", s->root, (int)getpid(),
+             atomic_fetch_add(&counter, 1));
     int fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return MT_UNAVAILABLE;
@@ -149,7 +154,8 @@ mt_status blob_store_put(const blob_store *s, mt_slice org, mt_slice data, char 
     return write_blob(s, data, path);
 }
 
-mt_status blob_store_open_blob(const blob_store *s, mt_slice org, mt_slice name, int *fd, size_t *size)
+mt_status blob_store_open_blob(const blob_store *s, mt_slice org, mt_slice name, int *fd,
+                               size_t *size)
 {
     char path[BLOB_PATH];
     struct stat st;

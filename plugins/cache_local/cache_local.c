@@ -1,4 +1,5 @@
-/* cache/1 from this process's memory. A key stands behind its organization's id, so no organization meets another's. */
+/* cache/1 from this process's memory. A key stands behind its organization's id, so no organization
+ * meets another's. */
 #include "lru.h"
 
 #include <mortise/entry.h>
@@ -80,9 +81,17 @@ static mt_status on_remove(void *self, mt_call *c, mt_slice key)
     return full.p ? MT_OK : MT_NO_MEMORY;
 }
 
-static const mt_cache_1_provider cache = {.size = sizeof cache, .version = 1, .get = on_get, .put = on_put, .remove = on_remove};
+static const mt_cache_1_provider cache = {
+    .size = sizeof cache, .version = 1, .get = on_get, .put = on_put, .remove = on_remove};
 static const mt_service_entry services[] = {{"cache/1", &cache}};
 
-MT_EXPORT const mt_plugin cache_local_plugin = {
-    .abi = MT_ABI, .size = sizeof(mt_plugin), .slug = "cache_local", .version = "0.1.0",
-    .create = create, .load = load, .activate = activate, .unload = unload, .services = services, .n_services = 1};
+MT_EXPORT const mt_plugin cache_local_plugin = {.abi = MT_ABI,
+                                                .size = sizeof(mt_plugin),
+                                                .slug = "cache_local",
+                                                .version = "0.1.0",
+                                                .create = create,
+                                                .load = load,
+                                                .activate = activate,
+                                                .unload = unload,
+                                                .services = services,
+                                                .n_services = 1};

@@ -13,7 +13,7 @@ typedef struct entry {
     uint64_t hash;
     int64_t until_ms;
     size_t key_len, value_len;
-    char bytes[];                /* key, then value */
+    char bytes[]; /* key, then value */
 } entry;
 
 typedef struct shard {
@@ -141,7 +141,8 @@ static void grow(shard *s)
     s->n_chains = n;
 }
 
-mt_status lru_get(lru *l, mt_slice key, int64_t now_ms, void *(*alloc)(void *arg, size_t n), void *arg, mt_slice *value)
+mt_status lru_get(lru *l, mt_slice key, int64_t now_ms, void *(*alloc)(void *arg, size_t n),
+                  void *arg, mt_slice *value)
 {
     uint64_t h = hash(l, key);
     shard *s = &l->shards[h % SHARDS];
@@ -172,7 +173,8 @@ mt_status lru_put(lru *l, mt_slice key, mt_slice value, int64_t until_ms)
     entry *e = malloc(size);
     if (!e)
         return MT_NO_MEMORY;
-    *e = (entry){.hash = hash(l, key), .until_ms = until_ms, .key_len = key.len, .value_len = value.len};
+    *e = (entry){
+        .hash = hash(l, key), .until_ms = until_ms, .key_len = key.len, .value_len = value.len};
     memcpy(e->bytes, key.p, key.len);
     memcpy(e->bytes + key.len, value.p ? value.p : "", value.len);
     shard *s = &l->shards[e->hash % SHARDS];

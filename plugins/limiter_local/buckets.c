@@ -7,14 +7,14 @@
 enum { LOCKS = 64, WAYS = 8 };
 
 typedef struct slot {
-    uint64_t key;                /* of the 128-bit hash, the half that does not choose the row; 0: free */
-    int64_t full_ns;             /* when the bucket is full again */
+    uint64_t key;    /* of the 128-bit hash, the half that does not choose the row; 0: free */
+    int64_t full_ns; /* when the bucket is full again */
 } slot;
 
 struct buckets {
     pthread_mutex_t locks[LOCKS];
     uint64_t seed[2];
-    uint64_t mask;               /* of rows */
+    uint64_t mask; /* of rows */
     slot slots[];
 };
 
@@ -61,7 +61,8 @@ void buckets_destroy(buckets *b)
     free(b);
 }
 
-/* The key's slot; a new key takes the one that is free or nearest to full: forgetting a full bucket changes nothing. */
+/* The key's slot; a new key takes the one that is free or nearest to full: forgetting a full bucket
+ * changes nothing. */
 static slot *find(slot *row, uint64_t key)
 {
     slot *best = row;
@@ -87,12 +88,15 @@ static bucket_answer take(slot *s, uint32_t cost, uint32_t rate, uint32_t burst,
         from = now_ns + room_ns;
     int64_t until = from + token_ns * cost, over = until - now_ns - room_ns;
     if (over > 0)
-        return (bucket_answer){.remaining = (uint32_t)((room_ns - (from - now_ns)) / token_ns), .retry_after_ms = (over + 999999) / 1000000};
+        return (bucket_answer){.remaining = (uint32_t)((room_ns - (from - now_ns)) / token_ns),
+                               .retry_after_ms = (over + 999999) / 1000000};
     s->full_ns = until;
-    return (bucket_answer){.taken = true, .remaining = (uint32_t)((room_ns - (until - now_ns)) / token_ns)};
+    return (bucket_answer){.taken = true,
+                           .remaining = (uint32_t)((room_ns - (until - now_ns)) / token_ns)};
 }
 
-bucket_answer buckets_take(buckets *b, mt_slice key, uint32_t cost, uint32_t rate, uint32_t burst, int64_t now_ns)
+bucket_answer buckets_take(buckets *b, mt_slice key, uint32_t cost, uint32_t rate, uint32_t burst,
+                           int64_t now_ns)
 {
     if (!rate || !burst)
         return (bucket_answer){.retry_after_ms = 60000};

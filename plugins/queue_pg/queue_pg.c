@@ -1,9 +1,10 @@
-/* queue/1 over mt.job_*: what is fair, retried and dead is decided there; here is only its shape. */
+/* queue/1 over mt.job_*: what is fair, retried and dead is decided there; here is only its shape.
+ */
 #include <mortise/entry.h>
 #include <sys/random.h>
 
 typedef struct queue {
-    char worker[40];             /* names this host process in the job table */
+    char worker[40]; /* names this host process in the job table */
 } queue;
 
 static mt_status create(void **self)
@@ -13,7 +14,8 @@ static mt_status create(void **self)
     *self = q;
     if (!q || getrandom(random, sizeof random, 0) != sizeof random)
         return MT_NO_MEMORY;
-    snprintf(q->worker, sizeof q->worker, "%016llx%016llx", (unsigned long long)random[0], (unsigned long long)random[1]);
+    snprintf(q->worker, sizeof q->worker, "%016llx%016llx", (unsigned long long)random[0],
+             (unsigned long long)random[1]);
     return MT_OK;
 }
 
@@ -38,7 +40,8 @@ static int64_t seconds_up(int64_t ms)
     return ms <= 0 ? 0 : (ms + 999) / 1000;
 }
 
-static mt_status on_put(void *self, mt_call *c, mt_slice name, mt_slice payload, mt_slice unique_key, int64_t delay_ms)
+static mt_status on_put(void *self, mt_call *c, mt_slice name, mt_slice payload,
+                        mt_slice unique_key, int64_t delay_ms)
 {
     mt_handle row;
     const mt_field args[] = {
@@ -52,7 +55,8 @@ static mt_status on_put(void *self, mt_call *c, mt_slice name, mt_slice payload,
     return mt_db_one(c, MT_SLICE("put"), args, sizeof args / sizeof *args, &row);
 }
 
-static mt_status on_take(void *self, mt_call *c, mt_slice name, uint32_t max, int64_t lease_ms, mt_handle *jobs)
+static mt_status on_take(void *self, mt_call *c, mt_slice name, uint32_t max, int64_t lease_ms,
+                         mt_handle *jobs)
 {
     queue *q = self;
     const mt_field args[] = {
@@ -64,7 +68,8 @@ static mt_status on_take(void *self, mt_call *c, mt_slice name, uint32_t max, in
     return mt_db_query(c, MT_SLICE("take"), args, sizeof args / sizeof *args, jobs);
 }
 
-static mt_status on_job(void *self, mt_call *c, mt_handle jobs, uint32_t index, mt_slice *id, mt_slice *org_id, mt_slice *workspace_id, mt_slice *payload)
+static mt_status on_job(void *self, mt_call *c, mt_handle jobs, uint32_t index, mt_slice *id,
+                        mt_slice *org_id, mt_slice *workspace_id, mt_slice *payload)
 {
     if (index >= mt_db_rows(c, jobs))
         return MT_DONE;
@@ -76,14 +81,16 @@ static mt_status on_job(void *self, mt_call *c, mt_handle jobs, uint32_t index, 
 }
 
 /* Runs a query that answers whether this host still holds the job. */
-static mt_status settle(mt_call *c, const char *query, const mt_field *args, size_t n, mt_status lost)
+static mt_status settle(mt_call *c, const char *query, const mt_field *args, size_t n,
+                        mt_status lost)
 {
     mt_handle row;
     MT_TRY(mt_db_one(c, mt_str(query), args, n, &row));
     return mt_slice_eq(mt_db_value(c, row, 0, MT_SLICE("held")), MT_SLICE("t")) ? MT_OK : lost;
 }
 
-/* The job is the call's: the host binds :job_id. The table keeps the lease only; how far the job is, its owner tells in its own rows. */
+/* The job is the call's: the host binds :job_id. The table keeps the lease only; how far the job
+ * is, its owner tells in its own rows. */
 static mt_status on_progress(void *self, mt_call *c, int64_t done, int64_t total)
 {
     queue *q = self;
@@ -110,10 +117,22 @@ static mt_status on_fail(void *self, mt_call *c, mt_slice id, mt_slice reason, b
     return settle(c, "fail", args, 4, MT_CONFLICT);
 }
 
-static const mt_queue_1_provider provider = {.size = sizeof provider, .version = 1, .put = on_put, .progress = on_progress, .take = on_take,
-                                             .job = on_job, .done = on_done, .fail = on_fail};
+static const mt_queue_1_provider provider = {.size = sizeof provider,
+                                             .version = 1,
+                                             .put = on_put,
+                                             .progress = on_progress,
+                                             .take = on_take,
+                                             .job = on_job,
+                                             .done = on_done,
+                                             .fail = on_fail};
 static const mt_service_entry services[] = {{"queue/1", &provider}};
 
-MT_EXPORT const mt_plugin queue_pg_plugin = {
-    .abi = MT_ABI, .size = sizeof(mt_plugin), .slug = "queue_pg", .version = "0.1.0",
-    .create = create, .load = load, .unload = unload, .services = services, .n_services = 1};
+MT_EXPORT const mt_plugin queue_pg_plugin = {.abi = MT_ABI,
+                                             .size = sizeof(mt_plugin),
+                                             .slug = "queue_pg",
+                                             .version = "0.1.0",
+                                             .create = create,
+                                             .load = load,
+                                             .unload = unload,
+                                             .services = services,
+                                             .n_services = 1};

@@ -1,4 +1,5 @@
-/* Organizations: what a named query cannot do alone. Creating one means acting for an organization that is not there yet; plans set limits. */
+/* Organizations: what a named query cannot do alone. Creating one means acting for an organization
+ * that is not there yet; plans set limits. */
 #include "tenancy.h"
 
 #include <mortise/json.h>
@@ -33,6 +34,20 @@ static mt_status answer(mt_call *c, int32_t status, mt_handle row)
     return mt_respond(c, status, json);
 }
 
+static mt_status create_as(mt_call *c, mt_slice id, const plan *p, mt_handle *row)
+{
+    MT_TRY(mt_db_as_org(c, id, (mt_slice){0}));
+    MT_TRY(mt_db_begin(c));
+    mt_status s = write_with_plan(c, MT_SLICE("organization_create"), p, row);
+    if (s == MT_OK)
+        s = tenancy_apply_limits(c, p);
+    if (s == MT_OK)
+        return mt_db_commit(c);
+    mt_db_rollback(c);
+    return s;
+}
+
+/* Acts for the new organization and comes back whatever happens: the request itself is the caller's. */
 mt_status tenancy_on_organization_create(void *self, mt_call *c)
 {
     const tenancy *t = self;
@@ -41,13 +56,11 @@ mt_status tenancy_on_organization_create(void *self, mt_call *c)
     mt_handle row;
     if (!p)
         return MT_INTERNAL;
-    MT_TRY(mt_db_as_org(c, id, (mt_slice){0}));
-    MT_TRY(mt_db_begin(c));
-    MT_TRY(write_with_plan(c, MT_SLICE("organization_create"), p, &row));
-    MT_TRY(tenancy_apply_limits(c, p));
-    MT_TRY(mt_db_commit(c));
+    mt_status s = create_as(c, id, p, &row);
     MT_TRY(mt_db_as_org(c, home, (mt_slice){0}));
-    MT_TRY(mt_respond_header(c, MT_SLICE("location"), mt_printf(c, "/v1/organizations/%.*s", (int)id.len, id.p)));
+    MT_TRY(s);
+    MT_TRY(mt_respond_header(c, MT_SLICE("location"),
+                             mt_printf(c, "/v1/organizations/%.*s", (int)id.len, id.p)));
     return answer(c, 201, row);
 }
 
@@ -64,7 +77,8 @@ static mt_status refuse_limits(mt_call *c)
     mt_slice pointer = mt_db_value(c, row, 0, MT_SLICE("pointer"));
     if (!pointer.p)
         return MT_OK;
-    return mt_problem(c, 403, MT_SLICE("plan_is_the_platforms"), MT_SLICE("Plan and limits are set by the platform's operator."), pointer);
+    return mt_problem(c, 403, MT_SLICE("plan_is_the_platforms"),
+                      MT_SLICE("Plan and limits are set by the platform's operator."), pointer);
 }
 
 mt_status tenancy_on_organization_update(void *self, mt_call *c)
@@ -91,12 +105,17 @@ mt_status tenancy_on_organization_delete(void *self, mt_call *c)
     int64_t gone = 0;
     MT_TRY(mt_db_one(c, MT_SLICE("platform_keys"), NULL, 0, &row));
     if (!mt_slice_eq(mt_db_value(c, row, 0, MT_SLICE("keys")), MT_SLICE("0")))
-        return mt_problem(c, 409, MT_SLICE("organization_holds_administrators"), MT_SLICE("The administrators' keys are in this organization: it stays."), MT_SLICE(""));
+        return mt_problem(c, 409, MT_SLICE("organization_holds_administrators"),
+                          MT_SLICE("The administrators' keys are in this organization: it stays."),
+                          MT_SLICE(""));
     MT_TRY(mt_db_exec(c, MT_SLICE("organization_delete"), NULL, 0, &gone));
-    return gone ? mt_respond(c, 204, (mt_slice){0}) : mt_problem(c, 404, MT_SLICE("not_found"), MT_SLICE("There is nothing of this id here."), MT_SLICE(""));
+    return gone ? mt_respond(c, 204, (mt_slice){0})
+                : mt_problem(c, 404, MT_SLICE("not_found"),
+                             MT_SLICE("There is nothing of this id here."), MT_SLICE(""));
 }
 
-/* A page: ids from the core's directory, then each row as its own organization, for no context sees two. */
+/* A page: ids from the core's directory, then each row as its own organization, for no context sees
+ * two. */
 static mt_status write_page(mt_call *c, mt_writer *w, mt_handle ids, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
@@ -104,7 +123,7 @@ static mt_status write_page(mt_call *c, mt_writer *w, mt_handle ids, uint32_t n)
         mt_slice json;
         MT_TRY(mt_db_as_org(c, mt_db_value(c, ids, i, MT_SLICE("id")), (mt_slice){0}));
         MT_TRY(mt_db_query(c, MT_SLICE("organization_read"), NULL, 0, &row));
-        if (!mt_db_rows(c, row))         /* deleted meanwhile */
+        if (!mt_db_rows(c, row)) /* deleted meanwhile */
             continue;
         MT_TRY(mt_db_json(c, row, 0, &json));
         mt_write_raw(w, NULL, json);
@@ -124,7 +143,8 @@ static uint32_t page_size(mt_slice text)
 static bool is_uuid(mt_slice s)
 {
     for (size_t i = 0; i < s.len; i++)
-        if (i == 8 || i == 13 || i == 18 || i == 23 ? s.p[i] != '-' : !strchr("0123456789abcdefABCDEF", s.p[i]))
+        if (i == 8 || i == 13 || i == 18 || i == 23 ? s.p[i] != '-'
+                                                    : !strchr("0123456789abcdefABCDEF", s.p[i]))
             return false;
     return s.len == 36;
 }
@@ -138,17 +158,22 @@ mt_status tenancy_on_organization_list(void *self, mt_call *c)
     if (!before.p)
         before = MT_SLICE("ffffffff-ffff-ffff-ffff-ffffffffffff");
     if (!is_uuid(before))
-        return mt_problem(c, 400, MT_SLICE("cursor_invalid"), MT_SLICE("This cursor belongs to another list: start again without one."), MT_SLICE("/query/cursor"));
-    const mt_field args[] = {{MT_SLICE("before"), before}, {MT_SLICE("count"), mt_printf(c, "%u", most + 1)}};
+        return mt_problem(c, 400, MT_SLICE("cursor_invalid"),
+                          MT_SLICE("This cursor belongs to another list: start again without one."),
+                          MT_SLICE("/query/cursor"));
+    const mt_field args[] = {{MT_SLICE("before"), before},
+                             {MT_SLICE("count"), mt_printf(c, "%u", most + 1)}};
     MT_TRY(mt_db_query(c, MT_SLICE("organization_ids"), args, 2, &ids));
     uint32_t found = mt_db_rows(c, ids), shown = found < most ? found : most;
     mt_write_object(&w, NULL);
     mt_write_array(&w, "items");
-    MT_TRY(write_page(c, &w, ids, shown));
+    mt_status s = write_page(c, &w, ids, shown);
+    MT_TRY(mt_db_as_org(c, home, (mt_slice){0}));
+    MT_TRY(s);
     mt_write_close(&w);
-    mt_write_text(&w, "next_cursor", found > shown ? mt_db_value(c, ids, shown - 1, MT_SLICE("id")) : (mt_slice){0});
+    mt_write_text(&w, "next_cursor",
+                  found > shown ? mt_db_value(c, ids, shown - 1, MT_SLICE("id")) : (mt_slice){0});
     mt_write_close(&w);
     MT_TRY(mt_write_end(&w, &json));
-    MT_TRY(mt_db_as_org(c, home, (mt_slice){0}));
     return mt_respond(c, 200, json);
 }

@@ -11,7 +11,8 @@ static mt_status read_file(mt_call *c, const char *path, mt_slice *out)
     char *text = mt_alloc(c, MOST);
     FILE *f = text ? fopen(path, "re") : NULL;
     if (!f)
-        return mt_problem(c, 500, MT_SLICE("plans_unreadable"), mt_printf(c, "%s cannot be read", path), MT_SLICE(""));
+        return mt_problem(c, 500, MT_SLICE("plans_unreadable"),
+                          mt_printf(c, "%s cannot be read", path), MT_SLICE(""));
     *out = (mt_slice){text, fread(text, 1, MOST, f)};
     fclose(f);
     return MT_OK;
@@ -41,7 +42,9 @@ mt_status plans_load(plans *p, mt_call *c)
         plan *one = &p->list[p->n++];
         snprintf(one->name, sizeof one->name, "%s", names[i]);
         if (mt_json_count(c, doc, mt_printf(c, "/plans/%s", names[i])) < 0)
-            return mt_problem(c, 500, MT_SLICE("plan_missing"), mt_printf(c, "manifests/plans.json has no plan %s", names[i]), MT_SLICE(""));
+            return mt_problem(c, 500, MT_SLICE("plan_missing"),
+                              mt_printf(c, "manifests/plans.json has no plan %s", names[i]),
+                              MT_SLICE(""));
         one->workspaces = limit(c, doc, names[i], "workspaces");
         one->documents = limit(c, doc, names[i], "documents_per_workspace");
         one->requests = limit(c, doc, names[i], "requests_per_month");

@@ -16,7 +16,8 @@ typedef struct plans {
     unsigned n;
 } plans;
 
-/* Reads the file and lets the host's options for the free and starter plans override it. Fails with the call's problem. */
+/* Reads the file and lets the host's options for the free and starter plans override it. Fails with
+ * the call's problem. */
 mt_status plans_load(plans *p, mt_call *c);
 /* By name or alias; NULL when there is none. Borrowed. */
 const plan *plans_find(const plans *p, mt_slice name);

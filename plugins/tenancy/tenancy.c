@@ -1,4 +1,5 @@
-/* Organizations, workspaces, agents, API keys. Most of it is queries.sql; here is the entry table and what must be ready before the first request. */
+/* Organizations, workspaces, agents, API keys. Most of it is queries.sql; here is the entry table
+ * and what must be ready before the first request. */
 #include "tenancy.h"
 
 #include <mortise/entry.h>
@@ -42,10 +43,18 @@ static const mt_handler_entry handlers[] = {
     {"on_key_create", tenancy_on_key_create},
 };
 
-static const mt_hook_entry hooks[] = {{"on_authenticate", tenancy_on_authenticate}, {"on_done", tenancy_on_done}};
+static const mt_hook_entry hooks[] = {{"on_authenticate", tenancy_on_authenticate},
+                                      {"on_done", tenancy_on_done}};
 
-MT_EXPORT const mt_plugin tenancy_plugin = {
-    .abi = MT_ABI, .size = sizeof(mt_plugin), .slug = "tenancy", .version = "0.1.0",
-    .create = create, .load = load, .activate = activate, .unload = unload,
-    .handlers = handlers, .n_handlers = sizeof handlers / sizeof *handlers,
-    .hooks = hooks, .n_hooks = sizeof hooks / sizeof *hooks};
+MT_EXPORT const mt_plugin tenancy_plugin = {.abi = MT_ABI,
+                                            .size = sizeof(mt_plugin),
+                                            .slug = "tenancy",
+                                            .version = "0.1.0",
+                                            .create = create,
+                                            .load = load,
+                                            .activate = activate,
+                                            .unload = unload,
+                                            .handlers = handlers,
+                                            .n_handlers = sizeof handlers / sizeof *handlers,
+                                            .hooks = hooks,
+                                            .n_hooks = sizeof hooks / sizeof *hooks};

@@ -1,4 +1,5 @@
-/* Dispatch of a hook and a policy: one JSON line a figure, {name, value, unit}. The best of several rounds. */
+/* Dispatch of a hook and a policy: one JSON line a figure, {name, value, unit}. The best of several
+ * rounds. */
 #include <mortise/hooks.h>
 
 #include <stdio.h>
@@ -46,8 +47,11 @@ typedef struct bench {
 /* The least nanoseconds an emit of limit.check takes. */
 static double emit_ns(bench *b, int times)
 {
-    mt_limit_check in = {.size = sizeof in, .operation = MT_SLICE("notes.list"), .rate_class = MT_SLICE("light"),
-                         .cost = 1, .rate_per_minute = 600};
+    mt_limit_check in = {.size = sizeof in,
+                         .operation = MT_SLICE("notes.list"),
+                         .rate_class = MT_SLICE("light"),
+                         .cost = 1,
+                         .rate_per_minute = 600};
     double best = 1e18;
     for (int round = 0; round < ROUNDS; round++) {
         int64_t from = mti_thread_cpu_ns();
@@ -64,7 +68,10 @@ static void stand(bench *b, mt_hook_fn run, void *self)
 {
     mti_bus_remove_owner(b->bus, 1);
     if (run)
-        mti_bus_add(b->bus, &(mti_bus_handler){.owner = 1, .hook = MTI_HOOK_LIMIT_CHECK, .run = run, .self = self,
+        mti_bus_add(b->bus, &(mti_bus_handler){.owner = 1,
+                                               .hook = MTI_HOOK_LIMIT_CHECK,
+                                               .run = run,
+                                               .self = self,
                                                .label = "bench"});
     mti_bus_publish(b->bus);
     mti_loop_step(b->loop, 0);
@@ -92,9 +99,11 @@ int main(void)
     stand(&b, on_nothing, NULL);
     printf("{\"name\":\"hook.native\",\"value\":%.1f,\"unit\":\"ns\"}\n", emit_ns(&b, 1000000));
     stand(&b, mti_policy_run, empty);
-    printf("{\"name\":\"policy.empty\",\"value\":%.2f,\"unit\":\"us\"}\n", emit_ns(&b, 20000) / 1000);
+    printf("{\"name\":\"policy.empty\",\"value\":%.2f,\"unit\":\"us\"}\n",
+           emit_ns(&b, 20000) / 1000);
     stand(&b, mti_policy_run, full);
-    printf("{\"name\":\"policy.20_lines\",\"value\":%.2f,\"unit\":\"us\"}\n", emit_ns(&b, 20000) / 1000);
+    printf("{\"name\":\"policy.20_lines\",\"value\":%.2f,\"unit\":\"us\"}\n",
+           emit_ns(&b, 20000) / 1000);
     stand(&b, NULL, NULL);
     mti_policy_release(empty);
     mti_policy_release(full);

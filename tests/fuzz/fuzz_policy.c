@@ -1,4 +1,5 @@
-/* Bytes as a policy's text: compiles it and runs it twice. Limits must end every script, and the state stay usable. */
+/* Bytes as a policy's text: compiles it and runs it twice. Limits must end every script, and the
+ * state stay usable. */
 #include <mortise/hooks.h>
 
 #include <stdio.h>
@@ -48,7 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static mti_policies *engine;
     if (!engine) {
         mti_log_setup(-1, MTI_LOG_ERROR, MTI_LOG_LOGFMT);
-        engine = mti_policies_create(&(mti_policy_limits){.instructions = 20000, .cpu_us = 1000000}, NULL, 0);
+        engine = mti_policies_create(&(mti_policy_limits){.instructions = 20000, .cpu_us = 1000000},
+                                     NULL, 0);
     }
     static const char head[] = "-- hook: chat.prepare\n";
     char *text = malloc(sizeof head + size);
@@ -58,7 +60,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size)
         memcpy(text + sizeof head - 1, data, size);
     run_text(engine, (mt_slice){text, sizeof head - 1 + size}, false);
-    run_text(engine, MT_SLICE("-- hook: chat.prepare\nif ('abc'):find('b') == 2 then decide.deny(403) end"), true);
+    run_text(engine,
+             MT_SLICE("-- hook: chat.prepare\nif ('abc'):find('b') == 2 then decide.deny(403) end"),
+             true);
     free(text);
     return 0;
 }

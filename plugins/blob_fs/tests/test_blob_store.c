@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#define ORG MT_SLICE("00000000-0000-0000-0000-000000000001")
+#define ORG   MT_SLICE("00000000-0000-0000-0000-000000000001")
 #define OTHER MT_SLICE("00000000-0000-0000-0000-000000000009")
 
 static char base[64], root[80];
@@ -46,7 +46,8 @@ static void test_round_trip(void **state)
     char name[BLOB_NAME], again[BLOB_NAME], back[64];
     size_t n;
     assert_int_equal(blob_store_put(*state, ORG, MT_SLICE("abc"), name), MT_OK);
-    assert_memory_equal(name, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", BLOB_NAME);
+    assert_memory_equal(name, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+                        BLOB_NAME);
     assert_int_equal(blob_store_put(*state, ORG, MT_SLICE("abc"), again), MT_OK);
     assert_memory_equal(name, again, BLOB_NAME);
     assert_int_equal(read_back(*state, ORG, (mt_slice){name, BLOB_NAME}, back, &n), MT_OK);
@@ -67,10 +68,13 @@ static void test_names_stay_inside(void **state)
 {
     char back[8], name[BLOB_NAME];
     size_t n;
-    static const char *const bad[] = {"", "ab", "../../../../../../../../../../../../etc/passwd0000000000000000000000",
-                                      "BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD",
-                                      "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad0",
-                                      "ba/../../../01cfea414140de5dae2223b00361a396177a9cb410ff61f20015"};
+    static const char *const bad[] = {
+        "",
+        "ab",
+        "../../../../../../../../../../../../etc/passwd0000000000000000000000",
+        "BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD",
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad0",
+        "ba/../../../01cfea414140de5dae2223b00361a396177a9cb410ff61f20015"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(read_back(*state, ORG, mt_str(bad[i]), back, &n), MT_INVALID);
         assert_int_equal(blob_store_remove(*state, ORG, mt_str(bad[i])), MT_INVALID);
@@ -137,8 +141,11 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_round_trip, set_up, tear_down), cmocka_unit_test_setup_teardown(test_names_stay_inside, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_one_host_only, set_up, tear_down), cmocka_unit_test_setup_teardown(test_unfinished_is_cleared, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_short_file_is_replaced, set_up, tear_down), cmocka_unit_test_setup_teardown(test_threads, set_up, tear_down)};
+        cmocka_unit_test_setup_teardown(test_round_trip, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_names_stay_inside, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_one_host_only, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_unfinished_is_cleared, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_short_file_is_replaced, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_threads, set_up, tear_down)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

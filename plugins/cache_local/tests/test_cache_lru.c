@@ -22,7 +22,8 @@ static void *refuse(void *arg, size_t n)
 static bool holds(lru *l, const char *key, const char *value, int64_t now)
 {
     mt_slice out;
-    return lru_get(l, mt_str(key), now, alloc, NULL, &out) == MT_OK && mt_slice_eq(out, mt_str(value));
+    return lru_get(l, mt_str(key), now, alloc, NULL, &out) == MT_OK &&
+           mt_slice_eq(out, mt_str(value));
 }
 
 static void test_put_get_remove(void **state)
@@ -112,7 +113,8 @@ static void *hammer(void *arg)
         snprintf(key, sizeof key, "%d", rand_r(&seed) % 300);
         if (rand_r(&seed) % 3 == 0)
             lru_put(arg, mt_str(key), mt_str(key), INT64_MAX);
-        else if (lru_get(arg, mt_str(key), 0, copy_alloc, copy, &out) == MT_OK && !mt_slice_eq(out, mt_str(key)))
+        else if (lru_get(arg, mt_str(key), 0, copy_alloc, copy, &out) == MT_OK &&
+                 !mt_slice_eq(out, mt_str(key)))
             return "another key's value";
         if (rand_r(&seed) % 50 == 0)
             lru_remove(arg, mt_str(key));
@@ -138,7 +140,8 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_put_get_remove), cmocka_unit_test(test_time_to_live), cmocka_unit_test(test_bounded_and_oldest_goes),
-        cmocka_unit_test(test_random_against_model), cmocka_unit_test(test_threads)};
+        cmocka_unit_test(test_put_get_remove), cmocka_unit_test(test_time_to_live),
+        cmocka_unit_test(test_bounded_and_oldest_goes), cmocka_unit_test(test_random_against_model),
+        cmocka_unit_test(test_threads)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -113,7 +113,8 @@ static void test_threads_share(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_burst_then_rate), cmocka_unit_test(test_cost_is_all_or_nothing), cmocka_unit_test(test_edges),
-        cmocka_unit_test(test_flood_keeps_limited), cmocka_unit_test(test_threads_share)};
+        cmocka_unit_test(test_burst_then_rate), cmocka_unit_test(test_cost_is_all_or_nothing),
+        cmocka_unit_test(test_edges), cmocka_unit_test(test_flood_keeps_limited),
+        cmocka_unit_test(test_threads_share)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

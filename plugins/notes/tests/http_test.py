@@ -2,6 +2,7 @@
 """Notes through a running server: MORTISE_URL and MORTISE_KEY (an administrator's key) name it."""
 import json
 import os
+import threading
 import unittest
 import urllib.error
 import urllib.request
@@ -51,6 +52,18 @@ class Notes(unittest.TestCase):
         self.assertEqual((first[0], first), (201, again))
         self.assertEqual(call("POST", NOTES, {"title": "other"}, Idempotency_Key=key)[0], 422)
         call("DELETE", f"{NOTES}/{first[1]['id']}")
+
+    def test_same_key_at_the_same_time(self):
+        key, title, answers = uuid.uuid4().hex, uuid.uuid4().hex, []
+        threads = [threading.Thread(target=lambda: answers.append(call("POST", NOTES, {"title": title}, Idempotency_Key=key))) for _ in range(8)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        made = [body["id"] for status, body in answers if status == 201]
+        self.assertEqual(len(set(made)), 1)
+        self.assertEqual({status for status, _ in answers} - {201, 409}, set())
+        self.assertEqual([n["title"] for n in call("GET", NOTES + "?limit=200")[1]["items"]].count(title), 1)
 
 
 if __name__ == "__main__":

@@ -47,8 +47,12 @@ static inline int teardown(void **state)
 
 static inline void stand(world *w, int hook, int priority, mt_hook_fn run, void *self)
 {
-    mti_bus_add(w->bus, &(mti_bus_handler){.owner = 7, .hook = hook, .priority = priority, .run = run,
-                                           .self = self, .label = "test.handler"});
+    mti_bus_add(w->bus, &(mti_bus_handler){.owner = 7,
+                                           .hook = hook,
+                                           .priority = priority,
+                                           .run = run,
+                                           .self = self,
+                                           .label = "test.handler"});
 }
 
 #endif

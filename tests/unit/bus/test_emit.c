@@ -37,7 +37,8 @@ static mt_outcome on_stop(void *self, mt_call *c, const void *in, mt_patch *out)
 
 static mt_outcome on_deny(void *self, mt_call *c, const void *in, mt_patch *out)
 {
-    return mark(self, c, 'd', mti_bus_deny(c, 429, MT_SLICE("too_many"), MT_SLICE("Wait a little.")));
+    return mark(self, c, 'd',
+                mti_bus_deny(c, 429, MT_SLICE("too_many"), MT_SLICE("Wait a little.")));
 }
 
 static mt_outcome on_bare_deny(void *self, mt_call *c, const void *in, mt_patch *out)
@@ -55,7 +56,8 @@ static mt_outcome on_text(void *self, mt_call *c, const void *in, mt_patch *out)
     const mt_chat_prepare *chat = in;
     char text[64];
     snprintf(text, sizeof text, "%.*s+%s", (int)chat->query.len, chat->query.p, (const char *)self);
-    return mti_patch_set_text(out, MT_SLICE("/query"), mt_str(text)) == MT_OK ? MT_CONTINUE : MT_ERROR;
+    return mti_patch_set_text(out, MT_SLICE("/query"), mt_str(text)) == MT_OK ? MT_CONTINUE
+                                                                              : MT_ERROR;
 }
 
 static mt_outcome on_slow(void *self, mt_call *c, const void *in, mt_patch *out)
@@ -69,7 +71,8 @@ static mt_outcome on_slow(void *self, mt_call *c, const void *in, mt_patch *out)
 
 static mt_limit_check limit_payload(void)
 {
-    return (mt_limit_check){.size = sizeof(mt_limit_check), .operation = MT_SLICE("notes.list"), .cost = 1};
+    return (mt_limit_check){
+        .size = sizeof(mt_limit_check), .operation = MT_SLICE("notes.list"), .cost = 1};
 }
 
 static mt_outcome emit_limit(world *w)
@@ -272,10 +275,17 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(runs_in_order), T(stop_ends_the_walk), T(deny_carries_its_problem), T(bare_deny_is_403),
-        T(errors_close_or_open), T(always_runs_everybody_and_actions_cannot_deny),
-        T(the_next_handler_sees_the_patch), T(trace_tells_who_changed_what),
-        T(a_wrong_payload_size_is_refused), T(endless_nesting_ends), T(organizations_switch_plugins),
+        T(runs_in_order),
+        T(stop_ends_the_walk),
+        T(deny_carries_its_problem),
+        T(bare_deny_is_403),
+        T(errors_close_or_open),
+        T(always_runs_everybody_and_actions_cannot_deny),
+        T(the_next_handler_sees_the_patch),
+        T(trace_tells_who_changed_what),
+        T(a_wrong_payload_size_is_refused),
+        T(endless_nesting_ends),
+        T(organizations_switch_plugins),
         T(slow_handlers_of_open_hooks_are_bypassed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

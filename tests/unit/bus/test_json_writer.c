@@ -1,4 +1,5 @@
-/* The SDK's inline helpers, as a plugin sees them: behind mt_bind with a host that grants nothing but memory. */
+/* The SDK's inline helpers, as a plugin sees them: behind mt_bind with a host that grants nothing
+ * but memory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,7 +27,8 @@ static void *host_alloc(mt_call *c, size_t bytes)
 
 static int setup(void **state)
 {
-    static const mt_host host = {.size = sizeof host, .abi = MT_ABI, .get = host_get, .alloc = host_alloc};
+    static const mt_host host = {
+        .size = sizeof host, .abi = MT_ABI, .get = host_get, .alloc = host_alloc};
     mti_arena_init(&arena, 1 << 20);
     mt_bind(&host);
     return 0;
@@ -66,8 +68,9 @@ static void containers(void **state)
     mt_write_text(&w, "d", MT_SLICE(""));
     mt_write_raw(&w, "e", MT_SLICE("{\"k\":1}"));
     mt_write_close(&w);
-    assert_json(&w, "{\"a\":\"x\\\"\\\\\\n\\u0009\\u0001\xc3\xa9\",\"b\":[-9223372036854775808,true,{},[]],"
-                    "\"c\":null,\"d\":\"\",\"e\":{\"k\":1}}");
+    assert_json(
+        &w, "{\"a\":\"x\\\"\\\\\\n\\u0009\\u0001\xc3\xa9\",\"b\":[-9223372036854775808,true,{},[]],"
+            "\"c\":null,\"d\":\"\",\"e\":{\"k\":1}}");
 }
 
 static void numbers(void **state)
@@ -120,7 +123,7 @@ static void calls_without_a_grant_are_answered(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = {T(containers), T(numbers), T(mistakes_are_told), T(formatted_text),
-                                       T(calls_without_a_grant_are_answered)};
+    const struct CMUnitTest tests[] = {T(containers), T(numbers), T(mistakes_are_told),
+                                       T(formatted_text), T(calls_without_a_grant_are_answered)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

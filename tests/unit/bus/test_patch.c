@@ -63,13 +63,15 @@ static void below_a_json_field(void **state)
     world *w = *state;
     mt_patch p;
     mti_patch_init(&p, &w->call, info(MTI_HOOK_RETRIEVAL_RESULTS));
-    mt_retrieval_results in = {.size = sizeof in,
-                               .results = MT_SLICE("[{\"id\":\"a\",\"score\":0.5},{\"id\":\"b\",\"score\":0.25}]")};
+    mt_retrieval_results in = {
+        .size = sizeof in,
+        .results = MT_SLICE("[{\"id\":\"a\",\"score\":0.5},{\"id\":\"b\",\"score\":0.25}]")};
     assert_int_equal(set(&p, "/results/0/score", "0.75"), MT_OK);
     assert_int_equal(mti_patch_set_text(&p, MT_SLICE("/results/1/id"), MT_SLICE("\"")), MT_OK);
     assert_int_equal(set(&p, "/results/-", "{\"id\":\"c\"}"), MT_OK);
     assert_int_equal(mti_patch_apply(&p, &in, NULL), MT_OK);
-    assert_text(in.results, "[{\"id\":\"a\",\"score\":0.75},{\"id\":\"\\\"\",\"score\":0.25},{\"id\":\"c\"}]");
+    assert_text(in.results,
+                "[{\"id\":\"a\",\"score\":0.75},{\"id\":\"\\\"\",\"score\":0.25},{\"id\":\"c\"}]");
 }
 
 static void whole_and_below_in_order(void **state)
@@ -88,8 +90,10 @@ static void whole_and_below_in_order(void **state)
     mti_buf out;
     mti_buf_init(&out, 4096);
     mti_patch_write(&p, &out);
-    assert_string_equal(out.p, "[{\"pointer\":\"/findings/-\",\"value\":1},{\"pointer\":\"/findings\",\"value\":[2]},"
-                               "{\"pointer\":\"/findings/-\",\"value\":3},{\"pointer\":\"/score\",\"value\":80}]");
+    assert_string_equal(
+        out.p,
+        "[{\"pointer\":\"/findings/-\",\"value\":1},{\"pointer\":\"/findings\",\"value\":[2]},"
+        "{\"pointer\":\"/findings/-\",\"value\":3},{\"pointer\":\"/score\",\"value\":80}]");
     mti_buf_dispose(&out);
 }
 
@@ -121,7 +125,8 @@ static void bounded(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = {T(refuses_what_may_not_change), T(flat_fields), T(below_a_json_field),
-                                       T(whole_and_below_in_order), T(all_or_nothing), T(bounded)};
+    const struct CMUnitTest tests[] = {
+        T(refuses_what_may_not_change), T(flat_fields),    T(below_a_json_field),
+        T(whole_and_below_in_order),    T(all_or_nothing), T(bounded)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

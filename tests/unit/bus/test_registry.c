@@ -25,8 +25,13 @@ static void emit(world *w)
 
 static mti_bus_handler counting(int *count, mti_uuid org)
 {
-    return (mti_bus_handler){.owner = 3, .hook = MTI_HOOK_LIMIT_CHECK, .run = on_count, .self = count,
-                             .org_id = org, .label = "count", .release = on_release};
+    return (mti_bus_handler){.owner = 3,
+                             .hook = MTI_HOOK_LIMIT_CHECK,
+                             .run = on_count,
+                             .self = count,
+                             .org_id = org,
+                             .label = "count",
+                             .release = on_release};
 }
 
 static void organizations_have_their_own(void **state)
@@ -34,7 +39,8 @@ static void organizations_have_their_own(void **state)
     world *w = *state;
     mti_uuid a = mti_uuid_v7(), b = mti_uuid_v7(), nil = {{0}};
     static int all, own_a, own_b; /* still released when the bus goes */
-    mti_bus_handler hs[] = {counting(&all, nil), counting(&own_a, a), counting(&own_b, b), counting(&own_b, b)};
+    mti_bus_handler hs[] = {counting(&all, nil), counting(&own_a, a), counting(&own_b, b),
+                            counting(&own_b, b)};
     for (int i = 0; i < 4; i++)
         mti_bus_add(w->bus, &hs[i]);
     mti_bus_publish(w->bus);
@@ -111,8 +117,12 @@ static void suspended_handlers_keep_their_snapshot(void **state)
 {
     world *w = *state;
     sleeper s = {.w = w};
-    mti_bus_add(w->bus, &(mti_bus_handler){.owner = 3, .hook = MTI_HOOK_CHAT_ANSWERED, .run = on_sleep,
-                                           .self = &s, .label = "sleep", .release = sleep_released});
+    mti_bus_add(w->bus, &(mti_bus_handler){.owner = 3,
+                                           .hook = MTI_HOOK_CHAT_ANSWERED,
+                                           .run = on_sleep,
+                                           .self = &s,
+                                           .label = "sleep",
+                                           .release = sleep_released});
     mti_bus_publish(w->bus);
     assert_int_equal(mti_fiber_spawn(w->loop, emit_sleeping, &s), MT_OK);
     assert_non_null(s.fiber);
@@ -211,8 +221,12 @@ static void toggling_under_load(void **state)
         int *self = malloc(sizeof *self);
         *self = 42;
         mti_bus_remove_owner(bus, 5);
-        mti_bus_add(bus, &(mti_bus_handler){.owner = 5, .hook = MTI_HOOK_LIMIT_CHECK, .run = on_touch,
-                                            .self = self, .label = "touch", .release = touch_released});
+        mti_bus_add(bus, &(mti_bus_handler){.owner = 5,
+                                            .hook = MTI_HOOK_LIMIT_CHECK,
+                                            .run = on_touch,
+                                            .self = self,
+                                            .label = "touch",
+                                            .release = touch_released});
         mti_bus_publish(bus);
         added++;
     } while (atomic_load(&live) && added < 100000);

@@ -40,7 +40,8 @@ static void keeps_and_expires(void **state)
     assert_int_equal(v.text.len, 3);
     assert_memory_equal(v.text.p, "one", 3);
     assert_int_equal(mti_kv_get(kv, scope(2), MT_SLICE("a"), 0, &v), MT_NOT_FOUND);
-    assert_int_equal(mti_kv_set(kv, scope(1), MT_SLICE("a"), text("two"), SECOND, SECOND / 2), MT_OK);
+    assert_int_equal(mti_kv_set(kv, scope(1), MT_SLICE("a"), text("two"), SECOND, SECOND / 2),
+                     MT_OK);
     assert_int_equal(mti_kv_get(kv, scope(1), MT_SLICE("a"), SECOND, &v), MT_OK);
     assert_memory_equal(v.text.p, "two", 3);
     assert_int_equal(mti_kv_get(kv, scope(1), MT_SLICE("a"), 2 * SECOND, &v), MT_NOT_FOUND);
@@ -52,10 +53,12 @@ static void counts(void **state)
     mti_kv *kv = *state;
     double sum;
     for (int i = 1; i <= 3; i++) {
-        assert_int_equal(mti_kv_incr(kv, scope(1), MT_SLICE("n"), 2, SECOND, i * 1000, &sum), MT_OK);
+        assert_int_equal(mti_kv_incr(kv, scope(1), MT_SLICE("n"), 2, SECOND, i * 1000, &sum),
+                         MT_OK);
         assert_true(sum == 2 * i);
     }
-    assert_int_equal(mti_kv_incr(kv, scope(1), MT_SLICE("n"), 2, SECOND, SECOND + 1000, &sum), MT_OK);
+    assert_int_equal(mti_kv_incr(kv, scope(1), MT_SLICE("n"), 2, SECOND, SECOND + 1000, &sum),
+                     MT_OK);
     assert_true(sum == 2);
     assert_int_equal(mti_kv_set(kv, scope(1), MT_SLICE("n"), text("x"), SECOND, SECOND), MT_OK);
     assert_int_equal(mti_kv_incr(kv, scope(1), MT_SLICE("n"), 1, SECOND, SECOND, &sum), MT_OK);
@@ -74,10 +77,13 @@ static void sizes_are_bounded(void **state)
 {
     mti_kv *kv = *state;
     static char large[5000];
-    assert_int_equal(mti_kv_set(kv, scope(1), (mt_slice){large, 129}, text("x"), SECOND, 0), MT_TOO_LARGE);
-    assert_int_equal(mti_kv_set(kv, scope(1), MT_SLICE("a"), (mti_kv_value){.text = {large, 4097}}, SECOND, 0),
+    assert_int_equal(mti_kv_set(kv, scope(1), (mt_slice){large, 129}, text("x"), SECOND, 0),
                      MT_TOO_LARGE);
-    assert_int_equal(mti_kv_set(kv, scope(1), (mt_slice){large, 128}, (mti_kv_value){.text = {large, 4096}}, SECOND, 0),
+    assert_int_equal(
+        mti_kv_set(kv, scope(1), MT_SLICE("a"), (mti_kv_value){.text = {large, 4097}}, SECOND, 0),
+        MT_TOO_LARGE);
+    assert_int_equal(mti_kv_set(kv, scope(1), (mt_slice){large, 128},
+                                (mti_kv_value){.text = {large, 4096}}, SECOND, 0),
                      MT_OK);
 }
 
@@ -117,7 +123,8 @@ static void old_entries_go_by_themselves(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = {T(keeps_and_expires), T(counts), T(removes), T(sizes_are_bounded), T(quotas),
-                                       T(old_entries_go_by_themselves)};
+    const struct CMUnitTest tests[] = {
+        T(keeps_and_expires), T(counts), T(removes),
+        T(sizes_are_bounded), T(quotas), T(old_entries_go_by_themselves)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

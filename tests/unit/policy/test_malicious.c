@@ -1,4 +1,5 @@
-/* Every script of malicious/ must end as its second line says, in bounded time, and leave the state usable. */
+/* Every script of malicious/ must end as its second line says, in bounded time, and leave the state
+ * usable. */
 #include "support.h"
 
 #include <dirent.h>

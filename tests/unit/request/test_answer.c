@@ -72,7 +72,7 @@ static void test_problem(void **state)
     assert_int_equal(http.status, 409);
     assert_string_equal(http.type, "application/problem+json");
     json_t *p = problem(http.sent);
-    assert_string_equal(text_at(p, "type"), "/v1/problems#name_taken");
+    assert_string_equal(text_at(p, "type"), "urn:mortise:problem:name_taken");
     assert_string_equal(text_at(p, "title"), "Conflict");
     assert_int_equal(json_integer_value(json_object_get(p, "status")), 409);
     assert_string_equal(text_at(p, "code"), "name_taken");

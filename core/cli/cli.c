@@ -186,12 +186,10 @@ static int run_command(mti_cli *cli)
         return s == MT_INVALID ? 2 : 1;
     }
     cli->json = mti_cli_flag(cli, "--json");
-    if (cli->command == &mti_cmd_serve ||
-        strcmp(mti_config_origin(cli->config, "log.level"), "default") != 0)
-        mti_cli_log_setup(cli->config);
-    else
-        mti_log_setup(STDERR_FILENO, MTI_LOG_WARN,
-                      MTI_LOG_LOGFMT); /* people read this command's output */
+    mti_cli_log_setup(cli->config);
+    bool for_people = cli->command != &mti_cmd_serve || isatty(STDERR_FILENO);
+    if (for_people && strcmp(mti_config_origin(cli->config, "log.level"), "default") == 0)
+        mti_log_setup(STDERR_FILENO, MTI_LOG_WARN, MTI_LOG_LOGFMT);
     return cli->command->run(cli);
 }
 

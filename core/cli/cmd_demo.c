@@ -2,6 +2,7 @@
  * that the answers are really there. */
 #include <glob.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -11,10 +12,11 @@
 #include "cli/client.h"
 #include "cli/demo_check.h"
 #include "cli/demo_server.h"
+#include "cli/greeting.h"
 
 #define FAQ "/usr/share/doc/debian/FAQ"
 
-enum { MAX_FILE = 16 << 20, MAX_SOURCES = 32, WIDTH = 96 };
+enum { MAX_FILE = 16 << 20, MAX_SOURCES = 32, WIDTH = 96, POLL_MS = 100 };
 
 static const char *const questions[] = {
     "How does one pronounce Debian and what does this word mean?",
@@ -49,7 +51,8 @@ static mt_status read_gz(const char *path, mti_buf *out, mti_error *e)
     return mti_fail(e, MT_INTERNAL, "file_unreadable", "%.300s cannot be read.", path);
 }
 
-static mt_status upload_file(demo *d, const char *path, mti_error *e)
+/* Adds the document's id to ids. */
+static mt_status upload_file(demo *d, const char *path, json_t *ids, mti_error *e)
 {
     char name[256], target[200];
     mti_buf text;
@@ -57,20 +60,65 @@ static mt_status upload_file(demo *d, const char *path, mti_error *e)
     const char *base = strrchr(path, '/') + 1;
     size_t len = strlen(base), cut = len > 3 && strcmp(base + len - 3, ".gz") == 0 ? len - 3 : len;
     snprintf(name, sizeof name, "%.*s", (int)cut, base);
-    snprintf(target, sizeof target, "/v1/workspaces/%s/documents/upload?wait=true", d->workspace);
+    snprintf(target, sizeof target, "/v1/workspaces/%s/documents/upload", d->workspace);
     MT_TRY(read_gz(path, &text, e));
     mt_status s =
         mti_client_upload(d->cli, target, name, strstr(name, ".html") ? "text/html" : "text/plain",
                           mti_buf_slice(&text), &r, e);
     json_t *document =
         json_object_get(json_array_get(json_object_get(r.json, "items"), 0), "document");
-    if (s == MT_OK &&
-        !mt_slice_eq(mti_json_get_string(document, "status", MT_SLICE("?")), MT_SLICE("indexed")))
-        s = mti_fail(e, MT_INTERNAL, "not_indexed", "%.100s was not indexed: %.200s", name,
-                     mti_json_get_string(document, "reason", MT_SLICE("no reason given")).p);
+    if (s == MT_OK)
+        json_array_append(ids, json_object_get(document, "id"));
     mti_reply_dispose(&r);
     mti_buf_dispose(&text);
     return s;
+}
+
+static mt_status read_status(demo *d, const char *id, bool *indexed, mti_error *e)
+{
+    char path[200];
+    mti_reply r;
+    snprintf(path, sizeof path, "/v1/workspaces/%s/documents/%s", d->workspace, id);
+    mt_status s = mti_client_call(d->cli, "GET", path, NULL, &r, e);
+    mt_slice status = mti_json_get_string(r.json, "status", MT_SLICE("?"));
+    *indexed = s == MT_OK && mt_slice_eq(status, MT_SLICE("indexed"));
+    if (s == MT_OK && mt_slice_eq(status, MT_SLICE("failed")))
+        s = mti_fail(e, MT_INTERNAL, "not_indexed", "%.100s was not indexed: %.200s",
+                     mti_json_get_string(r.json, "file_name", MT_SLICE("A file")).p,
+                     mti_json_get_string(r.json, "reason", MT_SLICE("no reason given")).p);
+    mti_reply_dispose(&r);
+    return s;
+}
+
+/* On a terminal one line that changes; elsewhere one line at the beginning. */
+static void show_progress(const demo *d, size_t done, size_t all)
+{
+    bool terminal = isatty(STDOUT_FILENO);
+    if (d->cli->json || (!terminal && done))
+        return;
+    if (terminal)
+        printf("\rreading and indexing the Debian FAQ: %zu of %zu files ", done, all);
+    else
+        printf("reading and indexing the Debian FAQ: %zu files\n", all);
+    fflush(stdout);
+}
+
+/* Files are indexed about in the order in which they came, so the first that is not done is asked
+ * for. */
+static mt_status wait_indexed(demo *d, const json_t *ids, mti_error *e)
+{
+    size_t all = json_array_size(ids);
+    for (size_t i = 0; i < all;) {
+        bool indexed = false;
+        if (mti_demo_server_interrupted())
+            return mti_fail(e, MT_CANCELLED, "interrupted", "Interrupted.");
+        MT_TRY(read_status(d, json_string_value(json_array_get(ids, i)), &indexed, e));
+        if (indexed)
+            show_progress(d, d->files = (unsigned)++i, all);
+        else
+            poll(NULL, 0, POLL_MS);
+    }
+    return MT_OK;
 }
 
 static mt_status upload_all(demo *d, mti_error *e)
@@ -78,22 +126,22 @@ static mt_status upload_all(demo *d, mti_error *e)
     glob_t found;
     int64_t from = mti_mono_us();
     mt_status s = MT_OK;
+    json_t *ids = json_array();
     if (glob(FAQ "/*.en.txt.gz", 0, NULL, &found) != 0 ||
         glob(FAQ "/*.en.html", GLOB_APPEND, NULL, &found) != 0)
-        return mti_fail(e, MT_NOT_FOUND, "no_documents",
-                        "The Debian FAQ is not installed: apt-get install debian-faq.");
-    for (size_t i = 0; i < found.gl_pathc && s == MT_OK; i++) {
-        if (isatty(STDOUT_FILENO) && !d->cli->json)
-            printf("\ruploading the Debian FAQ: %zu of %zu files", i + 1, found.gl_pathc);
-        fflush(stdout);
-        s = mti_demo_server_interrupted() ? mti_fail(e, MT_CANCELLED, "interrupted", "Interrupted.")
-                                          : upload_file(d, found.gl_pathv[i], e);
-        d->files += s == MT_OK;
-    }
+        s = mti_fail(e, MT_NOT_FOUND, "no_documents",
+                     "The Debian FAQ is not installed: apt-get install debian-faq.");
+    else
+        show_progress(d, 0, found.gl_pathc);
+    for (size_t i = 0; i < found.gl_pathc && s == MT_OK; i++)
+        s = upload_file(d, found.gl_pathv[i], ids, e);
+    if (s == MT_OK)
+        s = wait_indexed(d, ids, e);
     globfree(&found);
-    if (!d->cli->json)
-        printf("\r%u files of the Debian FAQ read and indexed in %.1f s\n", d->files,
-               (double)(mti_mono_us() - from) / 1e6);
+    json_decref(ids);
+    if (s == MT_OK && !d->cli->json)
+        printf("%s%u files of the Debian FAQ read and indexed in %.1f s\n",
+               isatty(STDOUT_FILENO) ? "\r" : "", d->files, (double)(mti_mono_us() - from) / 1e6);
     return s;
 }
 
@@ -164,19 +212,25 @@ static mt_status check_answer(demo *d, const json_t *reply, mti_error *e)
     return mti_demo_check(mti_json_get_string(reply, "answer", MT_SLICE("")), passages, n, e);
 }
 
+/* The cited ones; how many more passages were found. */
 static void print_sources(const json_t *sources)
 {
-    size_t i;
+    size_t i, more = 0;
     json_t *s;
     json_array_foreach(sources, i, s)
     {
         mt_slice file = mti_json_get_string(s, "file_name", MT_SLICE("?")),
                  section = mti_json_get_string(s, "section", MT_SLICE(""));
-        printf("  [%lld] %.*s%s%.*s, score %.2f\n",
-               (long long)mti_json_get_int(s, "number", (int64_t)i + 1), (int)file.len, file.p,
-               section.len ? ", " : "", (int)section.len, section.p,
-               mti_json_get_double(s, "score", 0));
+        if (json_is_true(json_object_get(s, "cited")))
+            printf("  [%lld] %.*s%s%.*s, score %.2f\n",
+                   (long long)mti_json_get_int(s, "number", (int64_t)i + 1), (int)file.len, file.p,
+                   section.len ? ": " : "", (int)section.len, section.p,
+                   mti_json_get_double(s, "score", 0));
+        else
+            more++;
     }
+    if (more)
+        printf("  and %zu more passages that were not used\n", more);
 }
 
 static void print_answer(const char *question, const json_t *reply, double ms,
@@ -219,18 +273,12 @@ static mt_status ask(demo *d, const char *question, mti_error *e)
 
 static void print_ending(const demo *d)
 {
-    char path[600];
-    mti_buf key;
-    snprintf(path, sizeof path, "%s/admin.key", d->server.dir);
-    mt_status s = mti_buf_read_file(&key, path, 4096);
-    int len = s == MT_OK && key.len ? (int)strcspn(key.p, "\r\n") : 0;
-    printf("\nserver: %s   (documentation: %s/v1/docs)\nkey:    %.*s\n\n", d->server.url,
-           d->server.url, len, len ? key.p : "");
-    printf("curl -s %s/v1/workspaces/%s/chat \\\n  -H 'Authorization: Bearer %.*s' -H "
-           "'Content-Type: application/json' \\\n"
-           "  -d '{\"query\": \"Which licences do programs in Debian have?\"}'\n",
-           d->server.url, d->workspace, len, len ? key.p : "");
-    mti_buf_dispose(&key);
+    char key[256];
+    mti_greeting_read_key(d->cli, key, sizeof key);
+    printf("\nserver: %s   (documentation: %s/v1/docs)\nkey:    %s\n\n", d->server.url,
+           d->server.url, key);
+    mti_greeting_print_ask(d->server.url, d->workspace, key,
+                           "Which licences do programs in Debian have?");
 }
 
 static mt_status show(demo *d, mti_error *e)

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "cli/greeting.h"
 
 static void log_ignored(void)
 {
@@ -24,6 +25,7 @@ static int run(mti_cli *cli)
     if (!mti_cli_args(cli, 0, 0))
         return 2;
     log_ignored();
+    mti_greeting_start(cli);
     return cli->serve(cli->config);
 }
 
@@ -34,6 +36,7 @@ const mti_command mti_cmd_serve = {
     .help = "Starts PostgreSQL in DIR (unless DATABASE_URL names one), then the host. The first "
             "start creates the default\n"
             "organization and an administrator's key, printed once and kept in DIR/admin.key.\n"
+            "On a terminal only warnings are logged unless log.level is set; elsewhere info.\n"
             "SIGHUP replaces the host after its requests have ended; a second Ctrl-C does not wait "
             "for them.\n\n"
             "  --data DIR    data folder (./data)\n"

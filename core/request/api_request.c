@@ -103,7 +103,11 @@ static mt_status request_respond_raw(mt_call *c, int32_t status, mt_slice type, 
 
 static mt_status request_respond_header(mt_call *c, mt_slice name, mt_slice value)
 {
-    return c->request ? mti_http_header_add(c->request->http, name, value) : MT_UNSUPPORTED;
+    if (!c->request)
+        return MT_UNSUPPORTED;
+    if (mt_slice_eq(name, MT_SLICE("cache-control")) && mt_slice_eq(value, MT_SLICE("no-store")))
+        c->request->secret = true;
+    return mti_http_header_add(c->request->http, name, value);
 }
 
 static mt_status request_enter_workspace(mt_call *c, mt_slice workspace_id)

@@ -17,6 +17,8 @@ static const char text[] =
     "-- name: abandon :exec write\n"
     "SELECT mt.idempotency_abandon(:key::text, :operation::text);\n";
 
+enum { SECRET = 0 };             /* instead of the status: done, but the answer may not be kept */
+
 static mti_query *queries;
 
 /* Parsed once; the text is ours, so a failure is a bug and aborts. */
@@ -37,14 +39,47 @@ static mt_slice key_of(const mti_request *r)
     return mti_http_header(r->http, "idempotency-key");
 }
 
+/* The key's row belongs to the organization in which the request began; a platform operation may have chosen another since. */
 static mt_status run(mti_request *r, unsigned index, const mti_param *params, mti_result **out)
 {
-    return mti_db_run(&r->call, &(mti_db_role){0}, &queries[index], params, out);
+    mti_uuid now = r->call.who.org_id;
+    r->call.who.org_id = r->idempotency_org;
+    mt_status s = mti_db_run(&r->call, &(mti_db_role){0}, &queries[index], params, out);
+    r->call.who.org_id = now;
+    return s;
+}
+
+/* What must be the same in a repeat: who asks, for what, with which content. The boundary of a multipart body is not content. */
+static void fingerprint(const mti_request *r, uint8_t hash[32])
+{
+    uint8_t digest[32];
+    mti_buf b;
+    mt_slice path = r->path, query = mti_http_query(r->http);
+    mti_buf_init(&b, 1 << 20);
+    mti_buf_add(&b, r->call.who.subject_id.b, sizeof r->call.who.subject_id.b);
+    mti_buf_add(&b, path.p, path.len);
+    mti_buf_addc(&b, '?');
+    mti_buf_add(&b, query.p, query.len);
+    for (unsigned i = 0; i < r->multipart.n; i++) {
+        const mti_part *part = &r->multipart.parts[i];
+        mti_sha256(part->data.p, part->data.len, digest);
+        mti_buf_addf(&b, "\n%.*s/%.*s:", (int)part->field.len, part->field.p, (int)part->file_name.len, part->file_name.p ? part->file_name.p : "");
+        mti_buf_add(&b, digest, sizeof digest);
+    }
+    if (!r->multipart.n) {
+        mti_sha256(r->body_text.p, r->body_text.len, digest);
+        mti_buf_add(&b, digest, sizeof digest);
+    }
+    mti_sha256(b.p, b.len, hash);
+    mti_buf_dispose(&b);
 }
 
 static mt_status replay(mti_request *r, const mti_result *rows)
 {
     int status = atoi(mti_result_get(rows, 0, 1).p);
+    if (status == SECRET)
+        return mti_fail(&r->call.error, MT_CONFLICT, "idempotency_secret",
+                        "The first request with this Idempotency-Key was carried out; its answer held a secret and is not kept.");
     mti_http_header_add(r->http, MT_SLICE("idempotent-replayed"), MT_SLICE("true"));
     mt_slice body = mti_result_get(rows, 0, 2);
     mt_slice type = body.len ? MT_SLICE("application/json") : (mt_slice){0};
@@ -77,7 +112,8 @@ mt_status mti_idempotency_begin(mti_request *r)
         return MT_OK;
     if (!key.len || key.len > 255)
         return mti_fail(&r->call.error, MT_INVALID, "idempotency_key_invalid", "An Idempotency-Key has 1 to 255 characters.");
-    mti_sha256(r->body_text.p, r->body_text.len, hash);
+    fingerprint(r, hash);
+    r->idempotency_org = r->call.who.org_id;
     if (!op->handler)
         MT_TRY(mti_db_begin(&r->call, &(mti_db_role){0}));
     mti_param params[] = {{key, false}, {mt_str(op->id), false}, {{(char *)hash, 32}, true}};
@@ -97,7 +133,9 @@ mt_status mti_idempotency_keep(mti_request *r, int status, mt_slice body)
     char number[12];
     if (!r->idempotent)
         return MT_OK;
-    snprintf(number, sizeof number, "%d", status);
+    snprintf(number, sizeof number, "%d", r->secret ? SECRET : status);
+    if (r->secret)
+        body = (mt_slice){0};
     mti_param params[] = {{key_of(r), false}, {mt_str(r->match.op->id), false}, {mt_str(number), false}, {body.p ? body : MT_SLICE(""), false}};
     mt_status s = run(r, 1, params, &rows);
     if (s == MT_OK && !r->match.op->handler)

@@ -22,6 +22,8 @@ typedef struct mti_request {
     int status;                              /* of the answer; 0 before */
     size_t bytes_out;
     bool streaming, idempotent, timed_out;
+    bool secret;                             /* the answer is marked cache-control: no-store */
+    mti_uuid idempotency_org;                /* whose row holds the key */
     mti_timer *deadline;                     /* NULL: none, or it has passed */
     const char *etag;                        /* of the answer, unquoted; NULL: none */
 } mti_request;

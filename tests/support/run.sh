@@ -10,4 +10,4 @@ python=$("$root/mortise.d/fetch-python.sh" "$MORTISE_CACHE")/bin/python
 folder=$1
 shift
 cd "$folder"
-exec "$python" -m pytest -c "$root/tests/support/pytest.ini" --rootdir "$folder" "$@" .
+exec "$python" -m pytest -c "$root/tests/support/pytest.ini" --rootdir "$folder" "${@:-.}"

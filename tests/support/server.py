@@ -17,6 +17,7 @@ BUILD = pathlib.Path(os.environ.get("MORTISE_BUILD", ROOT / "build"))
 BINARY = BUILD / "bin" / "mortise"
 PLUGINS = BUILD / "plugins"
 TEST_PLUGINS = BUILD / "test-plugins"
+CACHE = pathlib.Path(os.environ.get("MORTISE_CACHE", pathlib.Path.home() / ".cache/mortise"))
 LOGS = BUILD / "test-logs"
 PATIENCE = 60.0
 

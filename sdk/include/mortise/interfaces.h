@@ -301,8 +301,8 @@ static inline mt_status mt_db_free(mt_call *c, mt_handle result)
 
 /*
  * Chooses the organization and workspace for the rest of this call; only for calls of the platform
- * (jobs, activation, CLI). The null slice for workspace means all of the organization. Fiber: no
- * suspend. State: active. Ownership: copied. Fails: MT_DENIED inside a tenant's request.
+ * (jobs, activation, operators). The null slice for workspace means all of the organization.
+ * Fiber: no suspend. State: active. Ownership: copied. Fails: MT_DENIED for a tenant's call.
  */
 static inline mt_status mt_db_as_org(mt_call *c, mt_slice org_id, mt_slice workspace_id)
 {
@@ -1011,8 +1011,9 @@ static inline mt_status mt_respond_raw(mt_call *c, int32_t status, mt_slice cont
 }
 
 /*
- * Adds a response header, before the answer. Fiber: no suspend. State: active. Ownership: copied.
- * Fails: MT_INVALID for a name or value that is not allowed.
+ * Adds a response header, before the answer. cache-control: no-store (in lower case) marks an
+ * answer that holds a secret: it is never kept for an Idempotency-Key. Fiber: no suspend. State:
+ * active. Ownership: copied. Fails: MT_INVALID for a name or value that is not allowed.
  */
 static inline mt_status mt_respond_header(mt_call *c, mt_slice name, mt_slice value)
 {

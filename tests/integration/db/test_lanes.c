@@ -379,6 +379,8 @@ static void read_many(mt_call *c)
     for (int i = 0; i < 100; i++) {
         mti_result *r;
         assert_ok(run(c, P, q, &r, note_1));
+        assert_int_equal(mti_result_rows(r), 1);
+        assert_string_equal(mti_result_get(r, 0, 0).p, note_1);
         mti_result_free(r);
     }
 }

@@ -5,12 +5,7 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/../../.." && pwd)
 build=${1:-${MORTISE_BUILD:-$root/build}}
 work=$(mktemp -d)
-server=
-stop() {
-    [ -z "$server" ] || { kill "$server" && wait "$server"; } 2>/dev/null || true
-    rm -rf "$work"
-}
-trap stop EXIT
+. "$root/tests/integration/sdk/server.sh"
 
 # step NAME: the commands of that block.
 step() {
@@ -24,24 +19,15 @@ ln -s "$build" build
 ln -s "$build/bin/mortise" mortise
 export HOME=$work/home
 mkdir "$HOME"
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-export MORTISE_HTTP_PORT=$port
 started=$SECONDS
 
 bash -euo pipefail -c "$(step build)" >build.log 2>&1 || { cat build.log; exit 1; }
-bash -c "exec $(step serve)" >serve.log 2>&1 &
-server=$!
-for _ in $(seq 300); do
-    [ -s data/admin.key ] && curl -sf -o health.json "http://127.0.0.1:$port/v1/health/ready" && break
-    kill -0 "$server" 2>/dev/null || break
-    sleep 0.1
-done
+serve bash -c "exec $(step serve)"
 answer=$(step ask | sed "s/127.0.0.1:8000/127.0.0.1:$port/; s/curl /curl -sS /" | bash -euo pipefail) || { tail -n 40 serve.log; exit 1; }
 expected='{"message":"Hello, Ada!","items":0}'
 [ "$(tail -n 1 <<<"$answer")" = "$expected" ] || { echo "answered: $answer"; tail -n 40 serve.log; exit 1; }
 
 # The rest of the plugin in a real host: a query operation, the policy's cases, off and on again.
-ask() { curl -sS -H "Authorization: Bearer $(cat data/admin.key)" "$@"; }
 [ "$(ask -o item.json -w '%{http_code}' -H 'content-type: application/json' -d '{"title":"one"}' "http://127.0.0.1:$port/v1/sentiment/items")" = 201 ]
 ask "http://127.0.0.1:$port/v1/sentiment/summary" | grep -qx '{"message":"Hello, world!","items":1}'
 ./mortise policy test sentiment/policies/pace.lua >policy.log || { cat policy.log; exit 1; }

@@ -1,0 +1,198 @@
+"""The measurements of ./mortise bench: each figure beside its floor or peer from the same run. See README.md.
+
+usage: bench.py [NAME…] [--json] [--rounds N] [--seconds S]
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+import embedding
+from rounds import Mortise, Server, Skip, compare, drive, free_port, resident_kib
+
+BUILD = os.environ["MORTISE_BUILD"]
+CACHE = os.environ["MORTISE_CACHE"]
+HERE = os.path.join(BUILD, "tests", "bench")
+PROBES = os.path.join(BUILD, "tests", "integration", "http")
+CHAIN = os.path.join(HERE, "plugins", "chain", "plugins", "chain")
+WORKSPACE = "00000000-0000-0000-0000-000000000002"
+ORGANIZATION = "00000000-0000-0000-0000-000000000001"
+
+
+class Bench:
+    """Holds the servers that several measurements share."""
+
+    def __init__(self, rounds, seconds):
+        self.rounds, self.seconds = rounds, seconds
+        self.servers = {}
+
+    def server(self, name, start):
+        if name not in self.servers:
+            self.servers[name] = start()
+        return self.servers[name]
+
+    def raw(self):
+        """h2o's own hello: the floor of everything that speaks HTTP."""
+        def start():
+            port = free_port()
+            return Server([os.path.join(PROBES, "h2o_raw"), str(port)], port)
+        return self.server("raw", start)
+
+    def mortise(self):
+        return self.server("mortise", lambda: Mortise(BUILD, [CHAIN]))
+
+    def stop(self):
+        for server in reversed(self.servers.values()):
+            server.stop()
+
+    def compare(self, ours, peer):
+        return compare(ours, peer, self.rounds, self.seconds)
+
+
+def http_hello(b):
+    """The HTTP layer: a fiber for each request, its limits and time-outs, against h2o's own hello."""
+    port = free_port()
+    probe = b.server("probe", lambda: Server([os.path.join(PROBES, "http_probe"), f"--port={port}"], port))
+    raw = b.raw()
+    return {"http_hello": b.compare((probe, None, probe.port, "/hello", {}), (raw, None, raw.port, "/hello", {}))}
+
+
+def full_chain(b):
+    """Key, rights, two native hooks, limit, a 20-line policy and a JSON answer, against h2o's own hello."""
+    m, raw = b.mortise(), b.raw()
+    return {"full_chain": b.compare((m, None, m.port, "/v1/bench/chain", m.headers), (raw, None, raw.port, "/hello", m.headers))}
+
+
+def named_query(b):
+    """GET of a row by id under row-level security, with all of the chain, against a handler that only sends the statements."""
+    m = b.mortise()
+    note = m.send("POST", f"/v1/workspaces/{WORKSPACE}/notes", {"title": "A note", "text": "Read often.", "tags": ["bench"]})
+    port = free_port()
+    peer = b.server("query", lambda: Server([os.path.join(HERE, "h2o_query"), str(port), m.database_url(), ORGANIZATION,
+                                             "mt_p_notes"], port))
+    path = f"/v1/workspaces/{WORKSPACE}/notes/{note['id']}"
+    return {"named_query": b.compare((m, m, m.port, path, m.headers), (peer, m, peer.port, path, m.headers))}
+
+
+def memory(b):
+    """The host's resident memory before and after a minute of load: it must not grow with the requests."""
+    m = b.mortise()
+    drive(m.port, "/v1/bench/chain", m.headers, 5)
+    before = resident_kib(m.host_pid())
+    count, _ = drive(m.port, "/v1/bench/chain", m.headers, 60)
+    after = resident_kib(m.host_pid())
+    return {"memory": {"value": after, "unit": "KiB", "peer": before, "ratio": round(after / before, 3), "requests": count}}
+
+
+def run_lines(*command):
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return {line["name"]: line for line in map(json.loads, text.splitlines())}
+
+
+def micro(program, names, rounds, floor):
+    """The least of each named figure over the rounds; floor names the one that it stands beside."""
+    runs = [run_lines(os.path.join(HERE, program)) for _ in range(rounds)]
+    least = {n: min(r[n]["value"] for r in runs) for n in set(names.values()) | ({floor} if floor else set())}
+    out = {}
+    for name, line in names.items():
+        peer = least[floor] if floor else None
+        out[name] = {"value": least[line], "unit": runs[0][line]["unit"], "peer": peer,
+                     "ratio": round(least[line] / peer, 3) if peer else None}
+    return out
+
+
+def hook_dispatch(b):
+    """An emit to one native handler that does nothing, beside an emit that nobody listens to."""
+    return micro("bench_bus", {"hook_dispatch": "hook.native"}, min(b.rounds, 3), "hook.nobody")
+
+
+def lua_policy(b):
+    """A 20-line policy, beside an empty one."""
+    return micro("bench_bus", {"lua_policy": "policy.20_lines"}, min(b.rounds, 3), "policy.empty")
+
+
+def loop(b):
+    """The loop's basic moves, beside the bare switch pair."""
+    names = {"fiber_spawn": "loop.spawn", "fiber_wake": "loop.wake_and_switch", "loop_turn": "loop.turn", "timer": "loop.timer_start_cancel",
+             "offload": "loop.offload_round_trip"}
+    return micro("bench_loop", names, min(b.rounds, 3), "loop.switch_pair")
+
+
+def exact_scan(b):
+    """100,000 × 384: int8 scan with fp32 re-rank, beside a plain fp32 scan; one thread each."""
+    ours, plain = [], []
+    for _ in range(min(b.rounds, 3)):
+        for program, into in ((os.path.join(BUILD, "plugins", "index_exact", "bench_scan"), ours), (os.path.join(HERE, "scan_plain"), plain)):
+            text = subprocess.run([program, "100000"], capture_output=True, text=True, check=True).stdout
+            into.append(json.loads(text)["queries_per_s"])
+    ratio = statistics.median(a / p for a, p in zip(ours, plain))
+    return {"exact_scan": {"value": statistics.median(ours), "unit": "queries/s", "peer": statistics.median(plain), "ratio": round(ratio, 3)}}
+
+
+def embed(b):
+    """Passages of the Debian FAQ through the embedder, beside sentence-transformers with the same weights and cores."""
+    return {"embedding": embedding.measure(BUILD, CACHE, min(b.rounds, 3))}
+
+
+# What must hold, as (field, at least or at most, bound). Ratios of rates hold by the clock or by processor time: on a machine that
+# others use too, one of the two may be blurred.
+BOUNDS = {"full_chain": (("ratio", "cpu_ratio"), ">=", 0.5), "named_query": (("ratio", "cpu_ratio"), ">=", 0.8),
+          "hook_dispatch": (("value",), "<=", 100), "lua_policy": (("value",), "<=", 10), "memory": (("ratio",), "<=", 1.1)}
+MEASUREMENTS = {f.__name__ if f is not embed else "embedding": f
+                for f in (http_hello, full_chain, named_query, hook_dispatch, lua_policy, loop, embed, exact_scan, memory)}
+
+
+def verdict(name, figure):
+    if "skipped" in figure:
+        return "skipped: " + figure["skipped"]
+    if name not in BOUNDS:
+        return ""
+    fields, sign, bound = BOUNDS[name]
+    values = [figure[f] for f in fields if figure.get(f) is not None]
+    holds = any(v >= bound if sign == ">=" else v <= bound for v in values)
+    return f"{sign} {bound:g} {'ok' if holds else 'MISSED'}"
+
+
+def show(value):
+    return "-" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.2f}".rstrip("0").rstrip(".")
+
+
+def print_row(name, f):
+    cpu = f"{show(f['cpu_us'] + f['database_us'])} / {show(f['peer_cpu_us'] + f['peer_database_us'])}" if "cpu_us" in f else ""
+    print(f"{name:<14} {show(f.get('value')):>10} {show(f.get('peer')):>10} {f.get('unit', ''):<11} {show(f.get('ratio')):>6} "
+          f"{cpu:>17} {show(f.get('cpu_ratio')):>7}  {verdict(name, f)}", flush=True)
+
+
+def main():
+    p = argparse.ArgumentParser(prog="mortise bench")
+    p.add_argument("names", nargs="*", metavar="NAME", help=", ".join(MEASUREMENTS))
+    p.add_argument("--json", action="store_true")
+    p.add_argument("--rounds", type=int, default=7)
+    p.add_argument("--seconds", type=int, default=2)
+    a = p.parse_args()
+    unknown = [n for n in a.names if n not in MEASUREMENTS]
+    if unknown:
+        p.error(f"no measurement is called {unknown[0]}; there are {', '.join(MEASUREMENTS)}")
+    if not a.json:
+        print(f"{'':<14} {'here':>10} {'peer':>10} {'':<11} {'ratio':>6} {'µs CPU, peer':>17} {'ratio':>7}", flush=True)
+    b, results = Bench(a.rounds, a.seconds), {}
+    try:
+        for name in a.names or MEASUREMENTS:
+            try:
+                found = MEASUREMENTS[name](b)
+            except Skip as reason:
+                found = {name: {"value": None, "unit": "", "peer": None, "ratio": None, "skipped": str(reason)}}
+            results.update(found)
+            for key, figure in found.items() if not a.json else ():
+                print_row(key, figure)
+    finally:
+        b.stop()
+    if a.json:
+        print(json.dumps(results, indent=1))
+    return any("MISSED" in verdict(n, f) for n, f in results.items())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,3 @@
+from rounds import Skip
+def measure(build, cache, rounds):
+    raise Skip("not yet")

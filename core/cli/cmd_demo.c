@@ -19,9 +19,9 @@
 enum { MAX_FILE = 16 << 20, MAX_SOURCES = 32, WIDTH = 96, POLL_MS = 100 };
 
 static const char *const questions[] = {
-    "How does one pronounce Debian and what does this word mean?",
-    "What is the difference between stable, testing and unstable?",
-    "How can I keep my Debian system current?",
+    "How is Debian pronounced, and where does the name come from?",
+    "What is a virtual package?",
+    "Who wrote all that software for Debian?",
 };
 enum { QUESTIONS = sizeof questions / sizeof *questions };
 
@@ -278,7 +278,7 @@ static void print_ending(const demo *d)
     printf("\nserver: %s   (documentation: %s/v1/docs)\nkey:    %s\n\n", d->server.url,
            d->server.url, key);
     mti_greeting_print_ask(d->server.url, d->workspace, key,
-                           "Which licences do programs in Debian have?");
+                           "How do I report a bug in Debian?");
 }
 
 static mt_status show(demo *d, mti_error *e)

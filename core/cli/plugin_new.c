@@ -18,7 +18,7 @@ typedef struct names {
 static bool check_name(const char *s, names *out)
 {
     size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-_");
-    if (!n || n > 40 || s[n] || s[0] < 'a' || s[0] > 'z')
+    if (n < 2 || n > 32 || s[n] || s[0] < 'a' || s[0] > 'z')
         return false;
     out->name = s;
     for (size_t i = 0; i <= n; i++)
@@ -106,8 +106,8 @@ int mti_plugin_new(mti_cli *cli)
     if (!mti_cli_args(cli, 1, 1))
         return 2;
     if (!check_name(cli->argv[0], &v))
-        return mti_cli_usage(cli, "A plugin's name begins with a lower-case letter and has at most "
-                                  "40 of a-z, 0-9, - and _.");
+        return mti_cli_usage(cli, "A plugin's name begins with a lower-case letter and has 2 to "
+                                  "32 of a-z, 0-9, - and _.");
     if (!mti_cli_find("sdk/templates/plugin", template, sizeof template)) {
         mti_fail(&e, MT_NOT_FOUND, "no_template",
                  "The template (sdk/templates/plugin) is neither beside the program nor in its "

@@ -63,8 +63,8 @@ static const mti_option options[] = {
 
     /* plugins, models, policies */
     {"plugins.dir", MTI_OPT_STRING, "", NULL, "plugins", NULL, true,
-     "Folders that hold plugin folders, separated by ':'; empty is the folder that was built with "
-     "the program."},
+     "Folders that hold plugin folders, separated by ':'; they come before the one that was built "
+     "with the program."},
     {"plugins.allow_unsigned", MTI_OPT_BOOL, "false", NULL, NULL, NULL, true,
      "Accept unsigned plugin packages from others than the operator."},
     {"plugins.providers", MTI_OPT_STRING, "", NULL, NULL, NULL, true,

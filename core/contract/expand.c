@@ -184,7 +184,7 @@ static json_t *success(const json_t *o)
     if (schema)
         json_object_set_new(content, "application/json", json_pack("{s:o}", "schema", schema));
     if (json_object_get(o, "x-stream"))
-        json_object_set_new(content, "text/event-stream", json_pack("{s:{s:s}}", "schema", "type", "string"));
+        json_object_set_new(content, "text/event-stream", json_pack("{s:{s:s}}", "schema", "description", "Server-sent events; data is JSON"));
     if (produces)
         json_object_set_new(content, produces, json_pack("{s:{s:s}}", "schema", "type", "string"));
     if (json_object_size(content))

@@ -1,4 +1,5 @@
 #include "serve.h"
+#include "housekeeping.h"
 
 #include "base/log.h"
 #include "db/migrate.h"
@@ -44,10 +45,11 @@ static const char *find_root(void)
     return root && *root ? root : MORTISE_ROOT;
 }
 
-static const char *find_plugins(const mti_config *c)
+/* The operator's folders first: a plugin there hides a built-in one of its name. */
+static void find_plugins(const mti_config *c, char *dirs, size_t size)
 {
-    const char *dirs = mti_config_str(c, "plugins.dir");
-    return *dirs ? dirs : MORTISE_PLUGINS;
+    const char *own = mti_config_str(c, "plugins.dir");
+    snprintf(dirs, size, "%s%s%s", own, *own ? ":" : "", MORTISE_PLUGINS);
 }
 
 static unsigned count_loops(const mti_config *c)
@@ -124,8 +126,10 @@ static void attach_loop(void *arg)
     mti_identities_attach(p->host.identities, l);
     mti_http_client_create(l, NULL);
     mti_http_listen(p->http, l, p->setup->listen_fd);
-    if (!mti_loop_index(l))
-        mti_http_listen(p->http, l, p->setup->admin_fd);
+    if (mti_loop_index(l))
+        return;
+    mti_http_listen(p->http, l, p->setup->admin_fd);
+    mti_housekeeping_start(&p->host);
 }
 
 static void end_loop(void *arg)
@@ -174,6 +178,7 @@ static void on_stop(void *arg, unsigned ready)
     mti_watch_stop(p->stop_watch);
     p->stopping = true;
     atomic_store(&p->host.stopping, true);
+    mti_housekeeping_stop();
     mti_log(MTI_LOG_INFO, "host.stopping", "loops=%u", p->host.n_loops);
     p->draining = p->host.n_loops;
     for (unsigned i = 0; i < p->host.n_loops; i++)
@@ -293,6 +298,7 @@ int mti_host_main(const mti_host_setup *setup)
 {
     process *p = calloc(1, sizeof *p);
     mti_error e = {0};
+    char dirs[16384];
     p->setup = setup;
     p->host.config = setup->config;
     p->host.version = MORTISE_VERSION;
@@ -304,7 +310,8 @@ int mti_host_main(const mti_host_setup *setup)
         return 1;
     }
     provide_interfaces(p->host.plugins);
-    mti_plugins_discover(p->host.plugins, find_plugins(setup->config));
+    find_plugins(setup->config, dirs, sizeof dirs);
+    mti_plugins_discover(p->host.plugins, dirs);
     name_tags(p);
     start_watchdog(p);
     create_server(p);

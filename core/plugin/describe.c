@@ -90,3 +90,12 @@ mti_readiness mti_plugins_readiness(mti_plugins *p, char *why, size_t size)
     pthread_mutex_unlock(&p->lock);
     return state == MTI_PLUGIN_FAILED && !(r->manifest && r->manifest->essential) ? MTI_READY_DEGRADED : MTI_NOT_READY;
 }
+
+mt_status mti_plugins_config(mti_plugins *p, mt_slice slug, mti_buf *out)
+{
+    mti_plugin_record *r = mti_manager_find(p, slug);
+    if (!r)
+        return MT_NOT_FOUND;
+    const json_t *config = atomic_load(&r->config);
+    return config ? mti_json_dump(config, out) : mti_buf_adds(out, "{}");
+}

@@ -388,6 +388,30 @@ mt_status mti_manager_enable(mti_plugins *p, mt_call *c, mti_plugin_record *r)
     return s;
 }
 
+/* Against the plugin's own schema; a plugin without one takes only {}. */
+static mt_status check_config(mti_plugin_record *r, const json_t *config, mt_call *c)
+{
+    mti_schema *schema;
+    const json_t *given = r->manifest ? r->manifest->config_schema : NULL;
+    if (!given)
+        return json_object_size(config) ? mti_fail(&c->error, MT_INVALID, "config_not_taken", "Plugin %s takes no configuration.", r->slug) : MT_OK;
+    MT_TRY(mti_schema_compile((json_t *)given, NULL, NULL, 0, &schema, &c->error));
+    mt_status s = mti_schema_validate(schema, config, &(mti_schema_options){.closed = true, .formats = true}, &c->error);
+    mti_schema_destroy(schema);
+    return s;
+}
+
+mt_status mti_manager_configure(mti_plugins *p, mt_call *c, mti_plugin_record *r, const json_t *config)
+{
+    MT_TRY(check_config(r, config, c));
+    MT_TRY(take_turn(p));
+    mt_status s = mti_store_configure(c, r->slug, atomic_load(&r->wanted), config);
+    if (s == MT_OK && r->manifest)
+        read_wish(r, c);
+    end_turn(p);
+    return s;
+}
+
 mt_status mti_manager_disable(mti_plugins *p, mt_call *c, mti_plugin_record *r)
 {
     char names[256];

@@ -25,6 +25,12 @@ void mti_plugins_settle(mti_plugins *p, mt_call *c);
 /* On any loop, in a fiber. MT_NOT_FOUND plugin_unknown; MT_CONFLICT when others depend on it (they are named) or it is essential; the problem of activation. */
 mt_status mti_plugins_enable(mti_plugins *p, mt_call *c, mt_slice slug);
 mt_status mti_plugins_disable(mti_plugins *p, mt_call *c, mt_slice slug);
+/* Validates a configuration by the plugin's config_schema, keeps it and puts it into effect. On any loop, in a fiber. MT_INVALID with the pointer;
+ * a plugin that reads its configuration only when it becomes active sees it after the next activation. */
+mt_status mti_plugins_configure(mti_plugins *p, mt_call *c, mt_slice slug, const json_t *config);
+/* The configuration in effect as JSON. Any thread. */
+mt_status mti_plugins_config(mti_plugins *p, mt_slice slug, mti_buf *out);
+
 /* Deactivates all in reverse order. In a fiber of loop 0. */
 void mti_plugins_stop(mti_plugins *p, mt_call *c);
 

@@ -61,6 +61,7 @@ mti_plugin_record *mti_manager_find(mti_plugins *p, mt_slice slug);
 /* The changes themselves, in a fiber of loop 0 (manager.h's enable and disable carry them there). */
 mt_status mti_manager_enable(mti_plugins *p, mt_call *c, mti_plugin_record *r);
 mt_status mti_manager_disable(mti_plugins *p, mt_call *c, mti_plugin_record *r);
+mt_status mti_manager_configure(mti_plugins *p, mt_call *c, mti_plugin_record *r, const json_t *config);
 void mti_record_state(mti_plugin_record *r, mti_plugin_state s, const char *reason);
 const char *mti_record_state_name(int state);
 /* The state as it is told: an active plugin with tables waits while the database is down. */
@@ -75,5 +76,6 @@ void mti_consumers_stop(mti_plugin_record *r);
 /* store.c: wishes and configuration in mt.plugin; MT_NOT_FOUND when the row is absent. */
 mt_status mti_store_read(mt_call *c, const char *slug, bool *enabled, json_t **config);
 mt_status mti_store_enable(mt_call *c, const char *slug, bool enabled);
+mt_status mti_store_configure(mt_call *c, const char *slug, bool enabled, const json_t *config);
 
 #endif

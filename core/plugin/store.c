@@ -5,7 +5,9 @@ static const char text[] =
     "-- name: plugin_read :one\n"
     "SELECT enabled, config FROM mt.plugin WHERE slug = :slug;\n"
     "-- name: plugin_enable :exec\n"
-    "INSERT INTO mt.plugin (slug, enabled) VALUES (:slug, :enabled) ON CONFLICT (slug) DO UPDATE SET enabled = excluded.enabled;\n";
+    "INSERT INTO mt.plugin (slug, enabled) VALUES (:slug, :enabled) ON CONFLICT (slug) DO UPDATE SET enabled = excluded.enabled;\n"
+    "-- name: plugin_configure :exec\n"
+    "INSERT INTO mt.plugin (slug, enabled, config) VALUES (:slug, :enabled, :config::jsonb) ON CONFLICT (slug) DO UPDATE SET config = excluded.config;\n";
 
 static mt_status run(mt_call *c, unsigned index, const mti_param *params, mti_result **out)
 {
@@ -32,4 +34,16 @@ mt_status mti_store_enable(mt_call *c, const char *slug, bool enabled)
 {
     mti_result *r;
     return run(c, 1, (mti_param[]){{.value = mt_str(slug)}, {.value = enabled ? MT_SLICE("true") : MT_SLICE("false")}}, &r);
+}
+
+mt_status mti_store_configure(mt_call *c, const char *slug, bool enabled, const json_t *config)
+{
+    mti_result *r;
+    mti_buf text;
+    mti_buf_init(&text, 1 << 20);
+    mt_status s = mti_json_dump(config, &text);
+    if (s == MT_OK)
+        s = run(c, 2, (mti_param[]){{.value = mt_str(slug)}, {.value = enabled ? MT_SLICE("true") : MT_SLICE("false")}, {.value = mti_buf_slice(&text)}}, &r);
+    mti_buf_dispose(&text);
+    return s;
 }

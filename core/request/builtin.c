@@ -108,6 +108,22 @@ static mt_status on_plugin_disable(void *self, mt_call *c)
     return answer_plugin(c, c->values->params[0]);
 }
 
+static mt_status on_plugin_config(void *self, mt_call *c)
+{
+    mti_buf b;
+    mti_buf_init(&b, 1 << 20);
+    if (mti_plugins_config(c->host->plugins, c->values->params[0], &b) == MT_OK)
+        return answer_buffer(c, 200, (mt_slice){0}, &b);
+    mti_buf_dispose(&b);
+    return mti_fail(&c->error, MT_NOT_FOUND, "plugin_unknown", "No plugin of this name is installed: see /v1/plugins.");
+}
+
+static mt_status on_plugin_configure(void *self, mt_call *c)
+{
+    MT_TRY(mti_plugins_configure(c->host->plugins, c, c->values->params[0], c->values->body));
+    return on_plugin_config(self, c);
+}
+
 static mt_status on_hooks(void *self, mt_call *c)
 {
     mti_buf b;
@@ -195,6 +211,7 @@ mt_status mti_builtin_bind(mti_contract *k, mti_error *e)
     static const mt_handler_entry handlers[] = {
         {"on_health", on_health}, {"on_ready", on_ready}, {"on_openapi", on_openapi}, {"on_docs", on_docs}, {"on_metrics", on_metrics},
         {"on_plugins", on_plugins}, {"on_plugin", on_plugin}, {"on_plugin_enable", on_plugin_enable}, {"on_plugin_disable", on_plugin_disable},
+        {"on_plugin_config", on_plugin_config}, {"on_plugin_configure", on_plugin_configure},
         {"on_hooks", on_hooks}, {"on_trace", on_trace}, {"on_policy_test", on_policy_test}};
     for (unsigned i = 0; i < k->n_operations; i++) {
         mti_operation *op = &k->operations[i];

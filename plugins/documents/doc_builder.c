@@ -258,7 +258,7 @@ static void set_title(doc_builder *b, doc_section *s, size_t title_end)
         free(b->headings[i]);
         b->headings[i] = NULL;
     }
-    b->headings[s->level - 1] = fold_title(b->out.text + s->start, title_end - s->start);
+    b->headings[s->level - 1] = fold_title(b->out.text ? b->out.text + s->start : "", title_end - s->start);
     free(s->path);
     s->path = join_path(b, s->level);
     if (!s->path)

@@ -114,7 +114,7 @@ class Mortise(Server):
     def wait_ready(self):
         for _ in range(600):
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health/ready", timeout=2):
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v1/health/ready", timeout=2):
                     if os.path.exists(os.path.join(self.data, "admin.key")):
                         return
             except OSError:

@@ -53,8 +53,10 @@ class Contract:
         return next(o for o in self.operations if o.id == operation_id)
 
     def find(self, method, path):
-        hits = [o for o in self.operations if o.method == method and o.pattern.match(path)]
-        return min(hits, key=lambda o: o.weight, default=None)
+        """As OpenAPI has it: the most literal path that fits is the one, and only its methods count."""
+        hits = [o for o in self.operations if o.pattern.match(path)]
+        literal = min((o.weight for o in hits), default=0)
+        return next((o for o in hits if o.weight == literal and o.method == method), None)
 
     def validate(self, schema, data):
         document = {**closed(schema), "components": {"schemas": self.schemas}}

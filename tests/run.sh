@@ -1,25 +1,69 @@
 #!/usr/bin/env bash
 # run.sh [SUITE…]: runs the named test suites, or all. ./mortise test calls it after the set-up and the build.
 #
-# unit      the programs of tests/unit         sanitize  the same with ASan + UBSan, then with TSan
-# valgrind  the same under valgrind            any other name: tests/NAME/run.sh
-# A suite's own script ends with a line "N passed, N failed"; so does this one, with the sums.
+# unit         the programs of tests/unit and of the plugins
+# integration  programs and scripts over a real PostgreSQL, real sockets, real plugins (tests/integration)
+# e2e          the built program from outside (tests/e2e)            security   attacks on it (tests/security)
+# fuzz         every fuzz target for a few seconds (tests/fuzz)      bench      every measurement once, briefly
+# valgrind     unit under valgrind                                   sanitize   unit and integration with ASan + UBSan, then TSan
+#
+# The last line is "N passed, N failed". Logs are kept in BUILD/test-logs, of what failed only.
 set -uo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export MORTISE_CACHE=${MORTISE_CACHE:-$HOME/.cache/mortise}
 export MORTISE_BUILD=${MORTISE_BUILD:-$root/build}
 logs=$MORTISE_BUILD/test-logs
-all_suites=(unit integration e2e security fuzz valgrind sanitize)
-passed=0
-failed=0
+all_suites=(unit integration e2e security fuzz bench valgrind sanitize)
+passed=0 failed=0 skipped=0 broken=()
 
-# unit_tests BUILD [CTEST OPTION…]
-unit_tests() {
-    ctest --test-dir "$1" -L unit --output-on-failure --no-tests=error -j "$(nproc)" "${@:2}"
+# counts LOG: prints "PASSED FAILED SKIPPED" from the last closing line of our own scripts, else from ctest's.
+counts() {
+    awk '
+        /^[0-9]+ passed, [0-9]+ failed/ { own = 1; p = $1; f = $3; s = $6 == "skipped" ? $5 : 0 }
+        /tests passed, [0-9]+ tests? failed out of [0-9]+/ {
+            for (i = 1; i <= NF; i++) if ($i == "of") total = $(i + 1)
+            match($0, /, [0-9]+ test/); cf = substr($0, RSTART + 2) + 0; cp = total - cf
+        }
+        / \(Skipped\)|\*\*\*Skipped/ { if (/^ *[0-9]+\/[0-9]+ /) cs++ }
+        END { if (own) print p, f, s + 0; else print cp - cs, cf + 0, cs + 0 }' "$1"
 }
 
-run_unit() { unit_tests "$MORTISE_BUILD"; }
+# part NAME COMMAND…: runs it with its output shown and counted. One that breaks before it counted a failure is a failure.
+part() {
+    local name=$1 log=$logs/$1.log status p f s from=$SECONDS
+    shift
+    echo "== $name"
+    "$@" 2>&1 </dev/null | tee "$log"
+    status=$?
+    read -r p f s < <(counts "$log")
+    [ "$status" = 0 ] || [ "$f" -gt 0 ] || f=1
+    [ "$status" != 0 ] || [ "$((p + f + s))" -gt 0 ] || f=1 # nothing ran
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    [ "$f" = 0 ] && rm -f "$log" || broken+=("$name")
+    echo "-- $name: $p passed, $f failed in $((SECONDS - from)) s"
+}
+
+# labelled BUILD LABEL: the ctest programs that have it. Those of integration have servers of their own, so they run one by one.
+labelled() {
+    local jobs=1
+    [ "$2" != unit ] || jobs=$(nproc)
+    ctest --test-dir "$1" -L "^$2\$" --output-on-failure --no-tests=error -j "$jobs"
+}
+
+suite_unit() { part unit labelled "$MORTISE_BUILD" unit; }
+
+suite_integration() {
+    part integration-programs labelled "$MORTISE_BUILD" integration
+    part integration-scripts "$root/tests/integration/run.sh"
+}
+
+# bench_once: a measurement that cannot be taken fails; what it measures in so short a time is of no interest.
+bench_once() {
+    "$root/tests/bench/run.sh" --rounds 1 --seconds 1 && echo "1 passed, 0 failed"
+}
+
+suite_bench() { part bench bench_once; }
 
 # under_valgrind WORD…: one test program; prints a line "ok|skipped|failed NAME", and its output when it failed.
 under_valgrind() {
@@ -33,11 +77,12 @@ under_valgrind() {
     77) echo "skipped $name" ;;
     *) printf 'failed %s (status %s)\n%s\n' "$name" "$status" "$(tail -n 40 "$log")" ;;
     esac
+    [ "$status" != 0 ] && [ "$status" != 77 ] || rm -f "$log"
 }
 
 # The commands of the unit tests that are programs of ours, a line each, their words parted by tabs.
 unit_programs() {
-    ctest --test-dir "$MORTISE_BUILD" -L unit --show-only=json-v1 | python3 -c '
+    ctest --test-dir "$MORTISE_BUILD" -L '^unit$' --show-only=json-v1 | python3 -c '
 import json, sys
 for test in json.load(sys.stdin)["tests"]:
     command = test.get("command", [""])
@@ -46,7 +91,7 @@ for test in json.load(sys.stdin)["tests"]:
 }
 
 # Every unit test program under valgrind; the ones that switch fibers register their stacks with it.
-run_valgrind() {
+valgrind_all() {
     local out=$logs/valgrind-all.txt bad
     export logs
     export -f under_valgrind
@@ -55,68 +100,55 @@ run_valgrind() {
         tee "$out"
     bad=$(grep -c '^failed ' "$out")
     echo "$(grep -c '^ok ' "$out") passed, $bad failed, $(grep -c '^skipped ' "$out") skipped"
-    [ "$bad" = 0 ] && grep -q '^ok ' "$out"
+    rm -f "$out"
+    [ "$bad" = 0 ]
 }
 
-# sanitized NAME SANITIZERS: builds and runs the unit tests in their own build folder.
+suite_valgrind() { part valgrind valgrind_all; }
+
+# build_sanitized BUILD SANITIZERS
+build_sanitized() {
+    cmake -S "$root" -B "$1" -G Ninja "-DMORTISE_DEPS=$MORTISE_CACHE" "-DMORTISE_SANITIZE=$2" >"$1.log" 2>&1 &&
+        cmake --build "$1" >>"$1.log" 2>&1 && rm "$1.log" && return
+    tail -n 40 "$1.log"
+    return 1
+}
+
+# sanitized NAME SANITIZERS: unit and integration in a build folder of their own.
 sanitized() {
     local build=$MORTISE_BUILD-$1
-    cmake -S "$root" -B "$build" -G Ninja "-DMORTISE_DEPS=$MORTISE_CACHE" "-DMORTISE_SANITIZE=$2" >"$logs/$1-build.log" 2>&1 &&
-        cmake --build "$build" >>"$logs/$1-build.log" 2>&1 || {
-        tail -n 40 "$logs/$1-build.log"
-        return 1
-    }
-    unit_tests "$build"
+    echo "== building with $2"
+    if ! build_sanitized "$build" "$2"; then
+        failed=$((failed + 1))
+        broken+=("$1-build")
+        return
+    fi
+    part "$1-unit" labelled "$build" unit
+    part "$1-integration" labelled "$build" integration
+    part "$1-http" env "MORTISE_BUILD=$build" "$root/tests/integration/run.sh" http
 }
 
-run_sanitize() {
-    local result=0
-    sanitized asan address,undefined || result=1
-    TSAN_OPTIONS="suppressions=$root/tests/support/tsan.supp ${TSAN_OPTIONS:-}" sanitized tsan thread || result=1
-    return $result
-}
-
-# count LOG: prints "PASSED FAILED" from the closing lines of ctest and of our own scripts.
-count() {
-    awk '
-        /^[0-9]+ passed, [0-9]+ failed/ { own = 1; p = $1; f = $3 }
-        /tests passed, [0-9]+ tests? failed out of [0-9]+/ {
-            for (i = 1; i <= NF; i++) if ($i == "of") total = $(i + 1)
-            match($0, /, [0-9]+ test/); bad = substr($0, RSTART + 2) + 0
-            cp += total - bad; cf += bad
-        }
-        END { if (own) print p, f; else print cp + 0, cf + 0 }' "$1"
+suite_sanitize() {
+    sanitized asan address,undefined
+    TSAN_OPTIONS="suppressions=$root/tests/support/tsan.supp ${TSAN_OPTIONS:-}" sanitized tsan thread
 }
 
 run_suite() {
-    local suite=$1 log=$logs/$1.log status counts
-    echo "== $suite"
-    if declare -F "run_$suite" >/dev/null; then
-        "run_$suite" 2>&1 | tee "$log"
-    elif [ -x "$root/tests/$suite/run.sh" ]; then
-        "$root/tests/$suite/run.sh" 2>&1 | tee "$log"
+    if declare -F "suite_$1" >/dev/null; then
+        "suite_$1"
+    elif [ -x "$root/tests/$1/run.sh" ]; then
+        part "$1" "$root/tests/$1/run.sh"
     else
-        echo "no suite is called '$suite'; there are: ${all_suites[*]}"
-        false
+        echo "no suite is called '$1'; there are: ${all_suites[*]}"
+        failed=$((failed + 1))
     fi
-    status=$?
-    [ -f "$log" ] && read -ra counts < <(count "$log") || counts=(0 0)
-    passed=$((passed + counts[0]))
-    failed=$((failed + counts[1]))
-    # a suite that broke before it could count a failure is one
-    [ "$status" = 0 ] || [ "${counts[1]}" != 0 ] || failed=$((failed + 1))
 }
 
 mkdir -p "$logs"
-rm -f "$logs"/*.log
-if [ $# -gt 0 ]; then
-    suites=("$@")
-else
-    suites=()
-    for suite in "${all_suites[@]}"; do
-        ! declare -F "run_$suite" >/dev/null && [ ! -x "$root/tests/$suite/run.sh" ] || suites+=("$suite")
-    done
-fi
-for suite in "${suites[@]}"; do run_suite "$suite"; done
+rm -f "$logs"/*.log "$logs"/*.txt
+[ $# -gt 0 ] || set -- "${all_suites[@]}"
+for suite; do run_suite "$suite"; done
+[ ${#broken[@]} = 0 ] || echo "failed: ${broken[*]} (their logs are in $logs)"
+echo "took $((SECONDS / 60)) min $((SECONDS % 60)) s; $skipped skipped"
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

@@ -23,14 +23,12 @@ static const mti_option options[] = {
      "Largest body of an upload."},
     {"http.head_timeout", MTI_OPT_DURATION, "10s", "100ms..10m", NULL, NULL, true,
      "A request's head must have arrived whole after this time."},
-    {"http.body_timeout", MTI_OPT_DURATION, "60s", "100ms..1h", NULL, NULL, true,
-     "Longest pause while a body arrives."},
+    {"http.progress_timeout", MTI_OPT_DURATION, "30s", "100ms..1h", NULL, NULL, true,
+     "In each such time a body must bring 2 KiB, and a client take 2 KiB of what waits for it."},
     {"http.idle_timeout", MTI_OPT_DURATION, "60s", "100ms..1h", NULL, NULL, true,
      "A connection without a request is closed after this time."},
     {"http.request_timeout", MTI_OPT_DURATION, "60s", "100ms..1h", NULL, NULL, true,
      "Deadline of a request whose operation states none; streams are not bound by it."},
-    {"http.write_timeout", MTI_OPT_DURATION, "30s", "100ms..1h", NULL, NULL, true,
-     "A client that takes nothing of its answer for this time is cut off."},
 
     /* database */
     {"database.url", MTI_OPT_SECRET, "", NULL, NULL, "DATABASE_URL", true,
@@ -43,12 +41,6 @@ static const mti_option options[] = {
      "Connections for writes and transactions, a loop."},
     {"database.slow_connections", MTI_OPT_INT, "2", "1..32", NULL, NULL, true,
      "Connections for slow reads, a loop."},
-    {"database.slow_after", MTI_OPT_DURATION, "250ms", "10ms..1m", NULL, NULL, true,
-     "A short read that takes longer is moved to the slow connections."},
-    {"database.wait_timeout", MTI_OPT_DURATION, "5s", "100ms..5m", NULL, NULL, true,
-     "Longest wait for a free connection; then the answer is 503."},
-    {"database.lock_timeout", MTI_OPT_DURATION, "2s", "100ms..5m", NULL, NULL, true,
-     "Longest wait of a statement for a row lock."},
 
     /* logs and traces */
     {"log.level", MTI_OPT_ENUM, "info", "debug|info|warn|error", "log-level", "LOG_LEVEL", true,
@@ -65,8 +57,6 @@ static const mti_option options[] = {
     {"plugins.dir", MTI_OPT_STRING, "", NULL, "plugins", NULL, true,
      "Folders that hold plugin folders, separated by ':'; they come before the one that was built "
      "with the program."},
-    {"plugins.allow_unsigned", MTI_OPT_BOOL, "false", NULL, NULL, NULL, true,
-     "Accept unsigned plugin packages from others than the operator."},
     {"plugins.providers", MTI_OPT_STRING, "", NULL, NULL, NULL, true,
      "Which plugin serves an interface that several provide: "
      "\"llm=llm_extractive,cache=cache_memory\"."},
@@ -78,12 +68,8 @@ static const mti_option options[] = {
      "Memory one policy state may use."},
     {"policy.cpu_ms", MTI_OPT_INT, "5", "1..1000", NULL, NULL, true,
      "Processor time in milliseconds one policy call may use."},
-    {"policy.states", MTI_OPT_INT, "1000", "1..100000", NULL, NULL, true,
-     "Policy states of organizations kept in a loop."},
     {"offload.threads", MTI_OPT_INT, "0", "0..64", NULL, NULL, true,
      "Threads for processor-heavy work; 0 is one per processor core."},
-    {"queue.workers", MTI_OPT_INT, "4", "0..256", NULL, NULL, true,
-     "Jobs that run at the same time; 0 leaves jobs to another host."},
     {"outbound.allow_private", MTI_OPT_BOOL, "false", NULL, NULL, NULL, true,
      "Plugins may call private addresses through the host's HTTP client."},
     {"outbound.timeout", MTI_OPT_DURATION, "30s", "100ms..10m", NULL, NULL, true,
@@ -105,10 +91,6 @@ static const mti_option options[] = {
      true, "Documents of an organization on the free plan."},
     {"plans.starter_workspaces", MTI_OPT_INT, "3", "0..1000000", NULL,
      "STARTER_TIER_MAX_WORKSPACES", true, "Workspaces of an organization on the starter plan."},
-    {"secrets.key", MTI_OPT_SECRET, "", NULL, NULL, "ENCRYPTION_KEY", true,
-     "Key that encrypts secrets at rest; empty makes one and keeps it in the data folder."},
-    {"auth.jwt_secret", MTI_OPT_SECRET, "", NULL, NULL, "JWT_SECRET_KEY", true,
-     "Key that signs tokens; empty makes one and keeps it in the data folder."},
 
     /* processes */
     {"supervisor.start_timeout", MTI_OPT_DURATION, "60s", "100ms..1h", NULL, NULL, true,

@@ -34,6 +34,8 @@ static const char *const unused_names[] = {
     "MAX_WORKSPACES_PRO",
     "MAX_WORKSPACES_ENTERPRISE",
     "DEFAULT_PLAN",
+    "JWT_SECRET_KEY",
+    "ENCRYPTION_KEY",
     NULL,
 };
 

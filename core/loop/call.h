@@ -33,6 +33,7 @@ struct mt_call {
     mti_uuid request_id;
     mti_identity who;
     mti_uuid workspace_id;       /* the workspace that the path names, resolved and checked; nil: none */
+    uint16_t caller;             /* in a service call: slot of the plugin that made it */
     uint16_t plugin;             /* slot of the plugin whose code runs now; 0: the host */
     mt_slice job_id, job_payload;/* in a queue consumer's call: the job; else null slices */
     const char *operation;       /* "agents.create"; borrowed from the contract; "" outside a request */

@@ -258,7 +258,7 @@ static void create_server(process *p)
     p->http = mti_http_server_create(&(mti_http_options){
         .entry = mti_request_entry, .ctx = &p->host, .max_connections = (unsigned)mti_config_int(c, "http.max_connections"),
         .max_requests = (unsigned)mti_config_int(c, "http.max_fibers"), .head_ms = mti_config_int(c, "http.head_timeout"),
-        .idle_ms = mti_config_int(c, "http.idle_timeout"), .progress_ms = mti_config_int(c, "http.body_timeout")});
+        .idle_ms = mti_config_int(c, "http.idle_timeout"), .progress_ms = mti_config_int(c, "http.progress_timeout")});
 }
 
 static void run(process *p)

@@ -22,6 +22,7 @@ typedef struct entry {
 typedef struct loop_cache {
     mti_identities *owner;
     mti_map *credentials, *scopes;
+    unsigned emptied;            /* how often: what was read before is not kept after */
 } loop_cache;
 
 struct mti_identities {
@@ -87,6 +88,7 @@ static void clear(mti_map **m)
 static void clear_cache(void *arg)
 {
     loop_cache *k = arg;
+    k->emptied++;
     clear(&k->credentials);
     clear(&k->scopes);
 }
@@ -205,15 +207,15 @@ static mt_status look_up(mt_call *c, mti_map *(*which)(loop_cache *), const mti_
         *out = *hit;
         return MT_OK;
     }
+    unsigned emptied = k->emptied;
     MT_TRY(mti_db_run(c, &(mti_db_role){0}, q, &param, &r));
     read(i, r, out);
     mti_result_free(r);
-    mti_map *m = which(k);
-    if (mti_map_count(m) >= MAX_ENTRIES) {
+    if (emptied != k->emptied)               /* the answer may be older than the change that was told meanwhile */
+        return MT_OK;
+    if (mti_map_count(which(k)) >= MAX_ENTRIES)
         clear_cache(k);
-        m = which(k);
-    }
-    store(m, key, out);
+    store(which(k), key, out);
     return MT_OK;
 }
 

@@ -26,6 +26,17 @@ static mt_status check_table(mti_plugin_record *r, mti_error *e)
     return MT_OK;
 }
 
+/* Nothing of it has run: it may go. */
+static mt_status close_object(mti_plugin_record *r, mt_status s)
+{
+    if (s == MT_OK)
+        return s;
+    dlclose(r->object);
+    r->object = NULL;
+    r->entry = NULL;
+    return s;
+}
+
 static mt_status open_object(mti_plugin_record *r, mti_error *e)
 {
     r->object = dlopen(r->manifest->file, RTLD_NOW | RTLD_LOCAL);
@@ -33,8 +44,8 @@ static mt_status open_object(mti_plugin_record *r, mti_error *e)
         return mti_fail(e, MT_INVALID, "plugin_unloadable", "plugin %s: %s", r->slug, dlerror());
     r->entry = dlsym(r->object, r->manifest->symbol);
     if (!r->entry)
-        return mti_fail(e, MT_INVALID, "plugin_unloadable", "plugin %s: %s has no symbol %s", r->slug, r->manifest->file, r->manifest->symbol);
-    return check_table(r, e);
+        return close_object(r, mti_fail(e, MT_INVALID, "plugin_unloadable", "plugin %s: %s has no symbol %s", r->slug, r->manifest->file, r->manifest->symbol));
+    return close_object(r, check_table(r, e));
 }
 
 static mt_handler_fn find_handler(const mti_plugin_record *r, const char *name)
@@ -125,6 +136,8 @@ static mt_status load_policies(mti_plugin_record *r, mti_error *e)
     char dir[4096], path[4400];
     struct dirent **list;
     mt_status s = MT_OK;
+    while (r->n_policies)
+        mti_policy_release(r->policies[--r->n_policies]);
     snprintf(dir, sizeof dir, "%s/policies", r->manifest->dir);
     int n = scandir(dir, &list, is_lua, alphasort);
     for (int i = 0; i < n; i++) {
@@ -160,7 +173,7 @@ static mt_status start_object(mti_plugin_record *r, mti_error *e)
 {
     r->table = (mt_host){.size = sizeof r->table, .abi = MT_ABI, .ctx = r, .get = mti_record_interface, .log = host_log,
                          .alloc = host_alloc, .clock_us = mti_now_us};
-    if (r->entry->create && r->entry->create(&r->self) != MT_OK)
+    if (!r->created && r->entry->create && r->entry->create(&r->self) != MT_OK)
         return refuse(e, r, "create() failed");
     r->created = true;
     for (int i = 0; i < MTI_SVC_COUNT; i++)
@@ -185,14 +198,15 @@ mt_status mti_record_load(mti_plugin_record *r, mti_error *e)
     MT_TRY(check_platform(r, e));
     if (r->manifest->file && !r->object)
         MT_TRY(open_object(r, e));
-    if (!r->contract)
-        MT_TRY(mti_contract_load(r->slug, r->manifest->dir, &r->contract, e));
+    mti_contract_destroy(r->contract);       /* of an attempt that failed: no router has it */
+    r->contract = NULL;
+    MT_TRY(mti_contract_load(r->slug, r->manifest->dir, &r->contract, e));
     MT_TRY(bind_operations(r, e));
     MT_TRY(bind_hooks(r, e));
     MT_TRY(bind_services(r, e));
-    if (!r->n_policies)
-        MT_TRY(load_policies(r, e));
-    if (r->entry && !r->created)
+    MT_TRY(load_policies(r, e));
+    if (r->entry)
         MT_TRY(start_object(r, e));
+    r->loaded = true;
     return MT_OK;
 }

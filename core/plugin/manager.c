@@ -127,6 +127,8 @@ static void discover_one(mti_plugins *p, const char *dir, const char *name)
     }
     if (strcmp(r->manifest->slug, name)) {
         mti_record_state(r, MTI_PLUGIN_FAILED, "the slug in plugin.json is not the folder's name");
+        mti_manifest_destroy(r->manifest);
+        r->manifest = NULL;
         return;
     }
     if (r->manifest->db) {
@@ -212,6 +214,11 @@ static void read_wish(mti_plugin_record *r, mt_call *c)
             mti_schema_destroy(schema);
         }
     }
+    const json_t *old = atomic_load(&r->config);
+    if (old && json_equal(old, config)) {
+        json_decref(config);
+        return;
+    }
     /* readers may hold the old one: it stays until the process ends (configurations are small and change rarely) */
     atomic_store(&r->config, config);
 }
@@ -256,7 +263,7 @@ static bool advance(mti_plugins *p, mti_plugin_record *r, mt_call *c)
     int state = atomic_load(&r->state);
     if (!r->manifest || state == MTI_PLUGIN_ACTIVE || state == MTI_PLUGIN_FAILED)
         return false;
-    if (!r->entry && !r->contract)
+    if (!r->loaded)
         load_or_fail(r);
     if (atomic_load(&r->state) == MTI_PLUGIN_FAILED)
         return false;
@@ -364,7 +371,7 @@ static void find_dependents(mti_plugins *p, const mti_plugin_record *r, char *na
         for (size_t n = 0; n < d->manifest->n_dependencies; n++)
             needs |= !strcmp(d->manifest->dependencies[n].slug, r->slug);
         for (size_t n = 0; n < d->manifest->n_requires; n++)
-            for (size_t m = 0; m < r->manifest->n_provides; m++)
+            for (size_t m = 0; r->manifest && m < r->manifest->n_provides; m++)
                 needs |= !strcmp(d->manifest->requires_[n], r->manifest->provides[m]) && mti_publish_only_provider(p, r, r->manifest->provides[m]);
         if (needs)
             snprintf(names + strlen(names), size - strlen(names), "%s%s", names[0] ? ", " : "", d->slug);

@@ -13,19 +13,26 @@ static mt_status not_offered(mt_call *c, const char *id)
     return mti_fail(&c->error, MT_UNSUPPORTED, "not_offered", "The provider of %s does not offer this.", id);
 }
 
-/* From here on the provider's code runs; answers whose code ran before. */
-static uint16_t enter(mt_call *c, const mti_provider *pr)
+/* Whose code runs, and for whom. */
+typedef struct place {
+    uint16_t plugin, caller;
+} place;
+
+/* From here on the provider's code runs; answers the place before. */
+static place enter(mt_call *c, const mti_provider *pr)
 {
-    uint16_t caller = c->plugin;
+    place before = {c->plugin, c->caller};
+    c->caller = c->plugin;
     c->plugin = pr->slot;
     mti_fiber_set_tag(pr->slot);
-    return caller;
+    return before;
 }
 
-static void leave(mt_call *c, uint16_t caller)
+static void leave(mt_call *c, place before)
 {
-    c->plugin = caller;
-    mti_fiber_set_tag(caller);
+    c->plugin = before.plugin;
+    c->caller = before.caller;
+    mti_fiber_set_tag(before.plugin);
 }
 
 static mt_status blob_put(mt_call *c, mt_slice data, mt_slice *sha256)
@@ -36,9 +43,9 @@ static mt_status blob_put(mt_call *c, mt_slice data, mt_slice *sha256)
         return no_provider(c, "blob/1");
     if (!t->put)
         return not_offered(c, "blob/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->put(pr->self, c, data, sha256);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -50,9 +57,9 @@ static mt_status blob_get(mt_call *c, mt_slice sha256, mt_slice *data)
         return no_provider(c, "blob/1");
     if (!t->get)
         return not_offered(c, "blob/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->get(pr->self, c, sha256, data);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -64,9 +71,9 @@ static mt_status blob_remove(mt_call *c, mt_slice sha256)
         return no_provider(c, "blob/1");
     if (!t->remove)
         return not_offered(c, "blob/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->remove(pr->self, c, sha256);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -86,9 +93,9 @@ static mt_status cache_get(mt_call *c, mt_slice key, mt_slice *value)
         return no_provider(c, "cache/1");
     if (!t->get)
         return not_offered(c, "cache/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->get(pr->self, c, key, value);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -100,9 +107,9 @@ static mt_status cache_put(mt_call *c, mt_slice key, mt_slice value, int64_t ttl
         return no_provider(c, "cache/1");
     if (!t->put)
         return not_offered(c, "cache/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->put(pr->self, c, key, value, ttl_ms);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -114,9 +121,9 @@ static mt_status cache_remove(mt_call *c, mt_slice key)
         return no_provider(c, "cache/1");
     if (!t->remove)
         return not_offered(c, "cache/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->remove(pr->self, c, key);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -136,9 +143,9 @@ static mt_status embedder_describe(mt_call *c, mt_embedder_info *out)
         return no_provider(c, "embedder/1");
     if (!t->describe)
         return not_offered(c, "embedder/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->describe(pr->self, c, out);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -151,9 +158,9 @@ static mt_status embedder_embed(mt_call *c, const mt_slice *texts, size_t n_text
         return no_provider(c, "embedder/1");
     if (!t->embed)
         return not_offered(c, "embedder/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->embed(pr->self, c, texts, n_texts, out, n_out);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -169,9 +176,9 @@ static uint32_t embedder_count_tokens(mt_call *c, mt_slice text)
         not_offered(c, "embedder/1");
         return 0;
     }
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     uint32_t answer = t->count_tokens(pr->self, c, text);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -192,10 +199,10 @@ static mt_status limiter_take(mt_call *c, mt_slice key, uint32_t cost, uint32_t 
         return no_provider(c, "limiter/1");
     if (!t->take)
         return not_offered(c, "limiter/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->take(pr->self, c, key, cost, rate_per_minute, burst, remaining,
                                retry_after_ms);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -213,9 +220,9 @@ static mt_status llm_open(mt_call *c, const mt_llm_in *in, mt_handle *out)
         return no_provider(c, "llm/1");
     if (!t->open)
         return not_offered(c, "llm/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->open(pr->self, c, in, out);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -227,9 +234,9 @@ static mt_status llm_next(mt_call *c, mt_handle generation, mt_slice *token)
         return no_provider(c, "llm/1");
     if (!t->next)
         return not_offered(c, "llm/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->next(pr->self, c, generation, token);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -242,9 +249,9 @@ static mt_status llm_usage(mt_call *c, mt_handle generation, int64_t *input_toke
         return no_provider(c, "llm/1");
     if (!t->usage)
         return not_offered(c, "llm/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->usage(pr->self, c, generation, input_tokens, output_tokens, finish);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -256,9 +263,9 @@ static mt_status llm_close(mt_call *c, mt_handle generation)
         return no_provider(c, "llm/1");
     if (!t->close)
         return not_offered(c, "llm/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->close(pr->self, c, generation);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -280,9 +287,9 @@ static mt_status queue_put(mt_call *c, mt_slice queue, mt_slice payload, mt_slic
         return no_provider(c, "queue/1");
     if (!t->put)
         return not_offered(c, "queue/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->put(pr->self, c, queue, payload, unique_key, delay_ms);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -294,9 +301,9 @@ static mt_status queue_progress(mt_call *c, int64_t done, int64_t total)
         return no_provider(c, "queue/1");
     if (!t->progress)
         return not_offered(c, "queue/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->progress(pr->self, c, done, total);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -309,9 +316,9 @@ static mt_status queue_take(mt_call *c, mt_slice queue, uint32_t max, int64_t le
         return no_provider(c, "queue/1");
     if (!t->take)
         return not_offered(c, "queue/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->take(pr->self, c, queue, max, lease_ms, jobs);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -324,9 +331,9 @@ static mt_status queue_job(mt_call *c, mt_handle jobs, uint32_t index, mt_slice 
         return no_provider(c, "queue/1");
     if (!t->job)
         return not_offered(c, "queue/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->job(pr->self, c, jobs, index, id, org_id, workspace_id, payload);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -338,9 +345,9 @@ static mt_status queue_done(mt_call *c, mt_slice id)
         return no_provider(c, "queue/1");
     if (!t->done)
         return not_offered(c, "queue/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->done(pr->self, c, id);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -352,9 +359,9 @@ static mt_status queue_fail(mt_call *c, mt_slice id, mt_slice reason, bool retry
         return no_provider(c, "queue/1");
     if (!t->fail)
         return not_offered(c, "queue/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->fail(pr->self, c, id, reason, retry);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -378,9 +385,9 @@ static mt_status retrieval_search(mt_call *c, mt_slice query, mt_slice mode, uin
         return no_provider(c, "retrieval/1");
     if (!t->search)
         return not_offered(c, "retrieval/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->search(pr->self, c, query, mode, limit, filter, results);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -399,9 +406,9 @@ static mt_status vector_index_held_version(mt_call *c, mt_slice workspace_id, mt
         return no_provider(c, "vector_index/1");
     if (!t->held_version)
         return not_offered(c, "vector_index/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->held_version(pr->self, c, workspace_id, model, dimensions, version);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -415,10 +422,10 @@ static mt_status vector_index_add(mt_call *c, mt_slice workspace_id, const mt_sl
         return no_provider(c, "vector_index/1");
     if (!t->add)
         return not_offered(c, "vector_index/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->add(pr->self, c, workspace_id, ids, n_ids, vectors, n_vectors,
                               from_version, to_version);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -431,9 +438,9 @@ static mt_status vector_index_remove(mt_call *c, mt_slice workspace_id, const mt
         return no_provider(c, "vector_index/1");
     if (!t->remove)
         return not_offered(c, "vector_index/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->remove(pr->self, c, workspace_id, ids, n_ids, from_version, to_version);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -447,10 +454,10 @@ static mt_status vector_index_search(mt_call *c, mt_slice workspace_id, const fl
         return no_provider(c, "vector_index/1");
     if (!t->search)
         return not_offered(c, "vector_index/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->search(pr->self, c, workspace_id, query, n_query, limit, filter, n_filter,
                                  out);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -463,9 +470,9 @@ static mt_status vector_index_hit(mt_call *c, mt_handle result, uint32_t index, 
         return no_provider(c, "vector_index/1");
     if (!t->hit)
         return not_offered(c, "vector_index/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->hit(pr->self, c, result, index, id, score);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 
@@ -477,9 +484,9 @@ static mt_status vector_index_drop(mt_call *c, mt_slice workspace_id)
         return no_provider(c, "vector_index/1");
     if (!t->drop)
         return not_offered(c, "vector_index/1");
-    uint16_t caller = enter(c, pr);
+    place before = enter(c, pr);
     mt_status answer = t->drop(pr->self, c, workspace_id);
-    leave(c, caller);
+    leave(c, before);
     return answer;
 }
 

@@ -26,7 +26,7 @@ typedef struct mti_plugin_record {
     void *object;                            /* of dlopen; never closed once its code ran */
     const mt_plugin *entry;                  /* NULL without code */
     void *self;
-    bool created, migrated;
+    bool created, loaded, migrated;           /* loaded: everything of the folder; a load that failed is tried again from its start */
     mt_host table;                           /* what the plugin sees of the host; ctx is this record */
     char role_name[48];
     mti_db_role role;                        /* mt_p_SLUG; name NULL without a schema */

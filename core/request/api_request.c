@@ -79,6 +79,11 @@ static mt_slice request_subject_id(mt_call *c)
     return uuid_text(c, c->who.subject_id);
 }
 
+static mt_slice request_caller(mt_call *c)
+{
+    return mt_str(mti_plugin_slug(c->host->plugins, c->caller));
+}
+
 static mt_slice request_new_id(mt_call *c)
 {
     return uuid_text(c, mti_uuid_v7());
@@ -196,7 +201,7 @@ static mt_slice request_setting(mt_call *c, mt_slice name)
 const mt_request_1 mti_api_request = {
     .size = sizeof mti_api_request, .version = 1, .param = request_param, .header = request_header, .body = request_body,
     .body_text = request_body_text, .files = request_files, .file = request_file, .org_id = request_org_id,
-    .workspace_id = request_workspace_id, .subject_id = request_subject_id, .new_id = request_new_id, .allowed = request_allowed,
+    .workspace_id = request_workspace_id, .subject_id = request_subject_id, .caller = request_caller, .new_id = request_new_id, .allowed = request_allowed,
     .respond = request_respond, .respond_raw = request_respond_raw, .respond_header = request_respond_header, .enter_workspace = request_enter_workspace,
     .problem = request_problem, .problem_code = request_problem_code, .problem_detail = request_problem_detail,
     .cancelled = request_cancelled, .sleep = request_sleep, .config = request_config, .setting = request_setting};

@@ -54,7 +54,8 @@ static mt_status on_ready(void *self, mt_call *c)
 
 static mt_status on_openapi(void *self, mt_call *c)
 {
-    return mti_answer_json(c->request, 200, mt_str(atomic_load(&c->host->openapi)));
+    /* copied: the document may be replaced while a response filter suspends */
+    return mti_answer_json(c->request, 200, mti_arena_slice(&c->arena, mt_str(atomic_load(&c->host->openapi))));
 }
 
 static mt_status on_docs(void *self, mt_call *c)

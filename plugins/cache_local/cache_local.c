@@ -44,16 +44,18 @@ static void *alloc(void *arg, size_t n)
     return mt_alloc(arg, n);
 }
 
+/* Apart for each organization and plugin; a key may hold any bytes. */
 static mt_slice full_key(mt_call *c, mt_slice key)
 {
-    mt_slice org = mt_org_id(c);
-    char *p = mt_alloc(c, org.len + 1 + key.len);
-    if (!p)
+    mt_slice org = mt_org_id(c), plugin = mt_caller(c);
+    mt_slice prefix = mt_printf(c, "%.*s %.*s ", (int)org.len, org.p ? org.p : "", (int)plugin.len, plugin.p);
+    char *p = mt_alloc(c, prefix.len + key.len + 1);
+    if (!p || !prefix.p)
         return (mt_slice){0};
-    memcpy(p, org.p ? org.p : "", org.len);
-    p[org.len] = ' ';
-    memcpy(p + org.len + 1, key.p ? key.p : "", key.len);
-    return (mt_slice){p, org.len + 1 + key.len};
+    memcpy(p, prefix.p, prefix.len);
+    if (key.len)
+        memcpy(p + prefix.len, key.p, key.len);
+    return (mt_slice){p, prefix.len + key.len};
 }
 
 static mt_status on_get(void *self, mt_call *c, mt_slice key, mt_slice *value)

@@ -54,7 +54,7 @@ struct mt_testkit {
 
 struct mt_call {
     mti_error error;             /* these two are used by the generated proxies */
-    uint16_t plugin;
+    uint16_t plugin, caller;
     mt_testkit *kit;
     kit_kind kind;
     bool ran;

@@ -56,6 +56,11 @@ static mt_slice subject_id(mt_call *c)
     return mt_str(c->subject_id);
 }
 
+static mt_slice caller(mt_call *c)
+{
+    return MT_SLICE("testkit");
+}
+
 static mt_status enter_workspace(mt_call *c, mt_slice id)
 {
     if (c->kind != KIT_REQUEST)
@@ -159,7 +164,7 @@ static mt_slice setting(mt_call *c, mt_slice name)
 
 const mt_request_1 kit_request = {
     .size = sizeof kit_request, .version = 1, .param = param, .header = header, .body = body, .body_text = body_text, .files = files,
-    .file = file, .org_id = org_id, .workspace_id = workspace_id, .subject_id = subject_id, .enter_workspace = enter_workspace,
+    .file = file, .org_id = org_id, .workspace_id = workspace_id, .subject_id = subject_id, .caller = caller, .enter_workspace = enter_workspace,
     .new_id = new_id, .allowed = allowed, .respond = respond, .respond_raw = respond_raw, .respond_header = respond_header,
     .problem = problem, .problem_code = problem_code, .problem_detail = problem_detail, .cancelled = cancelled, .sleep = sleep_ms,
     .config = config, .setting = setting};

@@ -281,19 +281,26 @@ static mt_status not_offered(mt_call *c, const char *id)
     return mti_fail(&c->error, MT_UNSUPPORTED, "not_offered", "The provider of %s does not offer this.", id);
 }
 
-/* From here on the provider's code runs; answers whose code ran before. */
-static uint16_t enter(mt_call *c, const mti_provider *pr)
+/* Whose code runs, and for whom. */
+typedef struct place {
+    uint16_t plugin, caller;
+} place;
+
+/* From here on the provider's code runs; answers the place before. */
+static place enter(mt_call *c, const mti_provider *pr)
 {
-    uint16_t caller = c->plugin;
+    place before = {c->plugin, c->caller};
+    c->caller = c->plugin;
     c->plugin = pr->slot;
     mti_fiber_set_tag(pr->slot);
-    return caller;
+    return before;
 }
 
-static void leave(mt_call *c, uint16_t caller)
+static void leave(mt_call *c, place before)
 {
-    c->plugin = caller;
-    mti_fiber_set_tag(caller);
+    c->plugin = before.plugin;
+    c->caller = before.caller;
+    mti_fiber_set_tag(before.plugin);
 }
 '''
 
@@ -310,9 +317,9 @@ def proxy(f):
             out += [f"    if ({test})", f"        {answer}"]
         else:
             out += [f"    if ({test}) {{", f"        {answer[len('return '):]}", f"        return {null};", "    }"]
-    out += ["    uint16_t caller = enter(c, pr);"]
+    out += ["    place before = enter(c, pr);"]
     out += wrap_call(f"    {spaced(f.c_type)}answer = t->{f.name}(", ["pr->self", "c"] + f.passed, ");")
-    return out + ["    leave(c, caller);", "    return answer;", "}", ""]
+    return out + ["    leave(c, before);", "    return answer;", "}", ""]
 
 
 def proxies_c(interfaces, hooks):

@@ -27,12 +27,13 @@ def pytest_unconfigure(config):
 
 def run_server(request, **options):
     """Start one, yield it, dispose of it: for fixtures of a module's own."""
-    server = servers.Server(name=request.module.__name__, **options)
+    server, started = servers.Server(name=request.module.__name__, **options), False
     try:
         server.start()
+        started = True
         yield server
     finally:
-        server.dispose(failed=server.process is None or request.module.__name__ in FAILED)
+        server.dispose(failed=not started or request.module.__name__ in FAILED)
 
 
 @pytest.fixture(scope="module")

@@ -847,6 +847,7 @@ typedef struct mt_request_1 {
     mt_slice (*org_id)(mt_call *c);
     mt_slice (*workspace_id)(mt_call *c);
     mt_slice (*subject_id)(mt_call *c);
+    mt_slice (*caller)(mt_call *c);
     mt_slice (*new_id)(mt_call *c);
     bool (*allowed)(mt_call *c, mt_slice permission);
     mt_status (*respond)(mt_call *c, int32_t status, mt_slice json);
@@ -963,6 +964,17 @@ static inline mt_slice mt_subject_id(mt_call *c)
     if (!mt_request_1_api)
         return (mt_slice){NULL, 0};
     return (mt_request_1_api->subject_id)(c);
+}
+
+/*
+ * In a service's function: the slug of the plugin that called it; "host" for the host itself.
+ * Fiber: no suspend. State: active. Ownership: host's lifetime. Fails: never.
+ */
+static inline mt_slice mt_caller(mt_call *c)
+{
+    if (!mt_request_1_api)
+        return (mt_slice){NULL, 0};
+    return (mt_request_1_api->caller)(c);
 }
 
 /*

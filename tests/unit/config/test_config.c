@@ -28,7 +28,7 @@ static void test_defaults_have_the_default_origin(void **state)
     assert_int_equal(mti_config_int(c, "http.port"), 8000);
     assert_int_equal(mti_config_int(c, "http.body_limit"), 1 << 20);
     assert_int_equal(mti_config_int(c, "http.head_timeout"), 10000);
-    assert_false(mti_config_bool(c, "plugins.allow_unsigned"));
+    assert_false(mti_config_bool(c, "outbound.allow_private"));
     assert_string_equal(mti_config_origin(c, "http.port"), "default");
     mti_config_destroy(c);
 }
@@ -60,10 +60,10 @@ static void test_words_have_one_spelling(void **state)
     set_ok(c, "log.level", "WARNING");
     assert_string_equal(mti_config_str(c, "log.level"), "warn");
     set_refused(c, "log.level", "war", "debug|info|warn|error");
-    set_ok(c, "plugins.allow_unsigned", "Yes");
-    assert_true(mti_config_bool(c, "plugins.allow_unsigned"));
-    assert_string_equal(mti_config_str(c, "plugins.allow_unsigned"), "true");
-    set_refused(c, "plugins.allow_unsigned", "maybe", "true or false");
+    set_ok(c, "outbound.allow_private", "Yes");
+    assert_true(mti_config_bool(c, "outbound.allow_private"));
+    assert_string_equal(mti_config_str(c, "outbound.allow_private"), "true");
+    set_refused(c, "outbound.allow_private", "maybe", "true or false");
     mti_config_destroy(c);
 }
 

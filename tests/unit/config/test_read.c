@@ -108,7 +108,7 @@ static void test_flags_are_taken_and_the_rest_stays(void **state)
     mti_config *c = mti_config_create();
     mti_error e = {0};
     char *argv[] = {
-        "mortise", "serve", "--port", "81", "-v", "--http.host=0.0.0.0", "--plugins.allow_unsigned",
+        "mortise", "serve", "--port", "81", "-v", "--http.host=0.0.0.0", "--outbound.allow_private",
         "--json",  "--",    "--port", "9",  NULL};
     int argc = 11;
     assert_int_equal(mti_config_read_args(c, &argc, argv, &e), MT_OK);
@@ -119,12 +119,12 @@ static void test_flags_are_taken_and_the_rest_stays(void **state)
     assert_null(argv[7]);
     assert_int_equal(mti_config_int(c, "http.port"), 81);
     assert_string_equal(mti_config_str(c, "http.host"), "0.0.0.0");
-    assert_true(mti_config_bool(c, "plugins.allow_unsigned"));
-    char *off[] = {"mortise", "--no-plugins.allow_unsigned", "--no-port", NULL};
+    assert_true(mti_config_bool(c, "outbound.allow_private"));
+    char *off[] = {"mortise", "--no-outbound.allow_private", "--no-port", NULL};
     argc = 3;
     assert_int_equal(mti_config_read_args(c, &argc, off, &e), MT_OK);
     assert_int_equal(argc, 2);
-    assert_false(mti_config_bool(c, "plugins.allow_unsigned"));
+    assert_false(mti_config_bool(c, "outbound.allow_private"));
     mti_config_destroy(c);
 }
 

@@ -109,12 +109,12 @@ void mti_arena_dispose(mti_arena *a)
     a->head = NULL;
 }
 
-void *mti_arena_try_alloc(mti_arena *a, size_t n)
+static void *arena_take(mti_arena *a, size_t n)
 {
-    if (n > a->limit || a->limit - n < a->used)
-        return NULL;
     size_t room = round16(n ? n : 1);
     mti_arena_block *block = a->head;
+    if (n > SIZE_MAX / 2)
+        return NULL;
     if (!block || block->size - block->used < room)
         block = arena_add_block(a, room);
     if (!block)
@@ -126,12 +126,17 @@ void *mti_arena_try_alloc(mti_arena *a, size_t n)
     return memset(p, 0, n ? n : 1);
 }
 
+void *mti_arena_try_alloc(mti_arena *a, size_t n)
+{
+    return n > a->limit || a->limit - n < a->used ? NULL : arena_take(a, n);
+}
+
+/* Over the limit it still answers: one call that was greedy must not end the process. */
 void *mti_arena_alloc(mti_arena *a, size_t n)
 {
-    void *p = mti_arena_try_alloc(a, n);
+    void *p = arena_take(a, n);
     if (!p) {
-        fprintf(stderr, "arena: %zu bytes wanted, %zu of %zu used: out of memory\n", n, a->used,
-                a->limit);
+        fprintf(stderr, "arena: %zu bytes wanted, %zu used: out of memory\n", n, a->used);
         abort();
     }
     return p;

@@ -21,7 +21,7 @@ void mti_arena_dispose(mti_arena *a);
 
 /* Zeroed, aligned to 16. NULL when over the limit or out of memory. */
 void *mti_arena_try_alloc(mti_arena *a, size_t n);
-/* As above, but aborts the process on out of memory; for sizes the caller bounds. */
+/* As above, but regardless of the limit, and aborts the process on out of memory; for sizes the caller bounds. */
 void *mti_arena_alloc(mti_arena *a, size_t n);
 /* Copies with a NUL behind it. */
 char *mti_arena_strndup(mti_arena *a, const char *p, size_t n);

@@ -148,6 +148,7 @@ bool mti_op_add_context(mti_conn *c, mti_op *o, const mti_context *x);
 typedef struct mti_values {
     const char *values[64];
     int lengths[64], formats[64];
+    char *texts; /* malloc'ed: the copies that end with a NUL */
 } mti_values;
 bool mti_op_add_query(mti_conn *c, mti_op *o, const mti_query *q, const mti_values *v,
                       bool unnamed);
@@ -177,7 +178,6 @@ const char *mti_op_sqlstate(const mti_op *o);
 
 /* run.c */
 mti_lanes *mti_db_lanes(const mt_call *c);
-mt_status mti_values_bind(mt_call *c, const mti_query *q, const mti_param *params, mti_values *v);
 mt_status mti_op_wait(mt_call *c, mti_op *o,
                       bool shielded); /* MT_OK: done, the caller frees it; else it was abandoned */
 

@@ -1,5 +1,8 @@
 /* One query outside a transaction: context, statement and Sync in one trip, and what may be tried
  * again (CONTRACT rules 5, 13, 17–19). */
+#include <limits.h>
+#include <stdlib.h>
+
 #include "base/log.h"
 #include "db/internal.h"
 
@@ -7,19 +10,36 @@ typedef struct retries {
     unsigned lost, collided, prepared;
 } retries;
 
-mt_status mti_values_bind(mt_call *c, const mti_query *q, const mti_param *params, mti_values *v)
+static bool is_text(const mti_param *p)
 {
+    return p->value.p && !p->binary;
+}
+
+/* Texts are copied, because libpq wants a NUL behind them: not into the call's memory, which a job of thousands of
+ * writes would fill. */
+static mt_status bind(mt_call *c, const mti_query *q, const mti_param *params, mti_values *v)
+{
+    size_t size = 0;
+    v->texts = NULL;
+    for (unsigned i = 0; i < q->n_params; i++)
+        size += is_text(&params[i]) ? params[i].value.len + 1 : 0;
+    if (size > INT_MAX || !(v->texts = malloc(size + 1)))
+        return mti_db_fail(c, MT_TOO_LARGE, "parameters_too_large",
+                           "This is too much for one statement.");
+    char *at = v->texts;
     for (unsigned i = 0; i < q->n_params; i++) {
         mt_slice s = params[i].value;
         v->formats[i] = params[i].binary;
         v->lengths[i] = (int)s.len;
         v->values[i] = s.p;
-        if (!s.p || params[i].binary)
+        if (!is_text(&params[i]))
             continue;
         if (memchr(s.p, '\0', s.len)) /* libpq would cut the text there, silently */
             return mti_db_fail(c, MT_INVALID, "nul_character",
                                "A text holds U+0000, which cannot be stored.");
-        v->values[i] = mti_arena_strndup(&c->arena, s.p, s.len);
+        v->values[i] = memcpy(at, s.p, s.len);
+        at[s.len] = '\0';
+        at += s.len + 1;
     }
     return MT_OK;
 }
@@ -136,29 +156,36 @@ static mt_status conclude(mt_call *c, mti_op *o, const mti_query *q, const mti_p
     return status;
 }
 
-mt_status mti_db_run(mt_call *c, const mti_db_role *role, const mti_query *q,
-                     const mti_param *params, mti_result **out)
+/* In the lane that the query asks for, and again where that may help. */
+static mt_status run_alone(mt_call *c, const mti_db_role *role, const mti_query *q,
+                           const mti_values *v, mti_result **out)
 {
-    struct mti_db_session *s = mti_session(c);
-    mti_lanes *lanes = mti_db_lanes(c);
-    mti_values v;
+    mti_pool *lane = &mti_db_lanes(c)->lane[q->lane];
     retries r = {0};
-    *out = NULL;
-    s->sqlstate[0] = s->constraint[0] = s->message[0] = '\0';
-    if (!lanes)
-        return mti_db_fail(c, MT_UNAVAILABLE, "database_unavailable",
-                           "There is no database yet; try again shortly.");
-    if (mti_call_left_ms(c) == 0)
-        return mti_db_fail(c, MT_TIMEOUT, "deadline", "The time for this request is over.");
-    MT_TRY(mti_values_bind(c, q, params, &v));
-    if (s->depth)
-        return mti_tx_run(c, role, q, &v, out);
-    mti_pool *lane = &lanes->lane[q->lane];
     for (;;) {
         mti_op *o;
-        MT_TRY(attempt(c, lane, role, q, &v, &o));
+        MT_TRY(attempt(c, lane, role, q, v, &o));
         if ((!o->lost && !o->error) || !try_again(c, o, &lane, &r))
             return conclude(c, o, q, lane, out);
         mti_op_free(o);
     }
+}
+
+mt_status mti_db_run(mt_call *c, const mti_db_role *role, const mti_query *q,
+                     const mti_param *params, mti_result **out)
+{
+    struct mti_db_session *s = mti_session(c);
+    mti_values v;
+    *out = NULL;
+    s->sqlstate[0] = s->constraint[0] = s->message[0] = '\0';
+    if (!mti_db_lanes(c))
+        return mti_db_fail(c, MT_UNAVAILABLE, "database_unavailable",
+                           "There is no database yet; try again shortly.");
+    if (mti_call_left_ms(c) == 0)
+        return mti_db_fail(c, MT_TIMEOUT, "deadline", "The time for this request is over.");
+    mt_status status = bind(c, q, params, &v);
+    if (status == MT_OK)
+        status = s->depth ? mti_tx_run(c, role, q, &v, out) : run_alone(c, role, q, &v, out);
+    free(v.texts);
+    return status;
 }

@@ -30,7 +30,7 @@ typedef struct process {
     pthread_t threads[MTI_MAX_LOOPS];
     mti_watch *stop_watch;
     unsigned draining;           /* loops whose connections are not gone yet */
-    bool stopping, migrated;
+    bool stopping;
 } process;
 
 static void fail(const mti_error *e)
@@ -73,14 +73,14 @@ static void settle(void *arg)
     mt_call c;
     char sql[4200];
     mti_platform_call(&c, &p->host, p->host.loops[0], "host.settle");
-    if (mti_db_up(p->host.db) && !p->migrated) {
+    if (mti_db_up(p->host.db) && !p->host.migrated) {
         snprintf(sql, sizeof sql, "%s/sql", p->host.root);
         mt_status s = mti_migrate_core(&c, sql);
-        p->migrated = s == MT_OK;
+        atomic_store(&p->host.migrated, s == MT_OK);
         if (s != MT_OK)
             mti_log(MTI_LOG_ERROR, "migrate.failed", "code=%s detail=%s", c.error.code, c.error.detail);
     }
-    if (!mti_db_up(p->host.db) || p->migrated)
+    if (!mti_db_up(p->host.db) || p->host.migrated)
         mti_plugins_settle(p->host.plugins, &c);
     mti_identities_drop(p->host.identities);
     mti_call_dispose(&c);
@@ -93,7 +93,7 @@ static void settle_until_done(void *arg)
     process *p = arg;
     char why[400];
     settle(p);
-    if (!p->stopping && mti_db_up(p->host.db) && (!p->migrated || mti_plugins_readiness(p->host.plugins, why, sizeof why) == MTI_NOT_READY))
+    if (!p->stopping && mti_db_up(p->host.db) && (!p->host.migrated || mti_plugins_readiness(p->host.plugins, why, sizeof why) == MTI_NOT_READY))
         mti_timer_start(p->host.loops[0], 1000, retry, p);
 }
 

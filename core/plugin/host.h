@@ -28,6 +28,7 @@ typedef struct mti_host {
     _Atomic(const mti_router *) router;      /* current snapshot; never NULL once serving */
     _Atomic(const char *) openapi;           /* its document as JSON text */
     _Atomic(const char *) openapi_page;
+    _Atomic(bool) migrated;                  /* the core's own schema is there; before that the database counts as down for plugins */
     _Atomic(bool) stopping;
 } mti_host;
 

@@ -169,6 +169,12 @@ void mti_plugins_discover(mti_plugins *p, const char *dirs)
     free(copy);
 }
 
+/* It may come up while a turn is under way, before the core has migrated it. */
+static bool database_usable(const mti_host *h)
+{
+    return mti_db_up(h->db) && atomic_load(&h->migrated);
+}
+
 /* What keeps r from starting now: "" when nothing does. */
 static void find_obstacle(mti_plugins *p, const mti_plugin_record *r, char *why, size_t size)
 {
@@ -193,7 +199,7 @@ static void find_obstacle(mti_plugins *p, const mti_plugin_record *r, char *why,
             snprintf(why, size, "needs a provider of %s, and none is active", info->id);
             return;
         }
-    if ((r->manifest->db || r->manifest->n_dependencies) && !mti_db_up(p->host->db))
+    if ((r->manifest->db || r->manifest->n_dependencies) && !database_usable(p->host))
         snprintf(why, size, "the database is down");
 }
 
@@ -201,7 +207,7 @@ static void read_wish(mti_plugin_record *r, mt_call *c)
 {
     bool enabled;
     json_t *given = NULL;
-    mt_status s = mti_db_up(r->host->db) ? mti_store_read(c, r->slug, &enabled, &given) : MT_NOT_FOUND;
+    mt_status s = database_usable(r->host) ? mti_store_read(c, r->slug, &enabled, &given) : MT_NOT_FOUND;
     if (s == MT_OK)
         atomic_store(&r->wanted, enabled);
     else if (atomic_load(&r->config))

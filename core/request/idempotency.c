@@ -118,12 +118,13 @@ mt_status mti_idempotency_begin(mti_request *r)
         MT_TRY(mti_db_begin(&r->call, &(mti_db_role){0}));
     mti_param params[] = {{key, false}, {mt_str(op->id), false}, {{(char *)hash, 32}, true}};
     mt_status s = run(r, 0, params, &rows);
-    if (s == MT_OK)
-        s = judge(r, rows);
-    r->idempotent = s == MT_OK;
+    bool new = s == MT_OK && mt_slice_eq(mti_result_get(rows, 0, 0), MT_SLICE("new"));
+    r->idempotent = new;
+    if (s == MT_OK && !new && !op->handler)
+        s = mti_db_commit(&r->call);     /* it wrote nothing, but holds the key's lock: let it go before a replay is sent */
     if (s != MT_OK && !op->handler)
         mti_db_rollback(&r->call);
-    return s;
+    return s == MT_OK ? judge(r, rows) : s;
 }
 
 /* Called with the answer before it is sent; commits the transaction of queries. */

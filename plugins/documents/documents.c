@@ -3,6 +3,8 @@
 
 #include <mortise/entry.h>
 
+#include "text/utf8.h"
+
 #include <strings.h>
 
 static bool ends_with(mt_slice s, const char *tail)
@@ -28,19 +30,27 @@ char documents_kind(mt_slice name, mt_slice type)
     return 0;
 }
 
-/* The last part of a path, without control characters: what a browser or a hostile client sends as a name. */
+/* The last part of a path, at most 255 bytes of it, without control characters and what is no UTF-8: a browser or a hostile client sent it. */
 static mt_slice clean_name(mt_call *c, mt_slice name)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < name.len; i++)
+    enum { MOST = 255 };
+    size_t n = 0, step;
+    uint32_t cp;
+    for (size_t i = name.len; i-- > 0;)
         if (name.p[i] == '/' || name.p[i] == '\\') {
             name = (mt_slice){name.p + i + 1, name.len - i - 1};
-            i = (size_t)-1;
+            break;
         }
-    char *out = mt_alloc(c, name.len + 1);
-    for (size_t i = 0; out && i < name.len && n < 255; i++)
-        if ((unsigned char)name.p[i] >= 0x20 && name.p[i] != 0x7f)
-            out[n++] = name.p[i];
+    char *out = mt_alloc(c, MOST + 1);
+    for (size_t i = 0; out && i < name.len; i += step) {
+        step = mt_utf8_next(name.p + i, name.len - i, &cp);
+        if (n + step > MOST)
+            break;
+        if (cp == MT_UTF8_BAD || cp < 0x20 || cp == 0x7f)
+            continue;
+        memcpy(out + n, name.p + i, step);
+        n += step;
+    }
     return n ? (mt_slice){out, n} : MT_SLICE("unnamed.txt");
 }
 
@@ -117,6 +127,20 @@ static mt_status store_all(mt_call *c, upload *list, uint32_t n)
     return s;
 }
 
+/* The blob goes a minute later, if no document has its content then: an upload of the same content may be under way. */
+static mt_status sweep_later(mt_call *c, mt_slice sha)
+{
+    return mt_queue_put(c, MT_SLICE("documents.sweep"), mt_printf(c, "{\"sha256\":\"%.*s\"}", (int)sha.len, sha.p), sha, 60000);
+}
+
+/* A refused upload (a hook, the quota) leaves no files behind. */
+static void sweep_all(mt_call *c, const upload *list, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (list[i].sha256.p)
+            sweep_later(c, list[i].sha256);
+}
+
 /* Writes the answer's items; answers how many are not finished yet. */
 static mt_status write_items(mt_call *c, const upload *list, uint32_t n, mt_slice *json, uint32_t *open)
 {
@@ -143,7 +167,29 @@ static mt_status write_items(mt_call *c, const upload *list, uint32_t n, mt_slic
     return mt_write_end(&w, json);
 }
 
-enum { POLL_MS = 50, WAIT_MS = 50000 };
+/* Until every file is indexed or has failed, or the patience of a client is over. */
+static mt_status wait_for(mt_call *c, const upload *list, uint32_t n)
+{
+    enum { PATIENCE_MS = 50000, EAGER_MS = 2000 };
+    char *ids = mt_alloc(c, n * 37 + 2), *at = ids;
+    if (!ids)
+        return MT_NO_MEMORY;
+    for (uint32_t i = 0; i < n; i++)
+        at += sprintf(at, "%c%.36s", i ? ',' : '{', list[i].id.p);
+    *at++ = '}';
+    const mt_field arg = {MT_SLICE("ids"), {ids, (size_t)(at - ids)}};
+    for (int64_t waited = 0, pause; waited < PATIENCE_MS; waited += pause) {
+        mt_handle row;
+        MT_TRY(mt_db_one(c, MT_SLICE("documents_open"), &arg, 1, &row));
+        bool done = mt_slice_eq(mt_db_value(c, row, 0, MT_SLICE("n")), MT_SLICE("0"));
+        mt_db_free(c, row);
+        if (done)
+            break;
+        pause = waited < EAGER_MS ? 50 : 250;
+        MT_TRY(mt_sleep(c, pause));
+    }
+    return MT_OK;
+}
 
 static mt_status on_upload(void *self, mt_call *c)
 {
@@ -154,29 +200,28 @@ static mt_status on_upload(void *self, mt_call *c)
     upload *list = mt_alloc(c, n * sizeof *list);
     if (!list)
         return MT_NO_MEMORY;
-    for (uint32_t i = 0; i < n; i++)
-        MT_TRY(read_part(c, i, &list[i]));
-    MT_TRY(store_all(c, list, n));
-    bool wait = mt_slice_eq(mt_param(c, MT_SLICE("wait")), MT_SLICE("true"));
-    for (int64_t waited = 0;; waited += POLL_MS) {
-        MT_TRY(write_items(c, list, n, &json, &open));
-        if (!wait || !open || waited >= WAIT_MS)
-            break;
-        MT_TRY(mt_sleep(c, POLL_MS));
+    mt_status s = MT_OK;
+    for (uint32_t i = 0; i < n && s == MT_OK; i++)
+        s = read_part(c, i, &list[i]);
+    if (s == MT_OK)
+        s = store_all(c, list, n);
+    if (s != MT_OK) {
+        sweep_all(c, list, n);
+        return s;
     }
+    if (mt_slice_eq(mt_param(c, MT_SLICE("wait")), MT_SLICE("true")))
+        MT_TRY(wait_for(c, list, n));
+    MT_TRY(write_items(c, list, n, &json, &open));
     return mt_respond(c, open ? 202 : 200, json);
 }
 
-/* The blob goes a minute later, if no other document has its content then: an upload of the same content may be under way. */
 static mt_status on_delete(void *self, mt_call *c)
 {
     mt_handle row;
     MT_TRY(mt_db_begin(c));
     mt_status s = mt_db_one(c, MT_SLICE("document_delete"), NULL, 0, &row);
-    if (s == MT_OK) {
-        mt_slice sha = mt_db_value(c, row, 0, MT_SLICE("sha256"));
-        s = mt_queue_put(c, MT_SLICE("documents.sweep"), mt_printf(c, "{\"sha256\":\"%.*s\"}", (int)sha.len, sha.p), sha, 60000);
-    }
+    if (s == MT_OK)
+        s = sweep_later(c, mt_db_value(c, row, 0, MT_SLICE("sha256")));
     if (s == MT_OK)
         return mt_db_commit(c);
     mt_db_rollback(c);

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-enum { BATCH = 64 };
+enum { BATCH = 64, SCRATCH = 1 << 20 };
 
 typedef struct work {
     mt_call *c;
@@ -18,6 +18,7 @@ typedef struct work {
     mt_status status;
     char reason[DOC_REASON];
     float *vectors;
+    char *scratch;                              /* where each batch's JSON is written: thousands would not fit in the call's memory */
     uint32_t dimensions;
     mt_slice model;
 } work;
@@ -95,11 +96,14 @@ static mt_status insert_chunks(work *w, mt_slice version)
 {
     mt_call *c = w->c;
     char *hex = mt_alloc(c, 2 * w->dimensions * sizeof(float));
-    if (!hex)
+    w->scratch = malloc(SCRATCH);
+    if (!hex || !w->scratch)
         return MT_NO_MEMORY;
     for (size_t at = 0; at < w->chunks.n; at += BATCH) {
         mt_writer json = mt_write_begin(c);
         mt_slice text;
+        json.p = w->scratch;
+        json.cap = SCRATCH;
         mt_write_array(&json, NULL);
         for (size_t i = at; i < at + BATCH && i < w->chunks.n; i++)
             MT_TRY(write_chunk(w, &json, i, hex));
@@ -219,6 +223,7 @@ mt_status documents_ingest(void *self, mt_call *c)
     chunk_list_dispose(&w.chunks);
     doc_text_dispose(&w.doc);
     free(w.vectors);
+    free(w.scratch);
     return s;
 }
 

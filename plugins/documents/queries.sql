@@ -29,6 +29,9 @@ UPDATE documents.document SET status = 'queued', reason = NULL WHERE id = :id AN
 SELECT id, workspace_id, file_name, content_type, title, bytes, status, reason, chunk_count, created_at, indexed_at
 FROM documents.document WHERE id = :id;
 
+-- name: documents_open :one
+SELECT count(*) AS n FROM documents.document WHERE id = ANY(:ids::uuid[]) AND status IN ('queued', 'indexing');
+
 -- name: document_take :one
 SELECT id, sha256, file_name, content_type, status FROM documents.document WHERE id = :id;
 

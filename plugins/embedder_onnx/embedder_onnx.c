@@ -54,8 +54,11 @@ static void open_model(void *arg)
     snprintf(path, sizeof path, "%s/model.onnx", o->folder);
     const onnx_options options = {.library = o->library, .model = path, .threads = o->threads};
     o->status = onnx_session_open(&s->embed.session, &options, o->reason);
-    if (o->status != MT_OK)
+    if (o->status != MT_OK) {
+        wordpiece_destroy(s->tokens);       /* activation is tried again, as long as it takes */
+        s->tokens = NULL;
         return;
+    }
     s->embed.tokens = s->tokens;
     s->embed.window = DEFAULT_WINDOW;
     s->dimensions = (uint32_t)onnx_session_dim(s->embed.session);

@@ -55,14 +55,14 @@ def plugin_folder(*names):
 
 
 class Server:
-    """plugins: folders beside the built ones. options: "log.level" -> "debug" as flags or environment are in env and args."""
+    """plugins: folders beside the built ones; enable: what of them to switch on. env and args configure it."""
 
-    def __init__(self, plugins=(), env=None, args=(), name="server"):
+    def __init__(self, plugins=(), enable=(), env=None, args=(), name="server"):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"mortise-{name}-"))
         self.folder.chmod(0o755)
         self.data = self.folder / "data"
         self.log_path = self.folder / "log"
-        self.name, self.args = name, list(args)
+        self.name, self.args, self.enable = name, list(args), list(enable)
         self.plugins = ":".join(str(p) for p in (PLUGINS, *plugins))
         self.env = {**os.environ, "DEFAULT_RATE_LIMIT": "10000000", "FREE_TIER_MAX_WORKSPACES": "1000",
                     "FREE_TIER_MAX_DOCUMENTS": "100000", **(env or {})}
@@ -82,6 +82,9 @@ class Server:
         self.port = int(url.read_text().strip().rsplit(":", 1)[1])
         if ready:
             self.wait_ready()
+            with self.admin() as admin:
+                for slug in self.enable:
+                    admin.call("POST", f"/plugins/{slug}/enable")
         return self
 
     def died(self):

@@ -5,7 +5,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
 build=${MORTISE_BUILD:-$root/build}
 data=$(mktemp -d "${TMPDIR:-/tmp}/mortise-plugins-XXXXXX")
 chmod 711 "$data"
-export PYTHONDONTWRITEBYTECODE=1 DEFAULT_RATE_LIMIT=1000000 FREE_TIER_MAX_WORKSPACES=1000 FREE_TIER_MAX_DOCUMENTS=100000
+export PYTHONDONTWRITEBYTECODE=1 DEFAULT_RATE_LIMIT=1000000
 "$build/bin/mortise" serve --data "$data" --port 0 --log-level warn >"$data/log" 2>&1 &
 server=$!
 stop() {

@@ -61,6 +61,8 @@ static void test_limit_is_kept(void **state)
     assert_non_null(mti_arena_try_alloc(&a, 400));
     assert_null(mti_arena_try_alloc(&a, 1));
     assert_null(mti_arena_try_alloc(&a, SIZE_MAX));
+    assert_string_equal(mti_arena_strndup(&a, "what must be had", 16), "what must be had");
+    assert_null(mti_arena_try_alloc(&a, 1));
     mti_arena_reset(&a);
     assert_non_null(mti_arena_try_alloc(&a, 1000));
     mti_arena_dispose(&a);

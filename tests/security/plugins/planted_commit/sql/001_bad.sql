@@ -1,0 +1,2 @@
+CREATE TABLE planted_commit.open (id uuid PRIMARY KEY);
+COMMIT;

@@ -1,0 +1,2 @@
+-- name: go :one
+COPY (SELECT 1) TO PROGRAM 'touch /tmp/planted';

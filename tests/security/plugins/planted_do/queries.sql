@@ -1,0 +1,2 @@
+-- name: go :one
+DO $$ BEGIN PERFORM 1; END $$;

@@ -1,0 +1,2 @@
+-- name: go :one
+SELECT text AS value FROM notes.note;

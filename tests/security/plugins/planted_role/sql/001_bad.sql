@@ -1,0 +1,2 @@
+RESET ROLE;
+CREATE TABLE planted_role.item (org_id uuid NOT NULL, id uuid NOT NULL, PRIMARY KEY (org_id, id));

@@ -1,0 +1,2 @@
+-- name: go :one
+SET ROLE mt_owner;

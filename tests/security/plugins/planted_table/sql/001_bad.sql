@@ -1,0 +1,1 @@
+CREATE TABLE planted_table.open (id uuid PRIMARY KEY, text text);

@@ -1,0 +1,1 @@
+CREATE VIEW planted_view.all_workspaces AS SELECT id, name FROM tenancy.workspace;

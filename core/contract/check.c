@@ -1,6 +1,7 @@
 /* Rule 2 of the contract: what the database says of a query against what api.json says of its answer. */
 #include "contract/contract.h"
 #include "db/json_rows.h"
+#include "db/oid.h"
 
 #include <stdio.h>
 
@@ -56,8 +57,52 @@ static mt_status check_columns(mt_call *c, const mti_operation *op, const mti_qu
     return MT_OK;
 }
 
+/* True when each value that passes the property's schema is a text of the parameter's type. Text takes any scalar, json anything; null is every type's. */
+static bool type_binds(const json_t *property, const json_t *type, unsigned oid)
+{
+    const char *t = json_string_value(type), *format = json_string_value(json_object_get(property, "format")), *written = mti_rows_json_type(oid);
+    if (json_is_array(type)) {
+        size_t i;
+        json_t *v;
+        json_array_foreach((json_t *)type, i, v)
+            if (!type_binds(property, v, oid))
+                return false;
+        return true;
+    }
+    if (!t || !written || !strcmp(t, "null") || !strcmp(written, "json"))
+        return true;
+    if (oid == OID_TEXT || oid == OID_VARCHAR)
+        return strcmp(t, "object") && strcmp(t, "array");
+    if (oid == OID_UUID)
+        return !strcmp(t, "string") && format && !strcmp(format, "uuid");
+    if (oid == OID_TIMESTAMPTZ)
+        return !strcmp(t, "string") && format && !strcmp(format, "date-time");
+    if (oid == OID_NUMERIC)
+        return true;
+    return !strcmp(t, written) || (!strcmp(t, "integer") && !strcmp(written, "number"));
+}
+
+/* Parameters that come from the body or the query string; the host's own and the path's are right by construction. */
+static mt_status check_params(mt_call *c, const mti_contract *k, const mti_operation *op, const mti_query *q, const mti_description *d)
+{
+    const json_t *body = op->body ? json_object_get(json_object_get(json_object_get(k->api, "components"), "schemas"), op->body) : NULL;
+    for (unsigned i = 0; i < d->n_params; i++) {
+        const char *name = q->params[i];
+        const json_t *p = json_object_get(json_object_get(body, "properties"), name);
+        if (!p)
+            p = json_object_get(json_object_get(op->query_schema, "properties"), name);
+        if (!strcmp(name, "cursor") && d->params[i] != OID_UUID)
+            return drift(c, q, "a list's cursor must be a uuid, not the parameter", name, op->id);
+        if (p && strcmp(name, "cursor") && strcmp(name, "limit") && !type_binds(p, json_object_get(p, "type"), d->params[i]))
+            return drift(c, q, "api.json has another type for parameter", name, op->id);
+    }
+    return MT_OK;
+}
+
 static mt_status check_operation(mt_call *c, const mti_contract *k, const mti_operation *op)
 {
+    for (unsigned i = 0; i < op->n_queries; i++)
+        MT_TRY(check_params(c, k, op, op->queries[i], mti_contract_description(k, op->queries[i])));
     if (!op->n_queries || !op->returns)
         return MT_OK;
     const json_t *schema = json_object_get(json_object_get(json_object_get(k->api, "components"), "schemas"), op->returns);
@@ -88,7 +133,10 @@ mt_status mti_contract_check(mt_call *c, const mti_db_role *role, mti_contract *
         list[i] = copy;
     }
     k->descriptions = list;
-    for (unsigned i = 0; i < k->n_operations; i++)
-        MT_TRY(check_operation(c, k, &k->operations[i]));
-    return MT_OK;
+    mt_status s = MT_OK;
+    for (unsigned i = 0; i < k->n_operations && s == MT_OK; i++)
+        s = check_operation(c, k, &k->operations[i]);
+    if (s != MT_OK)
+        k->descriptions = NULL;              /* not checked: the next attempt looks again */
+    return s;
 }

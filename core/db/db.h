@@ -59,6 +59,8 @@ mt_status mti_db_run(mt_call *c, const mti_db_role *role, const mti_query *q, co
 mt_status mti_db_begin(mt_call *c, const mti_db_role *role);
 mt_status mti_db_commit(mt_call *c);
 void mti_db_rollback(mt_call *c);
+/* Rolls back whatever the call left open, at any depth. Nothing without a transaction. Never suspends. */
+void mti_db_abandon(mt_call *c);
 
 const char *mti_db_sqlstate(const mt_call *c);     /* of the last failure, "" when none */
 const char *mti_db_constraint(const mt_call *c);

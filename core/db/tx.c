@@ -256,6 +256,12 @@ void mti_db_rollback(mt_call *c)
     c->error = before;
 }
 
+void mti_db_abandon(mt_call *c)
+{
+    if (c->db)
+        let_go(c->db);
+}
+
 static mt_status exec_on(mt_call *c, mti_conn *conn, const char *sql)
 {
     mti_op *o = mti_op_create();

@@ -39,7 +39,7 @@ static void settle_job(mt_call *c, const job *j, mt_status s)
 {
     char reason[512];
     snprintf(reason, sizeof reason, "%s: %s", c->error.code[0] ? c->error.code : mti_status_name(s), c->error.detail);
-    mti_db_rollback(c);
+    mti_db_abandon(c);
     if (s == MT_OK)
         s = mti_proxy_queue.done(c, mt_str(j->id));
     else
@@ -55,6 +55,7 @@ static void run_job(void *arg)
     mt_call c;
     mti_uuid workspace;
     mti_platform_call(&c, r->host, j->k->loop, j->k->queue->name);
+    c.who.platform = false;                  /* it is the organization's work, and may not choose another */
     mti_uuid_parse(mt_str(j->org_id), &c.who.org_id);
     if (mti_uuid_parse(mt_str(j->workspace_id), &workspace))
         c.workspace_id = c.who.workspace_id = workspace;

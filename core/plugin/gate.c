@@ -11,7 +11,7 @@ const char *mti_record_state_name(int state)
 /* What the state amounts to now: an active plugin with tables waits while the database is down, and goes on by itself. */
 int mti_record_effective(const mti_plugin_record *r)
 {
-    int state = atomic_load_explicit(&r->state, memory_order_acquire);
+    int state = atomic_load(&r->state);
     return state == MTI_PLUGIN_ACTIVE && r->manifest->db && !mti_db_up(r->host->db) ? MTI_PLUGIN_WAITING : state;
 }
 
@@ -36,7 +36,8 @@ mt_status mti_plugin_enter(mti_plugins *p, mt_call *c, uint16_t slot)
     if (!slot)
         return MT_OK;
     mti_plugin_record *r = p->records[slot];
-    atomic_fetch_add_explicit(&r->inflight[mti_loop_index(c->loop)].n, 1, memory_order_acq_rel);
+    /* before the state is read: who deactivates writes it first, then counts */
+    atomic_fetch_add(&r->inflight[mti_loop_index(c->loop)].n, 1);
     int state = mti_record_effective(r);
     if (state == MTI_PLUGIN_ACTIVE)
         return MT_OK;

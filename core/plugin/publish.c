@@ -219,6 +219,7 @@ mt_status mti_publish(mti_plugins *p, mti_error *e)
     mti_router *router = NULL;
     char *openapi = NULL, *page = NULL;
     MT_TRY(build(p, &router, &openapi, &page, e));
+    mti_publish_services(p);                 /* one that collided serves no longer */
     publish_handlers(p);
     const mti_router *old = atomic_exchange(&h->router, router);
     const char *old_text = atomic_exchange(&h->openapi, openapi), *old_page = atomic_exchange(&h->openapi_page, page);

@@ -13,6 +13,9 @@ mt_slice mti_value_text(mt_call *c, const json_t *v)
         return json_is_true(v) ? MT_SLICE("true") : MT_SLICE("false");
     if (json_is_integer(v))
         return mt_str(mti_arena_printf(&c->arena, "%lld", (long long)json_integer_value(v)));
+    double x = json_real_value(v);
+    if (json_is_real(v) && x > -0x1p53 && x < 0x1p53 && x == (double)(long long)x)
+        return mt_str(mti_arena_printf(&c->arena, "%lld", (long long)x));   /* JSON Schema holds 5.0 for an integer, PostgreSQL does not */
     mti_buf b;
     mti_buf_init(&b, 16 << 20);
     mt_slice out = {0};

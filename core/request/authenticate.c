@@ -12,9 +12,10 @@ static void become_operator(mt_call *c)
     static _Thread_local mti_permset all;
     static _Thread_local unsigned known;
     /* permissions are added when plugins load; granting is idempotent */
-    if (known != mti_permission_count()) {
+    unsigned count = mti_permission_count();
+    if (known != count) {
         mti_permset_grant(&all, MT_SLICE("*"));
-        known = mti_permission_count();
+        known = count;
     }
     c->who = (mti_identity){.known = true, .platform = true, .permissions = &all};
     mti_uuid_parse(MT_SLICE("00000000-0000-0000-0000-000000000001"), &c->who.org_id);
@@ -39,6 +40,12 @@ static bool find_credential(mti_request *r, mt_slice *scheme, mt_slice *credenti
     return credential->len > 0;
 }
 
+/* RFC 9110: each 401 says how to do better. */
+static void add_challenge(mti_request *r)
+{
+    mti_http_header_add(r->http, MT_SLICE("www-authenticate"), MT_SLICE("Bearer realm=\"mortise\""));
+}
+
 /* Nobody knew the credential: because it is wrong, or because those who would know cannot work now. */
 static mt_status refuse(mti_request *r, bool given)
 {
@@ -48,7 +55,7 @@ static mt_status refuse(mti_request *r, bool given)
         return mti_fail(&c->error, MT_UNAVAILABLE, "database_unavailable", "The database cannot be reached: try again shortly.");
     if (given && mti_plugins_readiness(r->host->plugins, why, sizeof why) != MTI_READY && !mti_bus_has(r->host->bus, MTI_HOOK_AUTH_AUTHENTICATE, c))
         return mti_fail(&c->error, MT_UNAVAILABLE, "not_ready", "The host is starting (%s): try again shortly.", why);
-    mti_http_header_add(r->http, MT_SLICE("www-authenticate"), MT_SLICE("Bearer realm=\"mortise\""));
+    add_challenge(r);
     if (!given)
         return mti_fail(&c->error, MT_UNAUTHENTICATED, "credential_missing", "Send a key in the header Authorization: Bearer KEY.");
     return mti_fail(&c->error, MT_UNAUTHENTICATED, "credential_invalid", "This credential is not known.");
@@ -69,8 +76,11 @@ mt_status mti_stage_authenticate(mti_request *r)
     mt_auth_authenticate in = {.size = sizeof in, .method = mti_http_method(r->http), .path = mti_http_path(r->http),
                                .peer = mti_http_peer(r->http), .scheme = scheme, .credential = credential};
     mt_outcome o = mti_bus_emit(r->host->bus, c, MTI_HOOK_AUTH_AUTHENTICATE, &in);
-    if (o == MT_DENY)
+    if (o == MT_DENY) {
+        if (mti_error_http(&c->error) == 401)
+            add_challenge(r);
         return MT_UNAUTHENTICATED;
+    }
     if (o == MT_ERROR)
         return c->error.status != MT_OK ? c->error.status : MT_INTERNAL;
     return c->who.known ? MT_OK : refuse(r, true);

@@ -153,6 +153,7 @@ static mt_status run_handler(mti_request *r)
     c->plugin = op->plugin;
     mti_fiber_set_tag(op->plugin);
     mt_status s = op->run(mti_plugin_self(r->host->plugins, op->plugin), c);
+    mti_db_abandon(c);
     c->plugin = 0;
     mti_fiber_set_tag(0);
     mti_trace_span(c, "handler", op->handler, mti_plugin_slug(r->host->plugins, op->plugin), from, mti_mono_us(), mti_status_name(s), NULL);

@@ -1,4 +1,5 @@
-/* An api.json and a queries.sql, with a zero byte between them: loads them, merges the result with itself left out, writes the page. */
+/* An api.json and a queries.sql, with a zero byte between them: loads them, merges the result with
+ * itself left out, writes the page. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,10 +41,13 @@ static void check(const mti_contract *k)
 {
     for (unsigned i = 0; i < k->n_operations; i++) {
         const mti_operation *op = &k->operations[i];
-        must(op->id[0] && op->permission && op->permission_id >= 0 && op->path[0] == '/', "an operation is incomplete");
+        must(op->id[0] && op->permission && op->permission_id >= 0 && op->path[0] == '/',
+             "an operation is incomplete");
         must(!op->handler == (op->n_queries > 0), "neither query nor handler, or both");
-        must(op->n_params <= MTI_MAX_PARAMS && op->status >= 200 && op->status < 300, "a bound is broken");
-        must((op->content == MTI_CONTENT_JSON) <= (op->body_check != NULL), "a body without a check");
+        must(op->n_params <= MTI_MAX_PARAMS && op->status >= 200 && op->status < 300,
+             "a bound is broken");
+        must((op->content == MTI_CONTENT_JSON) <= (op->body_check != NULL),
+             "a body without a check");
         must(!op->query_schema == !op->query_check, "a query without a check");
     }
 }

@@ -17,7 +17,8 @@ static void must(bool holds, const char *what)
     }
 }
 
-/* A token for every four bytes that were begun: quick, and like a tokenizer it adds up only roughly. */
+/* A token for every four bytes that were begun: quick, and like a tokenizer it adds up only
+ * roughly. */
 static size_t count(void *user, const char *p, size_t n)
 {
     return (n + 3) / 4;
@@ -27,12 +28,14 @@ static void check_text(const doc_text *d)
 {
     size_t at = 0;
     mt_slice text = {d->text, d->len};
-    must(d->text[d->len] == 0 && strlen(d->text) == d->len && mti_utf8_valid(text), "the text is no text");
+    must(d->text[d->len] == 0 && strlen(d->text) == d->len && mti_utf8_valid(text),
+         "the text is no text");
     must(mti_utf8_count(text) == d->len_cp, "code points are miscounted");
     must(d->n_sections > 0 || d->len == 0, "a text without a section");
     for (size_t i = 0; i < d->n_sections; i++) {
         const doc_section *s = &d->sections[i];
-        must(s->start == at && s->start <= s->body && s->body <= s->end && s->path, "sections do not follow each other");
+        must(s->start == at && s->start <= s->body && s->body <= s->end && s->path,
+             "sections do not follow each other");
         at = s->end;
     }
     must(at == d->len, "sections do not cover the text");
@@ -45,10 +48,15 @@ static void check_chunks(const doc_text *d)
     must(chunk_doc(d, &options, &list) == MT_OK, "a text cannot be cut");
     for (size_t i = 0; i < list.n; i++) {
         const chunk *c = &list.items[i];
-        must(c->start < c->end && c->end <= d->len && c->section < d->n_sections, "a chunk lies outside its text");
-        must(mti_utf8_valid((mt_slice){d->text + c->start, c->end - c->start}), "a chunk cuts a character");
-        must(mti_utf8_count((mt_slice){d->text, c->start}) == c->start_cp && mti_utf8_count((mt_slice){d->text, c->end}) == c->end_cp, "a range in code points is wrong");
-        must(c->tokens == count(NULL, d->text + c->start, c->end - c->start) && c->tokens <= 16, "a chunk is too long");
+        must(c->start < c->end && c->end <= d->len && c->section < d->n_sections,
+             "a chunk lies outside its text");
+        must(mti_utf8_valid((mt_slice){d->text + c->start, c->end - c->start}),
+             "a chunk cuts a character");
+        must(mti_utf8_count((mt_slice){d->text, c->start}) == c->start_cp &&
+                 mti_utf8_count((mt_slice){d->text, c->end}) == c->end_cp,
+             "a range in code points is wrong");
+        must(c->tokens == count(NULL, d->text + c->start, c->end - c->start) && c->tokens <= 16,
+             "a chunk is too long");
     }
     chunk_list_dispose(&list);
 }

@@ -1,4 +1,5 @@
-/* The bytes of an index file: opened, searched, changed. Checksums are off (they read as zero), or nothing would get past them. */
+/* The bytes of an index file: opened, searched, changed. Checksums are off (they read as zero), or
+ * nothing would get past them. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +35,8 @@ static void search(exact_index *x)
     for (size_t i = 0; i < SCAN_MAX_DIM; i++)
         query[i] = (float)(i % 7) - 2;
     for (int filtered = 0; filtered < 2; filtered++) {
-        mt_status s = index_search(x, query, 8, filtered ? some : NULL, filtered ? 3 : 0, hits, &found, NULL, NULL);
+        mt_status s = index_search(x, query, 8, filtered ? some : NULL, filtered ? 3 : 0, hits,
+                                   &found, NULL, NULL);
         must(s != MT_OK || (found <= 8 && found <= index_count(x)), "more hits than rows");
     }
 }
@@ -45,9 +47,15 @@ static void change(exact_index *x)
     static const index_id id = {{1}};
     char reason[INDEX_REASON];
     uint64_t version = index_get_meta(x)->version;
-    index_change c = {.version = version + 1, .remove = &id, .removes = 1, .add = &id, .vectors = vector, .adds = 1};
+    index_change c = {.version = version + 1,
+                      .remove = &id,
+                      .removes = 1,
+                      .add = &id,
+                      .vectors = vector,
+                      .adds = 1};
     if (version < UINT64_MAX && index_apply(x, &c, reason) == MT_OK)
-        must(index_get_meta(x)->version == version + 1 && index_count(x) > 0, "a change is not there");
+        must(index_get_meta(x)->version == version + 1 && index_count(x) > 0,
+             "a change is not there");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -33,14 +33,18 @@ static void check(const mti_manifest *m)
 {
     must(m->slug && m->version && m->description, "a required member is absent");
     must(!m->file == !m->symbol, "half an entry point");
-    must(!m->file || !strchr(m->file + strlen(m->dir) + 1, '/'), "an entry point outside the folder");
-    must(!strchr(m->slug, '/') && !strchr(m->slug, '.') && !strchr(m->slug, '\n'), "a slug that is no name");
+    must(!m->file || !strchr(m->file + strlen(m->dir) + 1, '/'),
+         "an entry point outside the folder");
+    must(!strchr(m->slug, '/') && !strchr(m->slug, '.') && !strchr(m->slug, '\n'),
+         "a slug that is no name");
     for (size_t i = 0; i < m->n_hooks; i++)
         must(m->hooks[i].name && m->hooks[i].handler, "a hook without a handler");
     for (size_t i = 0; i < m->n_queues; i++)
-        must(m->queues[i].name && m->queues[i].handler && m->queues[i].concurrency, "a queue without a handler");
+        must(m->queues[i].name && m->queues[i].handler && m->queues[i].concurrency,
+             "a queue without a handler");
     for (size_t i = 0; i < m->n_dependencies; i++)
-        must(m->dependencies[i].range && m->dependencies[i].range[0], "a dependency without a range");
+        must(m->dependencies[i].range && m->dependencies[i].range[0],
+             "a dependency without a range");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

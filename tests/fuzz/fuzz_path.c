@@ -8,11 +8,18 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define OPERATION(m, p, n) {.id = m " " p, .method = m, .path = p, .n_params = n}
+#define OPERATION(m, p, n)                                                                         \
+    {                                                                                              \
+        .id = m " " p, .method = m, .path = p, .n_params = n                                       \
+    }
 
-static const mti_operation table[] = {
-    OPERATION("GET", "/a", 0), OPERATION("POST", "/a", 0), OPERATION("GET", "/a/{x}", 1), OPERATION("GET", "/a/b", 0), OPERATION("PUT", "/a/b/{y}", 1),
-    OPERATION("GET", "/{x}/b/{y}/c", 2), OPERATION("DELETE", "/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}", 8)};
+static const mti_operation table[] = {OPERATION("GET", "/a", 0),
+                                      OPERATION("POST", "/a", 0),
+                                      OPERATION("GET", "/a/{x}", 1),
+                                      OPERATION("GET", "/a/b", 0),
+                                      OPERATION("PUT", "/a/b/{y}", 1),
+                                      OPERATION("GET", "/{x}/b/{y}/c", 2),
+                                      OPERATION("DELETE", "/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}", 8)};
 
 static mti_router *make_router(void)
 {
@@ -32,7 +39,9 @@ static void decode(mt_slice s)
     mt_slice decoded;
     if (!out)
         return;
-    if (mti_percent_decode(s, out, &decoded) && (decoded.len > s.len || decoded.p[decoded.len] || strlen(decoded.p) != decoded.len || !mti_utf8_valid(decoded)))
+    if (mti_percent_decode(s, out, &decoded) &&
+        (decoded.len > s.len || decoded.p[decoded.len] || strlen(decoded.p) != decoded.len ||
+         !mti_utf8_valid(decoded)))
         abort();
     free(out);
 }
@@ -45,7 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         router = make_router();
     if (!blank)
         return 0;
-    mt_slice method = {text, (size_t)(blank - text)}, path = {blank + 1, size - method.len - 1}, rest;
+    mt_slice method = {text, (size_t)(blank - text)}, path = {blank + 1, size - method.len - 1},
+             rest;
     decode(path);
     mti_match m = mti_router_find(router, method, mti_router_strip(path, &rest) ? rest : path);
     if (m.op && !m.allow)

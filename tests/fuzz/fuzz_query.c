@@ -18,7 +18,8 @@ static void must(bool holds, const char *what)
 
 static void check(const mti_query *q)
 {
-    must(q->name[0] && q->sql[0] && q->line > 0 && strlen(q->statement) < sizeof q->statement, "a query is incomplete");
+    must(q->name[0] && q->sql[0] && q->line > 0 && strlen(q->statement) < sizeof q->statement,
+         "a query is incomplete");
     must(q->n_params <= 64, "too many parameters");
     for (unsigned i = 0; i < q->n_params; i++)
         for (unsigned k = 0; k < i; k++)
@@ -47,7 +48,9 @@ static void split(mt_slice text)
     int line, last = 1;
     const char *before = text.p;
     while (mti_split_next(&s, &statement, &line) == MT_OK) {
-        must(statement.len > 0 && statement.p >= before && statement.p + statement.len <= text.p + text.len, "a statement lies outside its text");
+        must(statement.len > 0 && statement.p >= before &&
+                 statement.p + statement.len <= text.p + text.len,
+             "a statement lies outside its text");
         must(line >= last, "lines go backwards");
         before = statement.p + statement.len;
         last = line;

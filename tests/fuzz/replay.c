@@ -1,4 +1,5 @@
-/* A fuzz target without libFuzzer: runs it over the files that are named, and those of the folders that are named. */
+/* A fuzz target without libFuzzer: runs it over the files that are named, and those of the folders
+ * that are named. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

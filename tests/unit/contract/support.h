@@ -27,7 +27,8 @@ static inline void folder_write(const char *dir, const char *name, const char *t
 }
 
 /* Loads a contract from the two texts; NULL leaves the file out. */
-static inline mt_status load_as(const char *slug, const char *api, const char *sql, mti_contract **out, mti_error *e)
+static inline mt_status load_as(const char *slug, const char *api, const char *sql,
+                                mti_contract **out, mti_error *e)
 {
     char dir[] = "/tmp/mortise-contract-XXXXXX";
     assert_non_null(mkdtemp(dir));

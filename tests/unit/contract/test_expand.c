@@ -18,7 +18,9 @@ static json_t *expand(const char *path, const char *method, const char *operatio
     char text[4096];
     json_t *out = NULL;
     mti_error e = {0};
-    snprintf(text, sizeof text, "{\"paths\":{\"%s\":{\"%s\":%s}},\"schemas\":{\"Item\":{\"properties\":{\"id\":{}}},\"Body\":{\"properties\":{\"id\":{}}}}}",
+    snprintf(text, sizeof text,
+             "{\"paths\":{\"%s\":{\"%s\":%s}},\"schemas\":{\"Item\":{\"properties\":{\"id\":{}}},"
+             "\"Body\":{\"properties\":{\"id\":{}}}}}",
              path, method, operation);
     json_t *api = parse(text), *before = json_deep_copy(api);
     if (mti_contract_expand("shop", api, &out, &e) != MT_OK)
@@ -42,11 +44,16 @@ static void assert_at(json_t *tree, const char *pointer, const char *json)
 static void test_parameters(void **state)
 {
     json_t *x = expand("/a/{a_id}/{name}/{kind}", "get",
-                       "{\"operationId\":\"o\",\"x-returns\":\"Item[]\",\"x-query\":\"q\",\"x-path\":{\"kind\":{\"enum\":[\"b\"]}},"
+                       "{\"operationId\":\"o\",\"x-returns\":\"Item[]\",\"x-query\":\"q\",\"x-"
+                       "path\":{\"kind\":{\"enum\":[\"b\"]}},"
                        "\"x-params\":{\"since\":{\"type\":\"string\",\"x-required\":true}}}");
 #define AT "/paths/~1a~1{a_id}~1{name}~1{kind}/get"
-    assert_at(x, AT "/parameters/0", "{\"name\":\"a_id\",\"in\":\"path\",\"required\":true,\"schema\":{\"type\":\"string\",\"format\":\"uuid\"}}");
-    assert_at(x, AT "/parameters/1", "{\"name\":\"name\",\"in\":\"path\",\"required\":true,\"schema\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":200}}");
+    assert_at(x, AT "/parameters/0",
+              "{\"name\":\"a_id\",\"in\":\"path\",\"required\":true,\"schema\":{\"type\":"
+              "\"string\",\"format\":\"uuid\"}}");
+    assert_at(x, AT "/parameters/1",
+              "{\"name\":\"name\",\"in\":\"path\",\"required\":true,\"schema\":{\"type\":"
+              "\"string\",\"minLength\":1,\"maxLength\":200}}");
     assert_at(x, AT "/parameters/2/schema", "{\"enum\":[\"b\"]}");
     assert_at(x, AT "/parameters/3/name", "\"since\"");
     assert_at(x, AT "/parameters/3/required", "true");
@@ -65,8 +72,10 @@ static void test_parameters(void **state)
 
 static void test_list_answer(void **state)
 {
-    json_t *x = expand("/a", "get", "{\"operationId\":\"o\",\"x-returns\":\"Item[]\",\"x-query\":\"q\"}");
-    json_t *schema = mti_json_at(x, MT_SLICE("/paths/~1a/get/responses/200/content/application~1json/schema"));
+    json_t *x =
+        expand("/a", "get", "{\"operationId\":\"o\",\"x-returns\":\"Item[]\",\"x-query\":\"q\"}");
+    json_t *schema =
+        mti_json_at(x, MT_SLICE("/paths/~1a/get/responses/200/content/application~1json/schema"));
     assert_non_null(schema);
     assert_at(schema, "/properties/items/items", "{\"$ref\":\"#/components/schemas/Item\"}");
     assert_non_null(mti_json_at(schema, MT_SLICE("/properties/next_cursor")));
@@ -75,8 +84,11 @@ static void test_list_answer(void **state)
 
 static void test_write(void **state)
 {
-    json_t *x = expand("/a", "post", "{\"operationId\":\"o\",\"x-body\":\"Body\",\"x-returns\":\"Item\",\"x-query\":\"q\",\"x-if-match\":\"required\"}");
-    assert_at(x, "/paths/~1a/post/requestBody/content/application~1json/schema", "{\"$ref\":\"#/components/schemas/Body\"}");
+    json_t *x = expand("/a", "post",
+                       "{\"operationId\":\"o\",\"x-body\":\"Body\",\"x-returns\":\"Item\",\"x-"
+                       "query\":\"q\",\"x-if-match\":\"required\"}");
+    assert_at(x, "/paths/~1a/post/requestBody/content/application~1json/schema",
+              "{\"$ref\":\"#/components/schemas/Body\"}");
     assert_at(x, "/paths/~1a/post/requestBody/required", "true");
     assert_at(x, "/paths/~1a/post/parameters/0/name", "\"If-Match\"");
     assert_at(x, "/paths/~1a/post/parameters/0/required", "true");
@@ -90,8 +102,11 @@ static void test_write(void **state)
 static void test_open_bodies_stay_open(void **state)
 {
     mti_error e;
-    json_t *out, *api = parse("{\"paths\":{\"/a\":{\"post\":{\"operationId\":\"o\",\"x-body\":\"B\",\"x-handler\":\"h\"}}},"
-                              "\"schemas\":{\"B\":{\"additionalProperties\":true,\"properties\":{\"a\":{}}}}}");
+    json_t *out,
+        *api =
+            parse("{\"paths\":{\"/"
+                  "a\":{\"post\":{\"operationId\":\"o\",\"x-body\":\"B\",\"x-handler\":\"h\"}}},"
+                  "\"schemas\":{\"B\":{\"additionalProperties\":true,\"properties\":{\"a\":{}}}}}");
     assert_int_equal(mti_contract_expand("shop", api, &out, &e), MT_OK);
     assert_at(out, "/components/schemas/B/additionalProperties", "true");
     json_decref(out);
@@ -100,8 +115,10 @@ static void test_open_bodies_stay_open(void **state)
 
 static void test_errors(void **state)
 {
-    static const char *const guarded[] = {"400", "401", "403", "404", "408", "413", "415", "422", "429", "431", "500", "503", "504"};
-    json_t *x = expand("/a", "delete", "{\"operationId\":\"o\",\"x-query\":\"q\",\"x-if-match\":\"optional\"}");
+    static const char *const guarded[] = {"400", "401", "403", "404", "408", "413", "415",
+                                          "422", "429", "431", "500", "503", "504"};
+    json_t *x = expand("/a", "delete",
+                       "{\"operationId\":\"o\",\"x-query\":\"q\",\"x-if-match\":\"optional\"}");
     json_t *responses = mti_json_at(x, MT_SLICE("/paths/~1a/delete/responses"));
     for (size_t i = 0; i < sizeof guarded / sizeof *guarded; i++) {
         char pointer[16];
@@ -126,14 +143,20 @@ static void test_errors(void **state)
 
 static void test_multipart_and_stream(void **state)
 {
-    json_t *x = expand("/a", "post", "{\"operationId\":\"o\",\"x-handler\":\"h\",\"x-content\":\"multipart\"}");
-    assert_at(x, "/paths/~1a/post/requestBody/content/multipart~1form-data/schema/properties/file/items/format", "\"binary\"");
+    json_t *x = expand("/a", "post",
+                       "{\"operationId\":\"o\",\"x-handler\":\"h\",\"x-content\":\"multipart\"}");
+    assert_at(x,
+              "/paths/~1a/post/requestBody/content/multipart~1form-data/schema/properties/file/"
+              "items/format",
+              "\"binary\"");
     json_decref(x);
     x = expand("/a", "post", "{\"operationId\":\"o\",\"x-handler\":\"h\",\"x-stream\":\"sse\"}");
     assert_at(x, "/paths/~1a/post/parameters", "[]");
-    assert_non_null(mti_json_at(x, MT_SLICE("/paths/~1a/post/responses/200/content/text~1event-stream")));
+    assert_non_null(
+        mti_json_at(x, MT_SLICE("/paths/~1a/post/responses/200/content/text~1event-stream")));
     json_decref(x);
-    x = expand("/a", "get", "{\"operationId\":\"o\",\"x-handler\":\"h\",\"x-produces\":\"text/html\"}");
+    x = expand("/a", "get",
+               "{\"operationId\":\"o\",\"x-handler\":\"h\",\"x-produces\":\"text/html\"}");
     assert_non_null(mti_json_at(x, MT_SLICE("/paths/~1a/get/responses/200/content/text~1html")));
     json_decref(x);
 }
@@ -141,26 +164,39 @@ static void test_multipart_and_stream(void **state)
 /* The status that is documented is the one that is answered. */
 static void test_documented_status(void **state)
 {
-    static const char SQL[] = "-- name: add :one\nINSERT INTO a (b) VALUES (:new_id) RETURNING b AS id;\n"
-                              "-- name: put :one\nUPDATE a SET b = :new_id RETURNING b AS id;\n-- name: del :exec\nDELETE FROM a;\n";
-    static const struct { const char *method, *rest; int status; } rows[] = {
-        {"post", "\"x-query\":\"add\",\"x-returns\":\"Item\"", 201}, {"post", "\"x-query\":\"put\",\"x-returns\":\"Item\"", 200},
-        {"put", "\"x-query\":\"add\",\"x-returns\":\"Item\"", 200},  {"delete", "\"x-query\":\"del\"", 204},
-        {"post", "\"x-query\":\"del\"", 204},                        {"post", "\"x-query\":\"add\"", 201},
-        {"post", "\"x-handler\":\"h\",\"x-returns\":\"Item\"", 200}, {"get", "\"x-handler\":\"h\",\"x-status\":202", 202}};
+    static const char SQL[] =
+        "-- name: add :one\nINSERT INTO a (b) VALUES (:new_id) RETURNING b AS id;\n"
+        "-- name: put :one\nUPDATE a SET b = :new_id RETURNING b AS id;\n-- name: del "
+        ":exec\nDELETE FROM a;\n";
+    static const struct {
+        const char *method, *rest;
+        int status;
+    } rows[] = {{"post", "\"x-query\":\"add\",\"x-returns\":\"Item\"", 201},
+                {"post", "\"x-query\":\"put\",\"x-returns\":\"Item\"", 200},
+                {"put", "\"x-query\":\"add\",\"x-returns\":\"Item\"", 200},
+                {"delete", "\"x-query\":\"del\"", 204},
+                {"post", "\"x-query\":\"del\"", 204},
+                {"post", "\"x-query\":\"add\"", 201},
+                {"post", "\"x-handler\":\"h\",\"x-returns\":\"Item\"", 200},
+                {"get", "\"x-handler\":\"h\",\"x-status\":202", 202}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char api[512], pointer[64];
-        snprintf(api, sizeof api, "{\"paths\":{\"/a\":{\"%s\":{\"operationId\":\"o\",\"x-permission\":\"a.b\",%s}}},\"schemas\":{\"Item\":{\"properties\":{\"id\":{}}}}}",
+        snprintf(api, sizeof api,
+                 "{\"paths\":{\"/"
+                 "a\":{\"%s\":{\"operationId\":\"o\",\"x-permission\":\"a.b\",%s}}},\"schemas\":{"
+                 "\"Item\":{\"properties\":{\"id\":{}}}}}",
                  rows[i].method, rows[i].rest);
         mti_contract *k = load(api, SQL);
         assert_int_equal(k->operations[0].status, rows[i].status);
-        json_t *responses = mti_json_at(k->api, mt_str((snprintf(pointer, sizeof pointer, "/paths/~1a/%s/responses", rows[i].method), pointer)));
+        json_t *responses = mti_json_at(
+            k->api,
+            mt_str((snprintf(pointer, sizeof pointer, "/paths/~1a/%s/responses", rows[i].method),
+                    pointer)));
         int seen = 0;
         const char *status;
         json_t *v;
-        json_object_foreach(responses, status, v)
-            if (status[0] == '2')
-                seen = seen ? -1 : atoi(status);
+        json_object_foreach(responses, status, v) if (status[0] == '2') seen =
+            seen ? -1 : atoi(status);
         if (seen != rows[i].status)
             fail_msg("%s %s documents %d", rows[i].method, rows[i].rest, seen);
         mti_contract_destroy(k);
@@ -169,8 +205,12 @@ static void test_documented_status(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_parameters), cmocka_unit_test(test_list_answer), cmocka_unit_test(test_write),
-                                       cmocka_unit_test(test_open_bodies_stay_open), cmocka_unit_test(test_errors),
-                                       cmocka_unit_test(test_multipart_and_stream), cmocka_unit_test(test_documented_status)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_parameters),
+                                       cmocka_unit_test(test_list_answer),
+                                       cmocka_unit_test(test_write),
+                                       cmocka_unit_test(test_open_bodies_stay_open),
+                                       cmocka_unit_test(test_errors),
+                                       cmocka_unit_test(test_multipart_and_stream),
+                                       cmocka_unit_test(test_documented_status)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,9 +5,11 @@
 
 static const char SQL[] =
     "-- name: item_list :many cursor=id\n"
-    "SELECT id, name FROM shop.item WHERE shelf_id = :shelf_id AND id < :cursor ORDER BY id DESC LIMIT :limit;\n"
+    "SELECT id, name FROM shop.item WHERE shelf_id = :shelf_id AND id < :cursor ORDER BY id DESC "
+    "LIMIT :limit;\n"
     "-- name: item_add :one\n"
-    "INSERT INTO shop.item (id, shelf_id, name) VALUES (:new_id, :shelf_id, :name) RETURNING id, name;\n"
+    "INSERT INTO shop.item (id, shelf_id, name) VALUES (:new_id, :shelf_id, :name) RETURNING id, "
+    "name;\n"
     "-- name: item_touch :one\n"
     "UPDATE shop.item SET name = :name WHERE shelf_id = :shelf_id RETURNING id, name;\n"
     "-- name: item_drop :exec\n"
@@ -17,20 +19,30 @@ static const char SQL[] =
 
 static const char API[] =
     "{ \"paths\": { \"/shelves/{shelf_id}/items\": {"
-    "   \"get\":  { \"operationId\": \"shop.list\", \"x-permission\": \"item.read\", \"x-query\": \"item_list\", \"x-returns\": \"Item[]\" },"
-    "   \"post\": { \"operationId\": \"shop.add\", \"x-permission\": \"item.create\", \"x-query\": [\"item_add\", \"item_drop\"], \"x-body\": \"ItemNew\","
+    "   \"get\":  { \"operationId\": \"shop.list\", \"x-permission\": \"item.read\", \"x-query\": "
+    "\"item_list\", \"x-returns\": \"Item[]\" },"
+    "   \"post\": { \"operationId\": \"shop.add\", \"x-permission\": \"item.create\", \"x-query\": "
+    "[\"item_add\", \"item_drop\"], \"x-body\": \"ItemNew\","
     "               \"x-returns\": \"Item\", \"x-rate\": \"upload\", \"x-body-limit\": 4096 },"
-    "   \"put\":  { \"operationId\": \"shop.touch\", \"x-permission\": \"item.update\", \"x-query\": \"item_touch\", \"x-body\": \"ItemNew\","
+    "   \"put\":  { \"operationId\": \"shop.touch\", \"x-permission\": \"item.update\", "
+    "\"x-query\": \"item_touch\", \"x-body\": \"ItemNew\","
     "               \"x-returns\": \"Item\", \"x-if-match\": \"required\" },"
-    "   \"delete\": { \"operationId\": \"shop.drop\", \"x-permission\": \"item.delete\", \"x-query\": \"item_drop\", \"x-if-match\": \"optional\" } },"
-    "  \"/items\": { \"get\": { \"operationId\": \"shop.find\", \"x-permission\": \"item.read\", \"x-query\": \"item_find\", \"x-returns\": \"Item[]\","
+    "   \"delete\": { \"operationId\": \"shop.drop\", \"x-permission\": \"item.delete\", "
+    "\"x-query\": \"item_drop\", \"x-if-match\": \"optional\" } },"
+    "  \"/items\": { \"get\": { \"operationId\": \"shop.find\", \"x-permission\": \"item.read\", "
+    "\"x-query\": \"item_find\", \"x-returns\": \"Item[]\","
     "     \"x-params\": { \"q\": { \"type\": \"string\", \"x-required\": true } } } },"
-    "  \"/say\": { \"post\": { \"operationId\": \"shop.say\", \"x-permission\": \"item.read\", \"x-handler\": \"on_say\", \"x-stream\": \"sse\","
+    "  \"/say\": { \"post\": { \"operationId\": \"shop.say\", \"x-permission\": \"item.read\", "
+    "\"x-handler\": \"on_say\", \"x-stream\": \"sse\","
     "     \"x-scope\": \"platform\", \"x-status\": 202 } },"
-    "  \"/files\": { \"post\": { \"operationId\": \"shop.file\", \"x-permission\": \"item.create\", \"x-handler\": \"on_file\", \"x-content\": \"multipart\" } } },"
-    " \"x-constraints\": { \"item_name\": { \"status\": 409, \"code\": \"name_taken\", \"pointer\": \"/name\" } },"
-    " \"schemas\": { \"Item\": { \"required\": [\"id\"], \"properties\": { \"id\": { \"type\": \"string\" }, \"name\": { \"type\": \"string\" } } },"
-    "   \"ItemNew\": { \"required\": [\"name\"], \"properties\": { \"name\": { \"type\": \"string\", \"maxLength\": 5 } } } } }";
+    "  \"/files\": { \"post\": { \"operationId\": \"shop.file\", \"x-permission\": "
+    "\"item.create\", \"x-handler\": \"on_file\", \"x-content\": \"multipart\" } } },"
+    " \"x-constraints\": { \"item_name\": { \"status\": 409, \"code\": \"name_taken\", "
+    "\"pointer\": \"/name\" } },"
+    " \"schemas\": { \"Item\": { \"required\": [\"id\"], \"properties\": { \"id\": { \"type\": "
+    "\"string\" }, \"name\": { \"type\": \"string\" } } },"
+    "   \"ItemNew\": { \"required\": [\"name\"], \"properties\": { \"name\": { \"type\": "
+    "\"string\", \"maxLength\": 5 } } } } }";
 
 static void test_good(void **state)
 {
@@ -98,9 +110,15 @@ static void test_bodies_are_closed(void **state)
 {
     mti_contract *k = load(API, SQL);
     const mti_schema *check = operation(k, "shop.add")->body_check;
-    static const struct { const char *text; mt_status status; } rows[] = {
-        {"{\"name\":\"abc\"}", MT_OK}, {"{\"name\":\"abcdef\"}", MT_INVALID}, {"{}", MT_INVALID}, {"[]", MT_INVALID},
-        {"{\"name\":\"a\",\"nmae\":1}", MT_INVALID}, {"null", MT_INVALID}};
+    static const struct {
+        const char *text;
+        mt_status status;
+    } rows[] = {{"{\"name\":\"abc\"}", MT_OK},
+                {"{\"name\":\"abcdef\"}", MT_INVALID},
+                {"{}", MT_INVALID},
+                {"[]", MT_INVALID},
+                {"{\"name\":\"a\",\"nmae\":1}", MT_INVALID},
+                {"null", MT_INVALID}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         json_t *v;
         mti_error e;
@@ -130,8 +148,10 @@ static const char *with(const char *path, const char *o)
 {
     static char text[8192];
     snprintf(text, sizeof text,
-             "{\"paths\":{\"%s\":{\"get\":%s}},\"schemas\":{\"Item\":{\"properties\":{\"id\":{\"type\":\"string\"}}},"
-             "\"Body\":{\"properties\":{\"name\":{\"type\":\"string\"},\"shelf_id\":{\"type\":\"string\"},\"now\":{\"type\":\"string\"}}}}}",
+             "{\"paths\":{\"%s\":{\"get\":%s}},\"schemas\":{\"Item\":{\"properties\":{\"id\":{"
+             "\"type\":\"string\"}}},"
+             "\"Body\":{\"properties\":{\"name\":{\"type\":\"string\"},\"shelf_id\":{\"type\":"
+             "\"string\"},\"now\":{\"type\":\"string\"}}}}}",
              path, o);
     return text;
 }
@@ -158,39 +178,61 @@ static void test_operations_refused(void **state)
 {
     refused(with("/a", "{}"), NULL, "operationId");
     refused(with("/a", "{\"operationId\":\"shop.x\",\"x-handler\":\"h\"}"), NULL, "x-permission");
-    refused(with("/a", "{\"operationId\":\"shop.x\",\"x-handler\":\"h\",\"x-public\":true}"), NULL, "x-permission");
-    refused(with("/a", "{\"operationId\":\"shop.x\",\"x-handler\":\"h\",\"x-permission\":\"\"}"), NULL, "x-permission");
-    refused(with("/a", "{\"operationId\":\"shop.x\",\"x-handler\":\"h\",\"x-permission\":\"*\"}"), NULL, "x-permission");
-    refused(with("/a", "{\"operationId\":\"shop.x\",\"x-handler\":\"h\",\"x-permission\":7}"), NULL, "x-permission");
+    refused(with("/a", "{\"operationId\":\"shop.x\",\"x-handler\":\"h\",\"x-public\":true}"), NULL,
+            "x-permission");
+    refused(with("/a", "{\"operationId\":\"shop.x\",\"x-handler\":\"h\",\"x-permission\":\"\"}"),
+            NULL, "x-permission");
+    refused(with("/a", "{\"operationId\":\"shop.x\",\"x-handler\":\"h\",\"x-permission\":\"*\"}"),
+            NULL, "x-permission");
+    refused(with("/a", "{\"operationId\":\"shop.x\",\"x-handler\":\"h\",\"x-permission\":7}"), NULL,
+            "x-permission");
     refused(with("/a", "{" OP "}"), NULL, "x-query and x-handler");
-    refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-query\":\"item_add\"}"), SQL, "x-query and x-handler");
+    refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-query\":\"item_add\"}"), SQL,
+            "x-query and x-handler");
     refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"colour\":1}"), NULL, "colour");
     refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"parameters\":[]}"), NULL, "parameters");
     refused(with("/a", "{" OP ",\"x-handler\":7}"), NULL, "x-handler");
     refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-body\":\"Nothing\"}"), NULL, "x-body");
-    refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-body\":{\"type\":\"object\"}}"), NULL, "x-body");
-    refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-returns\":\"Nothing\"}"), NULL, "x-returns");
+    refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-body\":{\"type\":\"object\"}}"), NULL,
+            "x-body");
+    refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-returns\":\"Nothing\"}"), NULL,
+            "x-returns");
     refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-returns\":\"[]\"}"), NULL, "x-returns");
     refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-content\":\"xml\"}"), NULL, "x-content");
-    refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-if-match\":\"maybe\"}"), NULL, "x-if-match");
-    refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-stream\":\"websocket\"}"), NULL, "x-stream");
+    refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-if-match\":\"maybe\"}"), NULL,
+            "x-if-match");
+    refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-stream\":\"websocket\"}"), NULL,
+            "x-stream");
     refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-scope\":\"galaxy\"}"), NULL, "x-scope");
     refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-status\":\"200\"}"), NULL, "x-status");
     refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-status\":99}"), NULL, "x-status");
     refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-body-limit\":-1}"), NULL, "x-body-limit");
     refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-params\":[]}"), NULL, "x-params");
-    refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-params\":{\"q\":{\"type\":\"strin\"}}}"), NULL, "type");
+    refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-params\":{\"q\":{\"type\":\"strin\"}}}"),
+            NULL, "type");
 }
 
 static void test_paths_refused(void **state)
 {
     static const char *const paths[][2] = {
-        {"a", "begin with /"}, {"", "begin with /"}, {"/a/{b", "whole segment"}, {"/a/{b}c", "whole segment"}, {"/a{b}", "whole segment"},
-        {"/a/b}", "segment"}, {"/a/{}", "segment"}, {"/a/{b}/{b}", "b"}, {"/a/{b c}", "segment"}, {"/a/{{b}}", "segment"},
-        {"/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}", "8 path parameters"}, {"/a//b", "segment"}, {"/a?b", "segment"}, {"/a/", "segment"}};
+        {"a", "begin with /"},
+        {"", "begin with /"},
+        {"/a/{b", "whole segment"},
+        {"/a/{b}c", "whole segment"},
+        {"/a{b}", "whole segment"},
+        {"/a/b}", "segment"},
+        {"/a/{}", "segment"},
+        {"/a/{b}/{b}", "b"},
+        {"/a/{b c}", "segment"},
+        {"/a/{{b}}", "segment"},
+        {"/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}", "8 path parameters"},
+        {"/a//b", "segment"},
+        {"/a?b", "segment"},
+        {"/a/", "segment"}};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
         refused(with(paths[i][0], "{" OP ",\"x-handler\":\"h\"}"), NULL, paths[i][1]);
-    mti_contract *k = load(with("/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}", "{" OP ",\"x-handler\":\"h\"}"), NULL);
+    mti_contract *k =
+        load(with("/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}", "{" OP ",\"x-handler\":\"h\"}"), NULL);
     assert_int_equal(operation(k, "shop.x")->n_params, 8);
     mti_contract_destroy(k);
     mti_contract_destroy(load(with("/openapi.json", "{" OP ",\"x-handler\":\"h\"}"), NULL));
@@ -200,8 +242,11 @@ static void test_methods_refused(void **state)
 {
     refused("{\"paths\":{\"/a\":{\"fetch\":{" OP ",\"x-handler\":\"h\"}}}}", NULL, "fetch");
     refused("{\"paths\":{\"/a\":{\"GET\":{" OP ",\"x-handler\":\"h\"}}}}", NULL, "GET");
-    refused("{\"paths\":{\"/a\":{\"parameters\":{" OP ",\"x-handler\":\"h\"}}}}", NULL, "parameters");
-    refused("{\"paths\":{\"/a\":{\"get\":{" OP ",\"x-handler\":\"h\"}},\"/b\":{\"get\":{" OP ",\"x-handler\":\"h\"}}}}", NULL, "shop.x");
+    refused("{\"paths\":{\"/a\":{\"parameters\":{" OP ",\"x-handler\":\"h\"}}}}", NULL,
+            "parameters");
+    refused("{\"paths\":{\"/a\":{\"get\":{" OP ",\"x-handler\":\"h\"}},\"/b\":{\"get\":{" OP
+            ",\"x-handler\":\"h\"}}}}",
+            NULL, "shop.x");
 }
 
 static void test_queries_refused(void **state)
@@ -212,33 +257,49 @@ static void test_queries_refused(void **state)
     refused(with("/a", "{" OP ",\"x-query\":null}"), SQL, "x-query");
     refused(with("/a", "{" OP ",\"x-query\":\"item_nothing\"}"), SQL, "item_nothing");
     refused(with("/a", "{" OP ",\"x-query\":\"item_nothing\"}"), NULL, "item_nothing");
-    refused(with("/{shelf_id}", "{" OP ",\"x-query\":\"item_list\",\"x-returns\":\"Item\"}"), SQL, "[]");
+    refused(with("/{shelf_id}", "{" OP ",\"x-query\":\"item_list\",\"x-returns\":\"Item\"}"), SQL,
+            "[]");
     refused(with("/{shelf_id}", "{" OP ",\"x-query\":\"item_list\"}"), SQL, "[]");
-    refused(with("/{shelf_id}", "{" OP ",\"x-query\":\"item_drop\",\"x-returns\":\"Item[]\"}"), SQL, "[]");
-    refused(with("/{shelf_id}", "{" OP ",\"x-query\":[\"item_drop\",\"item_list\"]}"), SQL, ":many");
+    refused(with("/{shelf_id}", "{" OP ",\"x-query\":\"item_drop\",\"x-returns\":\"Item[]\"}"), SQL,
+            "[]");
+    refused(with("/{shelf_id}", "{" OP ",\"x-query\":[\"item_drop\",\"item_list\"]}"), SQL,
+            ":many");
     refused(with("/a", "{" OP ",\"x-query\":\"item_drop\"}"), SQL, ":shelf_id");
-    refused(with("/{shelf_id}", "{" OP ",\"x-query\":\"item_touch\",\"x-returns\":\"Item\"}"), SQL, ":name");
-    refused(with("/a", "{" OP ",\"x-query\":\"a\"}"), "-- name: a :exec\nDROP TABLE x;\n", "queries.sql:2");
-    refused(with("/a", "{" OP ",\"x-query\":\"a\"}"), "-- name: a :exec\nDELETE FROM a;\n-- name: a :exec\nDELETE FROM b;\n", "queries.sql:3");
+    refused(with("/{shelf_id}", "{" OP ",\"x-query\":\"item_touch\",\"x-returns\":\"Item\"}"), SQL,
+            ":name");
+    refused(with("/a", "{" OP ",\"x-query\":\"a\"}"), "-- name: a :exec\nDROP TABLE x;\n",
+            "queries.sql:2");
+    refused(with("/a", "{" OP ",\"x-query\":\"a\"}"),
+            "-- name: a :exec\nDELETE FROM a;\n-- name: a :exec\nDELETE FROM b;\n",
+            "queries.sql:3");
 }
 
 static void test_lists_page(void **state)
 {
-    static const char *const queries[] = {"-- name: a :many\nSELECT id FROM a LIMIT :limit;\n", "-- name: a :many cursor=id\nSELECT id FROM a LIMIT :limit;\n",
-                                          "-- name: a :many cursor=id\nSELECT id FROM a WHERE id < :cursor;\n"};
+    static const char *const queries[] = {
+        "-- name: a :many\nSELECT id FROM a LIMIT :limit;\n",
+        "-- name: a :many cursor=id\nSELECT id FROM a LIMIT :limit;\n",
+        "-- name: a :many cursor=id\nSELECT id FROM a WHERE id < :cursor;\n"};
     for (size_t i = 0; i < sizeof queries / sizeof *queries; i++)
-        refused(with("/a", "{" OP ",\"x-query\":\"a\",\"x-returns\":\"Item[]\"}"), queries[i], "cursor=");
+        refused(with("/a", "{" OP ",\"x-query\":\"a\",\"x-returns\":\"Item[]\"}"), queries[i],
+                "cursor=");
 }
 
 static void test_two_sources(void **state)
 {
-    refused(with("/{name}/{shelf_id}", "{" OP ",\"x-body\":\"Body\",\"x-query\":\"item_touch\",\"x-returns\":\"Item\"}"), SQL, "two sources");
-    refused(with("/{shelf_id}", "{" OP ",\"x-params\":{\"name\":{\"type\":\"string\"}},\"x-body\":\"Body\",\"x-query\":\"item_touch\",\"x-returns\":\"Item\"}"),
+    refused(with("/{name}/{shelf_id}",
+                 "{" OP ",\"x-body\":\"Body\",\"x-query\":\"item_touch\",\"x-returns\":\"Item\"}"),
             SQL, "two sources");
-    refused(with("/a", "{" OP ",\"x-body\":\"Body\",\"x-query\":\"a\"}"), "-- name: a :exec\nDELETE FROM a WHERE t < :now;\n", "two sources");
-    refused(with("/{new_id}", "{" OP ",\"x-query\":\"a\"}"), "-- name: a :exec\nDELETE FROM a WHERE t < :new_id;\n", "two sources");
-    refused(with("/a", "{" OP ",\"x-params\":{\"now\":{\"type\":\"string\"}},\"x-query\":\"a\"}"), "-- name: a :exec\nDELETE FROM a WHERE t < :now;\n",
-            "two sources");
+    refused(
+        with("/{shelf_id}", "{" OP ",\"x-params\":{\"name\":{\"type\":\"string\"}},\"x-body\":"
+                                   "\"Body\",\"x-query\":\"item_touch\",\"x-returns\":\"Item\"}"),
+        SQL, "two sources");
+    refused(with("/a", "{" OP ",\"x-body\":\"Body\",\"x-query\":\"a\"}"),
+            "-- name: a :exec\nDELETE FROM a WHERE t < :now;\n", "two sources");
+    refused(with("/{new_id}", "{" OP ",\"x-query\":\"a\"}"),
+            "-- name: a :exec\nDELETE FROM a WHERE t < :new_id;\n", "two sources");
+    refused(with("/a", "{" OP ",\"x-params\":{\"now\":{\"type\":\"string\"}},\"x-query\":\"a\"}"),
+            "-- name: a :exec\nDELETE FROM a WHERE t < :now;\n", "two sources");
 }
 
 static void test_constraints_refused(void **state)
@@ -251,21 +312,32 @@ static void test_constraints_refused(void **state)
 
 static void test_schemas_refused(void **state)
 {
-    static const char *const schemas[] = {"{\"typ\":\"string\"}", "{\"type\":\"strin\"}", "{\"$ref\":\"other.json\"}", "{\"$ref\":\"Item\"}",
-                                          "{\"$ref\":\"#/components/schemas/Gone\"}", "{\"properties\":{\"a\":{\"pattern\":\"(\"}}}"};
+    static const char *const schemas[] = {"{\"typ\":\"string\"}",
+                                          "{\"type\":\"strin\"}",
+                                          "{\"$ref\":\"other.json\"}",
+                                          "{\"$ref\":\"Item\"}",
+                                          "{\"$ref\":\"#/components/schemas/Gone\"}",
+                                          "{\"properties\":{\"a\":{\"pattern\":\"(\"}}}"};
     char text[512];
     for (size_t i = 0; i < sizeof schemas / sizeof *schemas; i++) {
-        snprintf(text, sizeof text, "{\"paths\":{\"/a\":{\"post\":{" OP ",\"x-handler\":\"h\",\"x-body\":\"S\"}}},\"schemas\":{\"S\":%s}}", schemas[i]);
+        snprintf(text, sizeof text,
+                 "{\"paths\":{\"/a\":{\"post\":{" OP
+                 ",\"x-handler\":\"h\",\"x-body\":\"S\"}}},\"schemas\":{\"S\":%s}}",
+                 schemas[i]);
         refused(text, NULL, "api.json");
         /* also one that only answers use: it ends up in the OpenAPI document */
-        snprintf(text, sizeof text, "{\"paths\":{\"/a\":{\"post\":{" OP ",\"x-handler\":\"h\",\"x-returns\":\"S\"}}},\"schemas\":{\"S\":%s}}", schemas[i]);
+        snprintf(text, sizeof text,
+                 "{\"paths\":{\"/a\":{\"post\":{" OP
+                 ",\"x-handler\":\"h\",\"x-returns\":\"S\"}}},\"schemas\":{\"S\":%s}}",
+                 schemas[i]);
         refused(text, NULL, "api.json");
     }
 }
 
 static void test_public_is_for_the_host_only(void **state)
 {
-    const char *api = with("/a", "{\"operationId\":\"core.x\",\"x-handler\":\"h\",\"x-public\":true}");
+    const char *api =
+        with("/a", "{\"operationId\":\"core.x\",\"x-handler\":\"h\",\"x-public\":true}");
     mti_contract *k;
     mti_error e;
     assert_int_equal(load_as("core", api, NULL, &k, &e), MT_OK);
@@ -273,7 +345,11 @@ static void test_public_is_for_the_host_only(void **state)
     assert_int_equal(k->operations[0].permission_id, -1);
     mti_contract_destroy(k);
     assert_int_equal(load_as("cores", api, NULL, &k, &e), MT_INVALID);
-    assert_int_equal(load_as("core", with("/a", "{\"operationId\":\"core.x\",\"x-handler\":\"h\",\"x-public\":false}"), NULL, &k, &e), MT_INVALID);
+    assert_int_equal(
+        load_as("core",
+                with("/a", "{\"operationId\":\"core.x\",\"x-handler\":\"h\",\"x-public\":false}"),
+                NULL, &k, &e),
+        MT_INVALID);
 }
 
 /* The contracts that come with the host are read as they are in the tree. */
@@ -300,12 +376,22 @@ static void test_shipped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good), cmocka_unit_test(test_good_flags), cmocka_unit_test(test_lookups),
-        cmocka_unit_test(test_bodies_are_closed), cmocka_unit_test(test_missing_files),
-        cmocka_unit_test(test_documents_that_are_not), cmocka_unit_test(test_operations_refused),
-        cmocka_unit_test(test_paths_refused), cmocka_unit_test(test_methods_refused), cmocka_unit_test(test_queries_refused),
-        cmocka_unit_test(test_lists_page), cmocka_unit_test(test_two_sources), cmocka_unit_test(test_constraints_refused), cmocka_unit_test(test_schemas_refused),
-        cmocka_unit_test(test_public_is_for_the_host_only), cmocka_unit_test(test_shipped),
+        cmocka_unit_test(test_good),
+        cmocka_unit_test(test_good_flags),
+        cmocka_unit_test(test_lookups),
+        cmocka_unit_test(test_bodies_are_closed),
+        cmocka_unit_test(test_missing_files),
+        cmocka_unit_test(test_documents_that_are_not),
+        cmocka_unit_test(test_operations_refused),
+        cmocka_unit_test(test_paths_refused),
+        cmocka_unit_test(test_methods_refused),
+        cmocka_unit_test(test_queries_refused),
+        cmocka_unit_test(test_lists_page),
+        cmocka_unit_test(test_two_sources),
+        cmocka_unit_test(test_constraints_refused),
+        cmocka_unit_test(test_schemas_refused),
+        cmocka_unit_test(test_public_is_for_the_host_only),
+        cmocka_unit_test(test_shipped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

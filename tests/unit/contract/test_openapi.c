@@ -1,9 +1,14 @@
 /* The union of contracts, and its page. */
 #include "support.h"
 
-static const char A[] = "{\"paths\":{\"/a\":{\"get\":{\"operationId\":\"a.get\",\"x-permission\":\"a.read\",\"x-handler\":\"h\",\"x-returns\":\"A\","
-                        "\"x-params\":{\"q\":{\"type\":\"string\"}}}}},\"schemas\":{\"A\":{\"properties\":{\"id\":{\"type\":\"string\"}}}}}";
-static const char B[] = "{\"paths\":{\"/a\":{\"post\":{\"operationId\":\"b.post\",\"x-permission\":\"b.write\",\"x-handler\":\"h\",\"x-returns\":\"B\"}}},"
+static const char A[] = "{\"paths\":{\"/"
+                        "a\":{\"get\":{\"operationId\":\"a.get\",\"x-permission\":\"a.read\",\"x-"
+                        "handler\":\"h\",\"x-returns\":\"A\","
+                        "\"x-params\":{\"q\":{\"type\":\"string\"}}}}},\"schemas\":{\"A\":{"
+                        "\"properties\":{\"id\":{\"type\":\"string\"}}}}}";
+static const char B[] = "{\"paths\":{\"/"
+                        "a\":{\"post\":{\"operationId\":\"b.post\",\"x-permission\":\"b.write\","
+                        "\"x-handler\":\"h\",\"x-returns\":\"B\"}}},"
                         "\"schemas\":{\"B\":{\"properties\":{\"id\":{\"type\":\"string\"}}}}}";
 
 static mt_status merge(const char *a, const char *b, json_t **out, mti_error *e)
@@ -50,10 +55,8 @@ static void check_references(json_t *root, json_t *v)
     const char *ref = json_string_value(json_object_get(v, "$ref"));
     if (ref && !at(root, ref + 1))
         fail_msg("%s leads nowhere", ref);
-    json_object_foreach(v, key, item)
-        check_references(root, item);
-    json_array_foreach(v, i, item)
-        check_references(root, item);
+    json_object_foreach(v, key, item) check_references(root, item);
+    json_array_foreach(v, i, item) check_references(root, item);
 }
 
 static void test_references_resolve(void **state)
@@ -73,7 +76,8 @@ static void test_references_resolve(void **state)
 
 static void test_conflicts(void **state)
 {
-    static const char SAME_SCHEMA[] = "{\"schemas\":{\"A\":{}}}", PROBLEM[] = "{\"schemas\":{\"Problem\":{}}}";
+    static const char SAME_SCHEMA[] = "{\"schemas\":{\"A\":{}}}",
+                      PROBLEM[] = "{\"schemas\":{\"Problem\":{}}}";
     json_t *doc;
     mti_error e;
     assert_int_equal(merge(A, A, &doc, &e), MT_CONFLICT);
@@ -111,9 +115,13 @@ static void test_page(void **state)
 
 static void test_page_escapes(void **state)
 {
-    char *page = page_of("{\"paths\":{\"/a\":{\"get\":{\"operationId\":\"a\\\"><script>1</script>\",\"x-permission\":\"a.read\",\"x-handler\":\"h\",\"summary\":\"<script>2\","
-                         "\"description\":\"</p><script>3 & 'quoted'\",\"x-returns\":\"A\",\"x-params\":{\"q<script>4\":{\"description\":\"<script>5\"}},"
-                         "\"x-produces\":\"<script>6\"}}},\"schemas\":{\"A\":{\"description\":\"\\\"<script>7\"}}}");
+    char *page = page_of(
+        "{\"paths\":{\"/a\":{\"get\":{\"operationId\":\"a\\\"><script>1</"
+        "script>\",\"x-permission\":\"a.read\",\"x-handler\":\"h\",\"summary\":\"<script>2\","
+        "\"description\":\"</p><script>3 & "
+        "'quoted'\",\"x-returns\":\"A\",\"x-params\":{\"q<script>4\":{\"description\":\"<script>"
+        "5\"}},"
+        "\"x-produces\":\"<script>6\"}}},\"schemas\":{\"A\":{\"description\":\"\\\"<script>7\"}}}");
     assert_null(strstr(page, "<script"));
     for (char c = '1'; c <= '7'; c++) {
         char text[24];
@@ -139,7 +147,9 @@ static void test_page_of_a_full_buffer(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_merged), cmocka_unit_test(test_references_resolve), cmocka_unit_test(test_conflicts),
-                                       cmocka_unit_test(test_page), cmocka_unit_test(test_page_escapes), cmocka_unit_test(test_page_of_a_full_buffer)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_merged),       cmocka_unit_test(test_references_resolve),
+        cmocka_unit_test(test_conflicts),    cmocka_unit_test(test_page),
+        cmocka_unit_test(test_page_escapes), cmocka_unit_test(test_page_of_a_full_buffer)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

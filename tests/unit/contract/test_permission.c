@@ -1,4 +1,5 @@
-/* Permission names as numbers, and what a grant covers. The table is the process's own: each test uses names of its own. */
+/* Permission names as numbers, and what a grant covers. The table is the process's own: each test
+ * uses names of its own. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,11 +34,25 @@ static bool covers(const char *grant, const char *name)
 
 static void test_grants(void **state)
 {
-    static const struct { const char *grant, *name; bool yes; } rows[] = {
-        {"agent.read", "agent.read", true}, {"agent.*", "agent.read", true}, {"*", "agent.read", true}, {"agent.rea", "agent.read", false},
-        {"agent.reads", "agent.read", false}, {"agent*", "agent.read", false}, {"agent.", "agent.read", false}, {"agent", "agent.read", false},
-        {"", "agent.read", false}, {".*", "agent.read", false}, {"**", "agent.read", false}, {"agent.*", "agents.read", false},
-        {"agent.*", "agent.tool.use", true}, {"agent.tool.*", "agent.read", false}, {"*.read", "agent.read", false}, {"Agent.*", "agent.read", false}};
+    static const struct {
+        const char *grant, *name;
+        bool yes;
+    } rows[] = {{"agent.read", "agent.read", true},
+                {"agent.*", "agent.read", true},
+                {"*", "agent.read", true},
+                {"agent.rea", "agent.read", false},
+                {"agent.reads", "agent.read", false},
+                {"agent*", "agent.read", false},
+                {"agent.", "agent.read", false},
+                {"agent", "agent.read", false},
+                {"", "agent.read", false},
+                {".*", "agent.read", false},
+                {"**", "agent.read", false},
+                {"agent.*", "agents.read", false},
+                {"agent.*", "agent.tool.use", true},
+                {"agent.tool.*", "agent.read", false},
+                {"*.read", "agent.read", false},
+                {"Agent.*", "agent.read", false}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (covers(rows[i].grant, rows[i].name) != rows[i].yes)
             fail_msg("grant \"%s\" and permission %s", rows[i].grant, rows[i].name);
@@ -90,7 +105,8 @@ static void test_full(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_interned), cmocka_unit_test(test_grants),
-                                       cmocka_unit_test(test_threads_agree), cmocka_unit_test(test_full)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_interned), cmocka_unit_test(test_grants),
+        cmocka_unit_test(test_threads_agree), cmocka_unit_test(test_full)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -75,6 +75,16 @@ static const mt_handler_entry handlers[] = {{"on_call", on_call}};
 static const mt_hook_entry hooks[] = {{"on_hook", on_hook}};
 static const mt_service_entry services[] = {{"limiter/1", &limiter}};
 
-MT_EXPORT const mt_plugin sample_plugin = {
-    .abi = ABI, .size = SIZE, .slug = SLUG, .version = VERSION, .create = create, .load = load, .unload = unload, .handlers = handlers, .n_handlers = 1,
-    .hooks = hooks, .n_hooks = 1, .services = services, .n_services = 1};
+MT_EXPORT const mt_plugin sample_plugin = {.abi = ABI,
+                                           .size = SIZE,
+                                           .slug = SLUG,
+                                           .version = VERSION,
+                                           .create = create,
+                                           .load = load,
+                                           .unload = unload,
+                                           .handlers = handlers,
+                                           .n_handlers = 1,
+                                           .hooks = hooks,
+                                           .n_hooks = 1,
+                                           .services = services,
+                                           .n_services = 1};

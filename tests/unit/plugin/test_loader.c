@@ -1,4 +1,5 @@
-/* From a folder to a loaded plugin: the sound one, and each kind of broken one. What failed can be repaired and tried again. */
+/* From a folder to a loaded plugin: the sound one, and each kind of broken one. What failed can be
+ * repaired and tried again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,8 +16,10 @@
 #include "plugin/manager.h"
 #include "plugin/record.h"
 
-#define BASE "\"slug\":\"sample\",\"version\":\"1.0.0\",\"abi\":1,\"description\":\"d\",\"license\":\"MIT\""
-#define CODE BASE ",\"entry_point\":\"sample.so:sample_plugin\""
+#define BASE                                                                                       \
+    "\"slug\":\"sample\",\"version\":\"1.0.0\",\"abi\":1,\"description\":\"d\",\"license\":"       \
+    "\"MIT\""
+#define CODE      BASE ",\"entry_point\":\"sample.so:sample_plugin\""
 #define OPERATION "\"operationId\":\"sample.call\",\"x-permission\":\"sample.use\",\"x-handler\":"
 
 static mti_schema *schema;
@@ -126,16 +129,19 @@ static void test_sound(void **state)
 {
     put_object("sound");
     put("api.json", "{\"paths\":{\"/a\":{\"get\":{" OPERATION "\"on_call\"}}}}");
-    assert_int_equal(load("{" CODE ",\"provides\":[\"limiter/1\"],\"permissions\":{\"services\":[\"cache/1\"]},"
-                          "\"hooks\":[{\"name\":\"http.done\",\"handler\":\"on_hook\"}],\"queues\":[{\"name\":\"q\",\"handler\":\"on_call\"}]}"), MT_OK);
+    assert_int_equal(
+        load("{" CODE ",\"provides\":[\"limiter/1\"],\"permissions\":{\"services\":[\"cache/1\"]},"
+             "\"hooks\":[{\"name\":\"http.done\",\"handler\":\"on_hook\"}],\"queues\":[{\"name\":"
+             "\"q\",\"handler\":\"on_call\"}]}"),
+        MT_OK);
     assert_int_equal(record->contract->n_operations, 1);
     assert_non_null(record->contract->operations[0].run);
     assert_int_equal(record->contract->operations[0].plugin, 1);
     assert_int_equal(counter("sample_created"), 1);
     assert_int_equal(counter("sample_loaded"), 1);
     const void **given = dlsym(record->object, "sample_given");
-    assert_non_null(given[0]);           /* granted */
-    assert_null(given[1]);               /* not granted */
+    assert_non_null(given[0]); /* granted */
+    assert_null(given[1]);     /* not granted */
     assert_ptr_equal(record->providers[MTI_SVC_LIMITER].self, record->self);
     assert_non_null(record->providers[MTI_SVC_LIMITER].table);
 }
@@ -149,8 +155,11 @@ static void test_without_code(void **state)
 
 static void test_broken_objects(void **state)
 {
-    static const char *const rows[][3] = {{"wrong_abi", "abi_mismatch", "ABI"}, {"short_entry", "plugin_invalid", "shorter"}, {"other_slug", "version_mismatch", "other"},
-                                          {"other_version", "version_mismatch", "1.0.1"}, {"nothing", "plugin_unloadable", "sample.so"}};
+    static const char *const rows[][3] = {{"wrong_abi", "abi_mismatch", "ABI"},
+                                          {"short_entry", "plugin_invalid", "shorter"},
+                                          {"other_slug", "version_mismatch", "other"},
+                                          {"other_version", "version_mismatch", "1.0.1"},
+                                          {"nothing", "plugin_unloadable", "sample.so"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         put_object(rows[i][0]);
         for (int again = 0; again < 2; again++) {
@@ -160,7 +169,8 @@ static void test_broken_objects(void **state)
         }
     }
     put_object("sound");
-    refused("{" BASE ",\"entry_point\":\"sample.so:other_plugin\"}", "plugin_unloadable", "other_plugin");
+    refused("{" BASE ",\"entry_point\":\"sample.so:other_plugin\"}", "plugin_unloadable",
+            "other_plugin");
     assert_int_equal(load("{" CODE "}"), MT_OK);
 }
 
@@ -189,9 +199,12 @@ static void test_names_that_lead_nowhere(void **state)
     put("api.json", "{\"paths\":");
     refused("{" CODE "}", "contract_invalid", "api.json");
     put("api.json", NULL);
-    refused("{" CODE ",\"queues\":[{\"name\":\"q\",\"handler\":\"on_nothing\"}]}", "handler_missing", "on_nothing");
-    refused("{" CODE ",\"hooks\":[{\"name\":\"http.done\",\"handler\":\"on_call\"}]}", "handler_missing", "on_call");
-    refused("{" CODE ",\"hooks\":[{\"name\":\"http.undone\",\"handler\":\"on_hook\"}]}", "hook_unknown", "http.undone");
+    refused("{" CODE ",\"queues\":[{\"name\":\"q\",\"handler\":\"on_nothing\"}]}",
+            "handler_missing", "on_nothing");
+    refused("{" CODE ",\"hooks\":[{\"name\":\"http.done\",\"handler\":\"on_call\"}]}",
+            "handler_missing", "on_call");
+    refused("{" CODE ",\"hooks\":[{\"name\":\"http.undone\",\"handler\":\"on_hook\"}]}",
+            "hook_unknown", "http.undone");
     refused("{" CODE ",\"provides\":[\"cache/1\"]}", "service_missing", "cache/1");
     refused("{" CODE ",\"provides\":[\"teleport/1\"]}", "service_unknown", "teleport/1");
     refused("{" CODE ",\"provides\":[\"db/1\"]}", "service_unknown", "db/1");
@@ -219,7 +232,9 @@ static void test_platform(void **state)
 {
     put_object("sound");
     refused("{" CODE ",\"min_platform_version\":\"0.1.1\"}", "platform_too_old", "0.1.1");
-    refused("{\"slug\":\"sample\",\"version\":\"1.0.0\",\"abi\":7,\"description\":\"d\",\"license\":\"MIT\"}", "abi_mismatch", "ABI");
+    refused("{\"slug\":\"sample\",\"version\":\"1.0.0\",\"abi\":7,\"description\":\"d\","
+            "\"license\":\"MIT\"}",
+            "abi_mismatch", "ABI");
     assert_null(record->object);
     assert_int_equal(load("{" CODE ",\"min_platform_version\":\"0.1.0\"}"), MT_OK);
 }
@@ -245,7 +260,10 @@ static void test_policies(void **state)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_sound), TEST(test_without_code), TEST(test_broken_objects), TEST(test_create_fails), TEST(test_load_fails_once),
-                                       TEST(test_names_that_lead_nowhere), TEST(test_no_code_to_call), TEST(test_short_table), TEST(test_platform), TEST(test_policies)};
+    const struct CMUnitTest tests[] = {
+        TEST(test_sound),           TEST(test_without_code),    TEST(test_broken_objects),
+        TEST(test_create_fails),    TEST(test_load_fails_once), TEST(test_names_that_lead_nowhere),
+        TEST(test_no_code_to_call), TEST(test_short_table),     TEST(test_platform),
+        TEST(test_policies)};
     return cmocka_run_group_tests(tests, setup_all, teardown_all);
 }

@@ -12,7 +12,9 @@
 
 #include "plugin/manifest.h"
 
-#define BASE "\"slug\":\"shop\",\"version\":\"1.2.3\",\"abi\":1,\"description\":\"Sells.\",\"license\":\"MIT\""
+#define BASE                                                                                       \
+    "\"slug\":\"shop\",\"version\":\"1.2.3\",\"abi\":1,\"description\":\"Sells.\",\"license\":"    \
+    "\"MIT\""
 
 static mti_schema *schema;
 
@@ -61,7 +63,9 @@ static void test_smallest(void **state)
     assert_null(m->config_schema);
     assert_false(m->db);
     assert_false(m->essential);
-    assert_int_equal(m->n_hooks + m->n_queues + m->n_dependencies + m->n_provides + m->n_requires + m->n_services + m->n_hosts + m->n_references, 0);
+    assert_int_equal(m->n_hooks + m->n_queues + m->n_dependencies + m->n_provides + m->n_requires +
+                         m->n_services + m->n_hosts + m->n_references,
+                     0);
     mti_manifest_destroy(m);
     mti_manifest_destroy(NULL);
 }
@@ -69,10 +73,15 @@ static void test_smallest(void **state)
 static void test_full(void **state)
 {
     static const char text[] =
-        "{" BASE ",\"category\":\"example\",\"essential\":true,\"entry_point\":\"shop.so:shop_plugin\",\"dependencies\":{\"tenancy\":\"^1.2\",\"auth\":\"*\"},"
-        "\"provides\":[\"llm/1\"],\"requires\":[\"cache/1\",\"vector_index/1\"],\"hooks\":[{\"name\":\"http.done\",\"handler\":\"on_done\",\"priority\":7,\"needs\":[\"status\"]},"
-        "{\"name\":\"http.request\",\"handler\":\"on_request\"}],\"queues\":[{\"name\":\"shop.work\",\"handler\":\"on_work\",\"lease_ms\":5000},"
-        "{\"name\":\"b\",\"handler\":\"h\",\"concurrency\":64}],\"permissions\":{\"db\":{\"schema\":\"shop\",\"references\":[\"tenancy.workspace\"]},\"services\":[\"queue/1\"],"
+        "{" BASE ",\"category\":\"example\",\"essential\":true,\"entry_point\":\"shop.so:shop_"
+                 "plugin\",\"dependencies\":{\"tenancy\":\"^1.2\",\"auth\":\"*\"},"
+        "\"provides\":[\"llm/1\"],\"requires\":[\"cache/1\",\"vector_index/"
+        "1\"],\"hooks\":[{\"name\":\"http.done\",\"handler\":\"on_done\",\"priority\":7,\"needs\":["
+        "\"status\"]},"
+        "{\"name\":\"http.request\",\"handler\":\"on_request\"}],\"queues\":[{\"name\":\"shop."
+        "work\",\"handler\":\"on_work\",\"lease_ms\":5000},"
+        "{\"name\":\"b\",\"handler\":\"h\",\"concurrency\":64}],\"permissions\":{\"db\":{"
+        "\"schema\":\"shop\",\"references\":[\"tenancy.workspace\"]},\"services\":[\"queue/1\"],"
         "\"http\":{\"hosts\":[\"example.org\"]}},\"config_schema\":{\"type\":\"object\"}}";
     mti_manifest *m;
     mti_error e;
@@ -101,22 +110,45 @@ static void test_full(void **state)
 
 static void test_refused(void **state)
 {
-    static const struct { const char *text, *why; } rows[] = {
-        {"", "line 1"}, {"{", "line 1"}, {"[]", "object"}, {"{}", "slug"}, {"{\"slug\":\"shop\"}", "version"},
-        {"{" BASE ",\"slug\":\"again\"}", "duplicate"}, {"{" BASE ",\"colour\":1}", "/colour"},
-        {"{" BASE ",\"entry_point\":\"../evil.so:x\"}", "/entry_point"}, {"{" BASE ",\"entry_point\":\"/tmp/evil.so:x\"}", "/entry_point"},
-        {"{" BASE ",\"entry_point\":\"shop.so\"}", "/entry_point"}, {"{" BASE ",\"entry_point\":\"shop.so:\"}", "/entry_point"},
-        {"{" BASE ",\"entry_point\":\"shop.so:x y\"}", "/entry_point"}, {"{" BASE ",\"entry_point\":\"shop.so:x\\n\"}", "/entry_point"},
-        {"{" BASE ",\"dependencies\":{\"a\":\"latest\"}}", "/dependencies/a"}, {"{" BASE ",\"dependencies\":{\"a\":\"\"}}", "/dependencies/a"},
-        {"{" BASE ",\"dependencies\":{\"a\":\"^1.2.3.4\"}}", "/dependencies/a"}, {"{" BASE ",\"dependencies\":[\"a\"]}", "/dependencies"},
-        {"{" BASE ",\"provides\":[\"llm\"]}", "/provides/0"}, {"{" BASE ",\"provides\":[7]}", "/provides/0"}, {"{" BASE ",\"requires\":[\"LLM/1\"]}", "/requires/0"},
-        {"{" BASE ",\"hooks\":[{\"name\":\"a\"}]}", "/hooks/0"}, {"{" BASE ",\"hooks\":[{\"name\":\"a\",\"handler\":\"h\",\"priority\":1001}]}", "/hooks/0/priority"},
-        {"{" BASE ",\"hooks\":[{\"name\":\"a\",\"handler\":\"h\",\"when\":1}]}", "/hooks/0/when"}, {"{" BASE ",\"hooks\":{}}", "/hooks"},
-        {"{" BASE ",\"queues\":[{\"name\":\"a\",\"handler\":\"h\",\"concurrency\":0}]}", "/queues/0/concurrency"},
+    static const struct {
+        const char *text, *why;
+    } rows[] = {
+        {"", "line 1"},
+        {"{", "line 1"},
+        {"[]", "object"},
+        {"{}", "slug"},
+        {"{\"slug\":\"shop\"}", "version"},
+        {"{" BASE ",\"slug\":\"again\"}", "duplicate"},
+        {"{" BASE ",\"colour\":1}", "/colour"},
+        {"{" BASE ",\"entry_point\":\"../evil.so:x\"}", "/entry_point"},
+        {"{" BASE ",\"entry_point\":\"/tmp/evil.so:x\"}", "/entry_point"},
+        {"{" BASE ",\"entry_point\":\"shop.so\"}", "/entry_point"},
+        {"{" BASE ",\"entry_point\":\"shop.so:\"}", "/entry_point"},
+        {"{" BASE ",\"entry_point\":\"shop.so:x y\"}", "/entry_point"},
+        {"{" BASE ",\"entry_point\":\"shop.so:x\\n\"}", "/entry_point"},
+        {"{" BASE ",\"dependencies\":{\"a\":\"latest\"}}", "/dependencies/a"},
+        {"{" BASE ",\"dependencies\":{\"a\":\"\"}}", "/dependencies/a"},
+        {"{" BASE ",\"dependencies\":{\"a\":\"^1.2.3.4\"}}", "/dependencies/a"},
+        {"{" BASE ",\"dependencies\":[\"a\"]}", "/dependencies"},
+        {"{" BASE ",\"provides\":[\"llm\"]}", "/provides/0"},
+        {"{" BASE ",\"provides\":[7]}", "/provides/0"},
+        {"{" BASE ",\"requires\":[\"LLM/1\"]}", "/requires/0"},
+        {"{" BASE ",\"hooks\":[{\"name\":\"a\"}]}", "/hooks/0"},
+        {"{" BASE ",\"hooks\":[{\"name\":\"a\",\"handler\":\"h\",\"priority\":1001}]}",
+         "/hooks/0/priority"},
+        {"{" BASE ",\"hooks\":[{\"name\":\"a\",\"handler\":\"h\",\"when\":1}]}", "/hooks/0/when"},
+        {"{" BASE ",\"hooks\":{}}", "/hooks"},
+        {"{" BASE ",\"queues\":[{\"name\":\"a\",\"handler\":\"h\",\"concurrency\":0}]}",
+         "/queues/0/concurrency"},
         {"{" BASE ",\"queues\":[{\"name\":\"A\",\"handler\":\"h\"}]}", "/queues/0/name"},
-        {"{" BASE ",\"permissions\":{\"disk\":true}}", "/permissions/disk"}, {"{" BASE ",\"permissions\":{\"db\":{\"references\":[\"tenancy\"]}}}", "/permissions/db/references/0"},
-        {"{" BASE ",\"permissions\":{\"db\":{\"references\":[\"a.b; drop\"]}}}", "/permissions/db/references/0"},
-        {"{" BASE ",\"homepage\":\"not a uri\"}", "/homepage"}, {"{" BASE ",\"category\":\"toys\"}", "/category"}, {"{" BASE ",\"essential\":\"yes\"}", "/essential"}};
+        {"{" BASE ",\"permissions\":{\"disk\":true}}", "/permissions/disk"},
+        {"{" BASE ",\"permissions\":{\"db\":{\"references\":[\"tenancy\"]}}}",
+         "/permissions/db/references/0"},
+        {"{" BASE ",\"permissions\":{\"db\":{\"references\":[\"a.b; drop\"]}}}",
+         "/permissions/db/references/0"},
+        {"{" BASE ",\"homepage\":\"not a uri\"}", "/homepage"},
+        {"{" BASE ",\"category\":\"toys\"}", "/category"},
+        {"{" BASE ",\"essential\":\"yes\"}", "/essential"}};
     mti_manifest *m;
     mti_error e;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -128,9 +160,23 @@ static void test_refused(void **state)
 
 static void test_members_refused(void **state)
 {
-    static const char *const members[] = {"\"slug\":\"Shop\"", "\"slug\":\"1shop\"", "\"slug\":\"s\"", "\"slug\":\"shop-2\"", "\"slug\":\"../shop\"", "\"slug\":\"shop\\n\"",
-                                          "\"slug\":\"a23456789012345678901234567890123\"", "\"version\":\"1.2\"", "\"version\":\"1.2.3.4\"", "\"version\":\"v1.2.3\"",
-                                          "\"version\":\"1.2.3-\"", "\"version\":\"1.2.3 \"", "\"abi\":0", "\"abi\":\"1\"", "\"abi\":1.5", "\"description\":\"\"", "\"license\":7"};
+    static const char *const members[] = {"\"slug\":\"Shop\"",
+                                          "\"slug\":\"1shop\"",
+                                          "\"slug\":\"s\"",
+                                          "\"slug\":\"shop-2\"",
+                                          "\"slug\":\"../shop\"",
+                                          "\"slug\":\"shop\\n\"",
+                                          "\"slug\":\"a23456789012345678901234567890123\"",
+                                          "\"version\":\"1.2\"",
+                                          "\"version\":\"1.2.3.4\"",
+                                          "\"version\":\"v1.2.3\"",
+                                          "\"version\":\"1.2.3-\"",
+                                          "\"version\":\"1.2.3 \"",
+                                          "\"abi\":0",
+                                          "\"abi\":\"1\"",
+                                          "\"abi\":1.5",
+                                          "\"description\":\"\"",
+                                          "\"license\":7"};
     for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
         mti_manifest *m;
         mti_error e;
@@ -180,7 +226,8 @@ static void test_shipped(void **state)
             fail_msg("%s: %s", dir, e.detail);
         assert_string_equal(m->slug, strrchr(dir, '/') + 1);
         for (size_t d = 0; d < m->n_dependencies; d++)
-            if (strcmp(m->dependencies[d].range, "*") && mti_semver_match("0.0.0-0", m->dependencies[d].range))
+            if (strcmp(m->dependencies[d].range, "*") &&
+                mti_semver_match("0.0.0-0", m->dependencies[d].range))
                 fail_msg("%s: the range %s takes anything", dir, m->dependencies[d].range);
         mti_manifest_destroy(m);
     }
@@ -189,7 +236,9 @@ static void test_shipped(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_smallest), cmocka_unit_test(test_full), cmocka_unit_test(test_refused),
-                                       cmocka_unit_test(test_members_refused), cmocka_unit_test(test_unreadable), cmocka_unit_test(test_shipped)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_smallest),   cmocka_unit_test(test_full),
+        cmocka_unit_test(test_refused),    cmocka_unit_test(test_members_refused),
+        cmocka_unit_test(test_unreadable), cmocka_unit_test(test_shipped)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

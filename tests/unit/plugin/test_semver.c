@@ -11,7 +11,9 @@
 
 static void test_ranges(void **state)
 {
-    static const struct { const char *range, *yes, *no; } rows[] = {
+    static const struct {
+        const char *range, *yes, *no;
+    } rows[] = {
         {"*", "0.0.0 1.2.3 9.9.9-alpha", ""},
         {"1.2.3", "1.2.3 1.2.3+build", "1.2.4 1.2.2 1.2.3-rc 0.2.3"},
         {"1.2.3-rc.1", "1.2.3-rc.1 1.2.3-rc.1+x", "1.2.3 1.2.3-rc.2 1.2.3-rc"},
@@ -35,16 +37,22 @@ static void test_ranges(void **state)
         for (int side = 0; side < 2; side++) {
             char list[128], *rest, *version;
             snprintf(list, sizeof list, "%s", side ? rows[i].no : rows[i].yes);
-            for (version = strtok_r(list, " ", &rest); version; version = strtok_r(NULL, " ", &rest))
+            for (version = strtok_r(list, " ", &rest); version;
+                 version = strtok_r(NULL, " ", &rest))
                 if (mti_semver_match(version, rows[i].range) == side)
-                    fail_msg("%s %s %s", version, side ? "matches" : "does not match", rows[i].range);
+                    fail_msg("%s %s %s", version, side ? "matches" : "does not match",
+                             rows[i].range);
         }
 }
 
 static void test_malformed(void **state)
 {
-    static const char *const versions[] = {"", "a", "1.", "1.2.", "1.2.3.", "1.2.3.4", ".1", "1..2", "-1.0.0", "1.0.0-", "1.0.0-+b", "1.0.0 ", " 1.0.0", "v1.0.0", "1.0.0_1"};
-    static const char *const ranges[] = {"", "a", "^", "~", ">=", ">1.0.0", "<2.0.0", "^a", "1.x", "^1.2.3.", "1 - 2", "^ 1", "**", "=1.0.0", "^^1"};
+    static const char *const versions[] = {"",         "a",      "1.",     "1.2.",   "1.2.3.",
+                                           "1.2.3.4",  ".1",     "1..2",   "-1.0.0", "1.0.0-",
+                                           "1.0.0-+b", "1.0.0 ", " 1.0.0", "v1.0.0", "1.0.0_1"};
+    static const char *const ranges[] = {
+        "",    "a",       "^",     "~",   ">=", ">1.0.0", "<2.0.0", "^a",
+        "1.x", "^1.2.3.", "1 - 2", "^ 1", "**", "=1.0.0", "^^1"};
     for (size_t i = 0; i < sizeof versions / sizeof *versions; i++)
         if (mti_semver_match(versions[i], "*") || mti_semver_match(versions[i], ">=0"))
             fail_msg("version \"%s\" is taken", versions[i]);
@@ -56,22 +64,29 @@ static void test_malformed(void **state)
 /* The example of semver.org's rule 11, and what surrounds it: each is below the next. */
 static void test_order(void **state)
 {
-    static const char *const rising[] = {"0.9.9", "1.0.0-0", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11",
-                                         "1.0.0-rc.1", "1.0.0", "1.0.1", "1.2.0", "1.10.0", "2.0.0-x.7.z.92", "2.0.0", "10.0.0"};
+    static const char *const rising[] = {
+        "0.9.9",      "1.0.0-0",      "1.0.0-alpha",   "1.0.0-alpha.1",  "1.0.0-alpha.beta",
+        "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1",     "1.0.0",
+        "1.0.1",      "1.2.0",        "1.10.0",        "2.0.0-x.7.z.92", "2.0.0",
+        "10.0.0"};
     int n = sizeof rising / sizeof *rising;
     for (int i = 0; i < n; i++)
         for (int k = 0; k < n; k++) {
             int want = (i > k) - (i < k);
             if (mti_semver_compare(rising[i], rising[k]) != want)
-                fail_msg("%s against %s is %d", rising[i], rising[k], mti_semver_compare(rising[i], rising[k]));
+                fail_msg("%s against %s is %d", rising[i], rising[k],
+                         mti_semver_compare(rising[i], rising[k]));
         }
     assert_int_equal(mti_semver_compare("1.0.0+a", "1.0.0+b"), 0);
     assert_int_equal(mti_semver_compare("1.0.0-rc+a", "1.0.0-rc+b"), 0);
-    assert_int_equal(mti_semver_compare("1.0.0-99999999999999999999", "1.0.0-100000000000000000000"), -1);
+    assert_int_equal(
+        mti_semver_compare("1.0.0-99999999999999999999", "1.0.0-100000000000000000000"), -1);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_ranges), cmocka_unit_test(test_malformed), cmocka_unit_test(test_order)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_ranges),
+                                       cmocka_unit_test(test_malformed),
+                                       cmocka_unit_test(test_order)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

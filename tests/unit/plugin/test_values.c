@@ -1,4 +1,5 @@
-/* How a query's parameters get their values: arguments, path, query, body, the host's own. The database is replaced by a recorder. */
+/* How a query's parameters get their values: arguments, path, query, body, the host's own. The
+ * database is replaced by a recorder. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +16,8 @@ static mti_param bound[64];
 static mt_status answer;
 static const char *constraint;
 
-static mt_status record_run(mt_call *c, const mti_db_role *role, const mti_query *q, const mti_param *params, mti_result **out)
+static mt_status record_run(mt_call *c, const mti_db_role *role, const mti_query *q,
+                            const mti_param *params, mti_result **out)
 {
     memcpy(bound, params, q->n_params * sizeof *params);
     *out = NULL;
@@ -27,11 +29,12 @@ static const char *record_constraint(const mt_call *c)
     return constraint;
 }
 
-#define mti_db_run record_run
+#define mti_db_run        record_run
 #define mti_db_constraint record_constraint
 #include "../../../core/plugin/values.c"
 
-static const mti_constraint constraints[] = {{"name_key", "name_taken", "/name", 409}, {"bare", "other", NULL, 422}};
+static const mti_constraint constraints[] = {{"name_key", "name_taken", "/name", 409},
+                                             {"bare", "other", NULL, 422}};
 static mti_contract contract;
 static mti_operation operation;
 static struct mti_values values;
@@ -39,9 +42,12 @@ static mt_call call;
 static mti_contract *loaded;
 
 static const char API[] =
-    "{\"paths\":{\"/shelves/{shelf_id}\":{\"post\":{\"operationId\":\"o\",\"x-permission\":\"a.b\",\"x-handler\":\"h\",\"x-body\":\"B\","
+    "{\"paths\":{\"/shelves/"
+    "{shelf_id}\":{\"post\":{\"operationId\":\"o\",\"x-permission\":\"a.b\",\"x-handler\":\"h\","
+    "\"x-body\":\"B\","
     "\"x-params\":{\"page\":{\"type\":\"integer\"},\"word\":{\"type\":\"string\"}}}}},"
-    "\"schemas\":{\"B\":{\"properties\":{\"name\":{\"type\":\"string\"},\"note\":{\"type\":[\"string\",\"null\"]},\"tags\":{},\"nested\":{},\"gone\":{}}}}}";
+    "\"schemas\":{\"B\":{\"properties\":{\"name\":{\"type\":\"string\"},\"note\":{\"type\":["
+    "\"string\",\"null\"]},\"tags\":{},\"nested\":{},\"gone\":{}}}}}";
 
 static json_t *parse(const char *text)
 {
@@ -67,8 +73,14 @@ static int setup(void **state)
         fail_msg("%s", e.detail);
     mti_call_init(&call, NULL);
     operation = loaded->operations[0];
-    values = (struct mti_values){.op = &operation, .params = {MT_SLICE("the shelf")}, .query = parse("{\"page\":3}"), .limit = 50,
-                                 .cursor = MT_SLICE("last"), .body = parse("{\"name\":\"N\",\"note\":null,\"tags\":[\"a\"],\"nested\":{\"b\":[1,\"x\"]}}")};
+    values = (struct mti_values){
+        .op = &operation,
+        .params = {MT_SLICE("the shelf")},
+        .query = parse("{\"page\":3}"),
+        .limit = 50,
+        .cursor = MT_SLICE("last"),
+        .body =
+            parse("{\"name\":\"N\",\"note\":null,\"tags\":[\"a\"],\"nested\":{\"b\":[1,\"x\"]}}")};
     call.values = &values;
     contract = (mti_contract){.slug = "shop", .constraints = constraints, .n_constraints = 2};
     answer = MT_OK;
@@ -86,9 +98,11 @@ static int teardown(void **state)
 }
 
 /* Binds one parameter of a type the way a query of it would. */
-static mt_status bind(const char *name, unsigned type, const mt_field *args, size_t n_args, mti_param *out)
+static mt_status bind(const char *name, unsigned type, const mt_field *args, size_t n_args,
+                      mti_param *out)
 {
-    const mti_query q = {.name = "q", .file = "queries.sql", .line = 3, .n_params = 1, .params = &name};
+    const mti_query q = {
+        .name = "q", .file = "queries.sql", .line = 3, .n_params = 1, .params = &name};
     *out = (mti_param){0};
     return bind_one(&call, &q, 0, type, args, n_args, out);
 }
@@ -98,7 +112,8 @@ static void assert_bound(const char *name, unsigned type, const char *want)
     mti_param p;
     assert_int_equal(bind(name, type, NULL, 0, &p), MT_OK);
     if (want ? !p.value.p || !mt_slice_eq(p.value, mt_str(want)) : p.value.p != NULL)
-        fail_msg(":%s is %.*s", name, p.value.p ? (int)p.value.len : 4, p.value.p ? p.value.p : "NULL");
+        fail_msg(":%s is %.*s", name, p.value.p ? (int)p.value.len : 4,
+                 p.value.p ? p.value.p : "NULL");
     assert_false(p.binary);
 }
 
@@ -122,10 +137,21 @@ static void test_sources(void **state)
 
 static void test_scalars(void **state)
 {
-    static const struct { const char *json; unsigned type; const char *text; } rows[] = {
-        {"\"\"", OID_TEXT, ""}, {"\"a\\\"b\"", OID_TEXT, "a\"b"}, {"true", OID_BOOL, "true"}, {"false", OID_BOOL, "false"}, {"0", OID_INT4, "0"},
-        {"-9223372036854775808", OID_INT8, "-9223372036854775808"}, {"9223372036854775807", OID_INT8, "9223372036854775807"}, {"0.1", OID_FLOAT8, "0.1"},
-        {"1e300", OID_FLOAT8, "1e+300"}, {"null", OID_INT4, NULL}, {"{\"a\":[1,null,\"x\"]}", OID_TEXT, "{\"a\":[1,null,\"x\"]}"}};
+    static const struct {
+        const char *json;
+        unsigned type;
+        const char *text;
+    } rows[] = {{"\"\"", OID_TEXT, ""},
+                {"\"a\\\"b\"", OID_TEXT, "a\"b"},
+                {"true", OID_BOOL, "true"},
+                {"false", OID_BOOL, "false"},
+                {"0", OID_INT4, "0"},
+                {"-9223372036854775808", OID_INT8, "-9223372036854775808"},
+                {"9223372036854775807", OID_INT8, "9223372036854775807"},
+                {"0.1", OID_FLOAT8, "0.1"},
+                {"1e300", OID_FLOAT8, "1e+300"},
+                {"null", OID_INT4, NULL},
+                {"{\"a\":[1,null,\"x\"]}", OID_TEXT, "{\"a\":[1,null,\"x\"]}"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         set("name", rows[i].json);
         assert_bound("name", rows[i].type, rows[i].text);
@@ -134,8 +160,13 @@ static void test_scalars(void **state)
 
 static void test_json_parameters(void **state)
 {
-    static const struct { const char *json, *text; } rows[] = {
-        {"\"s\"", "\"s\""}, {"\"a\\\"\\\\\\n\"", "\"a\\\"\\\\\\n\""}, {"7", "7"}, {"true", "true"}, {"null", NULL}, {"[1,\"a\"]", "[1,\"a\"]"}, {"[]", "[]"}, {"{}", "{}"}, {"\"\"", "\"\""}};
+    static const struct {
+        const char *json, *text;
+    } rows[] = {{"\"s\"", "\"s\""}, {"\"a\\\"\\\\\\n\"", "\"a\\\"\\\\\\n\""},
+                {"7", "7"},         {"true", "true"},
+                {"null", NULL},     {"[1,\"a\"]", "[1,\"a\"]"},
+                {"[]", "[]"},       {"{}", "{}"},
+                {"\"\"", "\"\""}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         set("nested", rows[i].json);
         assert_bound("nested", OID_JSON, rows[i].text);
@@ -145,10 +176,21 @@ static void test_json_parameters(void **state)
 
 static void test_arrays(void **state)
 {
-    static const struct { const char *json, *text; } rows[] = {
-        {"[]", "{}"}, {"[\"a\"]", "{\"a\"}"}, {"[\"a\",\"b\"]", "{\"a\",\"b\"}"}, {"[null]", "{NULL}"}, {"[\"NULL\"]", "{\"NULL\"}"}, {"[\"\"]", "{\"\"}"},
-        {"[\"a,b\",\"{c}\",\"d\\\"e\",\"f\\\\g\",\" h \"]", "{\"a,b\",\"{c}\",\"d\\\"e\",\"f\\\\g\",\" h \"}"}, {"[1,-2]", "{\"1\",\"-2\"}"}, {"[true,false]", "{\"true\",\"false\"}"},
-        {"[0.5]", "{\"0.5\"}"}, {"[\"\\n\\u00e9\"]", "{\"\n\xc3\xa9\"}"}, {"[{\"a\":\"b\"}]", "{\"{\\\"a\\\":\\\"b\\\"}\"}"}};
+    static const struct {
+        const char *json, *text;
+    } rows[] = {{"[]", "{}"},
+                {"[\"a\"]", "{\"a\"}"},
+                {"[\"a\",\"b\"]", "{\"a\",\"b\"}"},
+                {"[null]", "{NULL}"},
+                {"[\"NULL\"]", "{\"NULL\"}"},
+                {"[\"\"]", "{\"\"}"},
+                {"[\"a,b\",\"{c}\",\"d\\\"e\",\"f\\\\g\",\" h \"]",
+                 "{\"a,b\",\"{c}\",\"d\\\"e\",\"f\\\\g\",\" h \"}"},
+                {"[1,-2]", "{\"1\",\"-2\"}"},
+                {"[true,false]", "{\"true\",\"false\"}"},
+                {"[0.5]", "{\"0.5\"}"},
+                {"[\"\\n\\u00e9\"]", "{\"\n\xc3\xa9\"}"},
+                {"[{\"a\":\"b\"}]", "{\"{\\\"a\\\":\\\"b\\\"}\"}"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         set("tags", rows[i].json);
         assert_bound("tags", 1009, rows[i].text);
@@ -158,8 +200,8 @@ static void test_arrays(void **state)
 static void test_null_and_absent(void **state)
 {
     mti_param p;
-    assert_bound("gone", OID_TEXT, NULL);          /* an optional body member that was not sent */
-    assert_bound("word", OID_TEXT, NULL);          /* an optional query parameter that was not sent */
+    assert_bound("gone", OID_TEXT, NULL); /* an optional body member that was not sent */
+    assert_bound("word", OID_TEXT, NULL); /* an optional query parameter that was not sent */
     assert_int_equal(bind("nobody", OID_TEXT, NULL, 0, &p), MT_INTERNAL);
     assert_string_equal(call.error.code, "parameter_unbound");
     assert_non_null(strstr(call.error.detail, "queries.sql:3"));
@@ -180,7 +222,10 @@ static void test_null_and_absent(void **state)
 
 static void test_arguments_win(void **state)
 {
-    const mt_field args[] = {{MT_SLICE("name"), MT_SLICE("given")}, {MT_SLICE("note"), {NULL, 0}}, {MT_SLICE("shelf_id"), MT_SLICE("other")}, {MT_SLICE("limit"), MT_SLICE("5")},
+    const mt_field args[] = {{MT_SLICE("name"), MT_SLICE("given")},
+                             {MT_SLICE("note"), {NULL, 0}},
+                             {MT_SLICE("shelf_id"), MT_SLICE("other")},
+                             {MT_SLICE("limit"), MT_SLICE("5")},
                              {MT_SLICE("raw"), MT_SLICE("\0\1")}};
     mti_param p;
     assert_int_equal(bind("name", OID_TEXT, args, 5, &p), MT_OK);
@@ -258,7 +303,10 @@ static void test_constraints(void **state)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_sources), TEST(test_scalars), TEST(test_json_parameters), TEST(test_arrays), TEST(test_null_and_absent),
-                                       TEST(test_arguments_win), TEST(test_new_id), TEST(test_identity), TEST(test_run), TEST(test_constraints)};
+    const struct CMUnitTest tests[] = {
+        TEST(test_sources),    TEST(test_scalars),         TEST(test_json_parameters),
+        TEST(test_arrays),     TEST(test_null_and_absent), TEST(test_arguments_win),
+        TEST(test_new_id),     TEST(test_identity),        TEST(test_run),
+        TEST(test_constraints)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

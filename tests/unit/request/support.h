@@ -1,4 +1,5 @@
-/* A request without a socket: the functions of http/server.h that a stage calls, answered from a struct. Include it before the stage's .c file. */
+/* A request without a socket: the functions of http/server.h that a stage calls, answered from a
+ * struct. Include it before the stage's .c file. */
 #ifndef TEST_REQUEST_SUPPORT_H
 #define TEST_REQUEST_SUPPORT_H
 
@@ -18,19 +19,34 @@ struct mti_http_request {
     const char *headers[8][2];
     mt_slice body;
     mt_status body_status;
-    size_t body_limit;               /* that the stage asked for */
+    size_t body_limit; /* that the stage asked for */
     bool gone, answered;
-    int status;                      /* of the answer */
+    int status; /* of the answer */
     char type[64], sent[4096];
     size_t sent_len;
-    char added[512];                 /* the headers of the answer, "name: value\n" each */
+    char added[512]; /* the headers of the answer, "name: value\n" each */
 };
 
-static inline mt_slice fake_path(const mti_http_request *r) { return mt_str(r->path ? r->path : "/"); }
-static inline mt_slice fake_query(const mti_http_request *r) { return mt_str(r->query ? r->query : ""); }
-static inline bool fake_has_body(const mti_http_request *r) { return r->body.p != NULL; }
-static inline bool fake_answered(const mti_http_request *r) { return r->answered; }
-static inline bool fake_gone(const mti_http_request *r) { return r->gone; }
+static inline mt_slice fake_path(const mti_http_request *r)
+{
+    return mt_str(r->path ? r->path : "/");
+}
+static inline mt_slice fake_query(const mti_http_request *r)
+{
+    return mt_str(r->query ? r->query : "");
+}
+static inline bool fake_has_body(const mti_http_request *r)
+{
+    return r->body.p != NULL;
+}
+static inline bool fake_answered(const mti_http_request *r)
+{
+    return r->answered;
+}
+static inline bool fake_gone(const mti_http_request *r)
+{
+    return r->gone;
+}
 
 static inline mt_slice fake_header(const mti_http_request *r, const char *name)
 {
@@ -50,7 +66,8 @@ static inline mt_status fake_body(mti_http_request *r, size_t limit, mt_slice *o
 static inline mt_status fake_header_add(mti_http_request *r, mt_slice name, mt_slice value)
 {
     size_t n = strlen(r->added);
-    snprintf(r->added + n, sizeof r->added - n, "%.*s: %.*s\n", (int)name.len, name.p, (int)value.len, value.p);
+    snprintf(r->added + n, sizeof r->added - n, "%.*s: %.*s\n", (int)name.len, name.p,
+             (int)value.len, value.p);
     return MT_OK;
 }
 
@@ -81,17 +98,17 @@ static inline int64_t fake_config_int(const mti_config *c, const char *name)
     return !strcmp(name, "http.body_limit") ? 1000 : !strcmp(name, "http.upload_limit") ? 2000 : 0;
 }
 
-#define mti_http_path fake_path
-#define mti_http_query fake_query
-#define mti_http_header fake_header
-#define mti_http_body fake_body
-#define mti_http_has_body fake_has_body
-#define mti_http_answered fake_answered
-#define mti_http_gone fake_gone
-#define mti_http_header_add fake_header_add
-#define mti_http_respond fake_respond
+#define mti_http_path         fake_path
+#define mti_http_query        fake_query
+#define mti_http_header       fake_header
+#define mti_http_body         fake_body
+#define mti_http_has_body     fake_has_body
+#define mti_http_answered     fake_answered
+#define mti_http_gone         fake_gone
+#define mti_http_header_add   fake_header_add
+#define mti_http_respond      fake_respond
 #define mti_http_stream_write fake_stream_write
-#define mti_http_stream_end fake_stream_end
-#define mti_config_int fake_config_int
+#define mti_http_stream_end   fake_stream_end
+#define mti_config_int        fake_config_int
 
 #endif

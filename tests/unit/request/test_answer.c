@@ -8,12 +8,18 @@ static mt_status kept;
 static mt_slice patched;
 static mt_outcome outcome;
 
-static bool fake_has(const mti_bus *b, int hook, const mt_call *c) { return patched.p != NULL || outcome != MT_CONTINUE; }
+static bool fake_has(const mti_bus *b, int hook, const mt_call *c)
+{
+    return patched.p != NULL || outcome != MT_CONTINUE;
+}
 static mt_outcome fake_emit(mti_bus *b, mt_call *c, int hook, void *payload);
-static mt_status fake_keep(mti_request *r, int status, mt_slice body) { return kept; }
+static mt_status fake_keep(mti_request *r, int status, mt_slice body)
+{
+    return kept;
+}
 
-#define mti_bus_has fake_has
-#define mti_bus_emit fake_emit
+#define mti_bus_has          fake_has
+#define mti_bus_emit         fake_emit
 #define mti_idempotency_keep fake_keep
 #include "../../../core/request/answer.c"
 
@@ -87,10 +93,21 @@ static void test_problem(void **state)
 
 static void test_statuses(void **state)
 {
-    static const struct { mt_status status; int http; const char *title; } rows[] = {
-        {MT_NOT_FOUND, 404, "Not Found"}, {MT_INVALID, 422, "Unprocessable Content"}, {MT_DENIED, 403, "Forbidden"}, {MT_UNAUTHENTICATED, 401, "Unauthorized"},
-        {MT_LIMITED, 429, "Too Many Requests"}, {MT_TOO_LARGE, 413, "Content Too Large"}, {MT_UNAVAILABLE, 503, "Service Unavailable"}, {MT_TIMEOUT, 504, "Gateway Timeout"},
-        {MT_UNSUPPORTED, 501, "Not Implemented"}, {MT_PRECONDITION, 412, "Precondition Failed"}, {MT_NO_MEMORY, 503, "Service Unavailable"}};
+    static const struct {
+        mt_status status;
+        int http;
+        const char *title;
+    } rows[] = {{MT_NOT_FOUND, 404, "Not Found"},
+                {MT_INVALID, 422, "Unprocessable Content"},
+                {MT_DENIED, 403, "Forbidden"},
+                {MT_UNAUTHENTICATED, 401, "Unauthorized"},
+                {MT_LIMITED, 429, "Too Many Requests"},
+                {MT_TOO_LARGE, 413, "Content Too Large"},
+                {MT_UNAVAILABLE, 503, "Service Unavailable"},
+                {MT_TIMEOUT, 504, "Gateway Timeout"},
+                {MT_UNSUPPORTED, 501, "Not Implemented"},
+                {MT_PRECONDITION, 412, "Precondition Failed"},
+                {MT_NO_MEMORY, 503, "Service Unavailable"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         http = (mti_http_request){0};
         mti_fail(&r.call.error, rows[i].status, "some_code", "Words.");
@@ -127,7 +144,9 @@ static void test_longest_problem(void **state)
 {
     char words[600];
     memset(words, '"', sizeof words);
-    mti_fail(&r.call.error, MT_INVALID, "a_very_long_code_a_very_long_code_a_very_long_code_a_very_long_code", "%.*s", 599, words);
+    mti_fail(&r.call.error, MT_INVALID,
+             "a_very_long_code_a_very_long_code_a_very_long_code_a_very_long_code", "%.*s", 599,
+             words);
     memset(r.call.error.pointer, '\\', sizeof r.call.error.pointer - 1);
     mti_answer_problem(&r);
     json_t *p = problem(http.sent);
@@ -203,7 +222,13 @@ static void test_json(void **state)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_problem), TEST(test_statuses), TEST(test_internal_is_hidden), TEST(test_longest_problem), TEST(test_gone_and_answered),
-                                       TEST(test_problem_in_a_stream), TEST(test_etag), TEST(test_json)};
+    const struct CMUnitTest tests[] = {TEST(test_problem),
+                                       TEST(test_statuses),
+                                       TEST(test_internal_is_hidden),
+                                       TEST(test_longest_problem),
+                                       TEST(test_gone_and_answered),
+                                       TEST(test_problem_in_a_stream),
+                                       TEST(test_etag),
+                                       TEST(test_json)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

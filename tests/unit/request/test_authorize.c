@@ -5,7 +5,10 @@
 #include "plugin/identity.h"
 
 static mt_status directory_status;
-static bool no_hook(const mti_bus *b, int hook, const mt_call *c) { return false; }
+static bool no_hook(const mti_bus *b, int hook, const mt_call *c)
+{
+    return false;
+}
 
 /* The directory: the first byte of an id is its organization, the second says what it is. */
 static mt_status fake_scope_find(mt_call *c, mti_uuid id, mti_scope *out)
@@ -19,16 +22,16 @@ static mt_status fake_scope_find(mt_call *c, mti_uuid id, mti_scope *out)
     return MT_OK;
 }
 
-#define mti_bus_has no_hook
+#define mti_bus_has    no_hook
 #define mti_scope_find fake_scope_find
 #include "../../../core/request/authorize.c"
 
-#define WORKSPACE_1 "01010000-0000-0000-0000-000000000000"
-#define OTHER_OF_1 "01020000-0000-0000-0000-000000000000"
-#define WORKSPACE_2 "02010000-0000-0000-0000-000000000000"
+#define WORKSPACE_1    "01010000-0000-0000-0000-000000000000"
+#define OTHER_OF_1     "01020000-0000-0000-0000-000000000000"
+#define WORKSPACE_2    "02010000-0000-0000-0000-000000000000"
 #define ORGANIZATION_1 "01000000-0000-0000-0000-000000000000"
 #define ORGANIZATION_2 "02000000-0000-0000-0000-000000000000"
-#define UNKNOWN "00010000-0000-0000-0000-000000000000"
+#define UNKNOWN        "00010000-0000-0000-0000-000000000000"
 
 static mti_request r;
 static mti_http_request http;
@@ -40,7 +43,9 @@ static int setup(void **state)
 {
     http = (mti_http_request){0};
     directory_status = MT_OK;
-    operation = (mti_operation){.id = "shop.get", .permission = "shop.read", .permission_id = mti_permission_id("shop.read")};
+    operation = (mti_operation){.id = "shop.get",
+                                .permission = "shop.read",
+                                .permission_id = mti_permission_id("shop.read")};
     permissions = (mti_permset){0};
     mti_permset_grant(&permissions, MT_SLICE("shop.read"));
     r = (mti_request){.http = &http, .host = &host, .match.op = &operation};
@@ -101,8 +106,15 @@ static void test_own_scope(void **state)
 /* Foreign, unknown, of another kind, malformed: one answer, before any word of permissions. */
 static void test_foreign_scopes(void **state)
 {
-    static const char *const rows[][2] = {{"workspace_id", WORKSPACE_2}, {"workspace_id", UNKNOWN}, {"workspace_id", ORGANIZATION_1}, {"workspace_id", "nonsense"}, {"workspace_id", ""},
-                                          {"workspace_id", WORKSPACE_1 "0"}, {"organization_id", ORGANIZATION_2}, {"organization_id", WORKSPACE_1}, {"org_id", ORGANIZATION_2},
+    static const char *const rows[][2] = {{"workspace_id", WORKSPACE_2},
+                                          {"workspace_id", UNKNOWN},
+                                          {"workspace_id", ORGANIZATION_1},
+                                          {"workspace_id", "nonsense"},
+                                          {"workspace_id", ""},
+                                          {"workspace_id", WORKSPACE_1 "0"},
+                                          {"organization_id", ORGANIZATION_2},
+                                          {"organization_id", WORKSPACE_1},
+                                          {"org_id", ORGANIZATION_2},
                                           {"agent_id", "nonsense"}};
     char first[384] = "";
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -153,7 +165,8 @@ static void test_checked_parameters(void **state)
 {
     json_t *schema = json_pack("{s:s,s:s}", "type", "string", "pattern", "^[0-9a-f]{4}$");
     mti_error e;
-    assert_int_equal(mti_schema_compile(schema, NULL, NULL, 0, &operation.param_checks[0], &e), MT_OK);
+    assert_int_equal(mti_schema_compile(schema, NULL, NULL, 0, &operation.param_checks[0], &e),
+                     MT_OK);
     param("trace_id", "12ab");
     assert_answer(MT_OK, 0);
     static const char *const bad[] = {"12AB", "12ab0", "", "12ab\n"};
@@ -167,7 +180,8 @@ static void test_checked_parameters(void **state)
     assert_answer(MT_NOT_FOUND, 404);
     mti_schema_destroy(operation.param_checks[0]);
     json_decref(schema);
-    operation = (mti_operation){.permission = "shop.read", .permission_id = operation.permission_id};
+    operation =
+        (mti_operation){.permission = "shop.read", .permission_id = operation.permission_id};
     param("name", "any thing");
     assert_answer(MT_OK, 0);
 }
@@ -185,7 +199,9 @@ static void test_no_route(void **state)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_permission), TEST(test_platform), TEST(test_own_scope), TEST(test_foreign_scopes), TEST(test_bound_key),
-                                       TEST(test_platform_chooses), TEST(test_directory_down), TEST(test_checked_parameters), TEST(test_no_route)};
+    const struct CMUnitTest tests[] = {
+        TEST(test_permission),     TEST(test_platform),           TEST(test_own_scope),
+        TEST(test_foreign_scopes), TEST(test_bound_key),          TEST(test_platform_chooses),
+        TEST(test_directory_down), TEST(test_checked_parameters), TEST(test_no_route)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

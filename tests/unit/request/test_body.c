@@ -8,13 +8,25 @@
 static const char API[] =
     "{\"paths\":{"
     "\"/none\":{\"get\":{\"operationId\":\"none\",\"x-permission\":\"a.b\",\"x-handler\":\"h\"}},"
-    "\"/query\":{\"get\":{\"operationId\":\"query\",\"x-permission\":\"a.b\",\"x-handler\":\"h\",\"x-params\":{\"n\":{\"type\":\"integer\",\"minimum\":0,\"default\":7},"
-    "\"x\":{\"type\":\"number\"},\"b\":{\"type\":\"boolean\"},\"s\":{\"type\":\"string\",\"maxLength\":5}}}},"
-    "\"/needs\":{\"get\":{\"operationId\":\"needs\",\"x-permission\":\"a.b\",\"x-handler\":\"h\",\"x-params\":{\"q\":{\"type\":\"string\",\"x-required\":true}}}},"
-    "\"/json\":{\"post\":{\"operationId\":\"json\",\"x-permission\":\"a.b\",\"x-handler\":\"h\",\"x-body\":\"B\"}},"
-    "\"/small\":{\"post\":{\"operationId\":\"small\",\"x-permission\":\"a.b\",\"x-handler\":\"h\",\"x-body\":\"B\",\"x-body-limit\":20}},"
-    "\"/files\":{\"post\":{\"operationId\":\"files\",\"x-permission\":\"a.b\",\"x-handler\":\"h\",\"x-content\":\"multipart\"}}},"
-    "\"schemas\":{\"B\":{\"required\":[\"name\"],\"properties\":{\"name\":{\"type\":\"string\"},\"deep\":{\"properties\":{\"a\":{\"type\":\"integer\",\"default\":3}}},"
+    "\"/"
+    "query\":{\"get\":{\"operationId\":\"query\",\"x-permission\":\"a.b\",\"x-handler\":\"h\",\"x-"
+    "params\":{\"n\":{\"type\":\"integer\",\"minimum\":0,\"default\":7},"
+    "\"x\":{\"type\":\"number\"},\"b\":{\"type\":\"boolean\"},\"s\":{\"type\":\"string\","
+    "\"maxLength\":5}}}},"
+    "\"/"
+    "needs\":{\"get\":{\"operationId\":\"needs\",\"x-permission\":\"a.b\",\"x-handler\":\"h\",\"x-"
+    "params\":{\"q\":{\"type\":\"string\",\"x-required\":true}}}},"
+    "\"/"
+    "json\":{\"post\":{\"operationId\":\"json\",\"x-permission\":\"a.b\",\"x-handler\":\"h\",\"x-"
+    "body\":\"B\"}},"
+    "\"/"
+    "small\":{\"post\":{\"operationId\":\"small\",\"x-permission\":\"a.b\",\"x-handler\":\"h\",\"x-"
+    "body\":\"B\",\"x-body-limit\":20}},"
+    "\"/"
+    "files\":{\"post\":{\"operationId\":\"files\",\"x-permission\":\"a.b\",\"x-handler\":\"h\",\"x-"
+    "content\":\"multipart\"}}},"
+    "\"schemas\":{\"B\":{\"required\":[\"name\"],\"properties\":{\"name\":{\"type\":\"string\"},"
+    "\"deep\":{\"properties\":{\"a\":{\"type\":\"integer\",\"default\":3}}},"
     "\"n\":{\"type\":\"integer\",\"default\":5}}}}}";
 
 static mti_contract *contract;
@@ -94,8 +106,12 @@ static void test_query(void **state)
 
 static void test_query_refused(void **state)
 {
-    static const char *const queries[] = {"n=", "n=a", "n=3a", "n=-1", "n=1.5", "n=0x10", "n=99999999999999999999", "n=--1", "n=null", "n=[1]", "n=%22 3%22", "x=nan", "x=inf", "x=0x1p3",
-                                          "x=1e999", "x=", "b=TRUE", "b=1", "b=", "s=abcdef", "unknown=1", "N=3", "s=%", "s=%zz", "s=%00", "s=%ff", "%=1", "%00=1", "=%"};
+    static const char *const queries[] = {
+        "n=",      "n=a",    "n=3a",   "n=-1",       "n=1.5", "n=0x10",   "n=99999999999999999999",
+        "n=--1",   "n=null", "n=[1]",  "n=%22 3%22", "x=nan", "x=inf",    "x=0x1p3",
+        "x=1e999", "x=",     "b=TRUE", "b=1",        "b=",    "s=abcdef", "unknown=1",
+        "N=3",     "s=%",    "s=%zz",  "s=%00",      "s=%ff", "%=1",      "%00=1",
+        "=%"};
     for (size_t i = 0; i < sizeof queries / sizeof *queries; i++)
         assert_query(queries[i], NULL);
     run("query", (mti_http_request){.query = "n=-1"});
@@ -113,13 +129,21 @@ static void test_query_refused(void **state)
     end();
 }
 
-#define JSON(text) (mti_http_request){.headers = {{"content-type", "application/json"}}, .body = MT_SLICE_INIT(text)}
+#define JSON(text)                                                                                 \
+    (mti_http_request)                                                                             \
+    {                                                                                              \
+        .headers = {{"content-type", "application/json"}}, .body = MT_SLICE_INIT(text)             \
+    }
 
-static void assert_body(mti_http_request given, mt_status want, int http_status, const char *code, const char *pointer)
+static void assert_body(mti_http_request given, mt_status want, int http_status, const char *code,
+                        const char *pointer)
 {
     mt_status s = run("json", given);
-    if (s != want || (s != MT_OK && (mti_error_http(&r.call.error) != http_status || strcmp(r.call.error.code, code) || strcmp(r.call.error.pointer, pointer))))
-        fail_msg("%.*s: status %d, %d %s %s", (int)given.body.len, given.body.p, s, mti_error_http(&r.call.error), r.call.error.code, r.call.error.pointer);
+    if (s != want ||
+        (s != MT_OK && (mti_error_http(&r.call.error) != http_status ||
+                        strcmp(r.call.error.code, code) || strcmp(r.call.error.pointer, pointer))))
+        fail_msg("%.*s: status %d, %d %s %s", (int)given.body.len, given.body.p, s,
+                 mti_error_http(&r.call.error), r.call.error.code, r.call.error.pointer);
     end();
 }
 
@@ -134,8 +158,10 @@ static void test_json(void **state)
     assert_body(JSON("{\"name\":1}"), MT_INVALID, 422, "validation_failed", "/name");
     assert_body(JSON("{}"), MT_INVALID, 422, "validation_failed", "/name");
     assert_body(JSON("[]"), MT_INVALID, 422, "validation_failed", "");
-    assert_body(JSON("{\"name\":\"a\",\"other\":1}"), MT_INVALID, 422, "validation_failed", "/other");
-    assert_body(JSON("{\"name\":\"a\",\"deep\":{\"b\":1}}"), MT_INVALID, 422, "validation_failed", "/deep/b");
+    assert_body(JSON("{\"name\":\"a\",\"other\":1}"), MT_INVALID, 422, "validation_failed",
+                "/other");
+    assert_body(JSON("{\"name\":\"a\",\"deep\":{\"b\":1}}"), MT_INVALID, 422, "validation_failed",
+                "/deep/b");
     assert_body(JSON(""), MT_INVALID, 400, "json_invalid", "");
     assert_body(JSON("{\"name\":"), MT_INVALID, 400, "json_invalid", "");
     assert_body(JSON("{\"name\":\"\\u0000\"}"), MT_INVALID, 400, "json_invalid", "");
@@ -144,13 +170,24 @@ static void test_json(void **state)
 
 static void test_content_type(void **state)
 {
-    static const struct { const char *type; bool ok; } rows[] = {{"application/json", true}, {"Application/JSON", true}, {"application/json; charset=utf-8", true},
-                                                                  {"application/json ;charset=utf-8", true}, {"application/jsonp", false}, {"application/json-patch+json", false},
-                                                                  {"text/plain", false}, {"", false}, {"multipart/form-data; boundary=x", false}};
+    static const struct {
+        const char *type;
+        bool ok;
+    } rows[] = {{"application/json", true},
+                {"Application/JSON", true},
+                {"application/json; charset=utf-8", true},
+                {"application/json ;charset=utf-8", true},
+                {"application/jsonp", false},
+                {"application/json-patch+json", false},
+                {"text/plain", false},
+                {"", false},
+                {"multipart/form-data; boundary=x", false}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        assert_body((mti_http_request){.headers = {{"content-type", rows[i].type}}, .body = MT_SLICE_INIT("{\"name\":\"a\"}")}, rows[i].ok ? MT_OK : MT_UNSUPPORTED, 415,
-                    "content_type_unsupported", "");
-    assert_body((mti_http_request){.body = MT_SLICE_INIT("{\"name\":\"a\"}")}, MT_UNSUPPORTED, 415, "content_type_unsupported", "");
+        assert_body((mti_http_request){.headers = {{"content-type", rows[i].type}},
+                                       .body = MT_SLICE_INIT("{\"name\":\"a\"}")},
+                    rows[i].ok ? MT_OK : MT_UNSUPPORTED, 415, "content_type_unsupported", "");
+    assert_body((mti_http_request){.body = MT_SLICE_INIT("{\"name\":\"a\"}")}, MT_UNSUPPORTED, 415,
+                "content_type_unsupported", "");
 }
 
 static void test_limits(void **state)
@@ -177,7 +214,9 @@ static void test_limits(void **state)
 static void test_files(void **state)
 {
     mti_http_request given = {.headers = {{"content-type", "multipart/form-data; boundary=XX"}},
-                              .body = MT_SLICE_INIT("--XX\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a\"\r\n\r\nv\r\n--XX--")};
+                              .body =
+                                  MT_SLICE_INIT("--XX\r\nContent-Disposition: form-data; "
+                                                "name=\"f\"; filename=\"a\"\r\n\r\nv\r\n--XX--")};
     assert_int_equal(run("files", given), MT_OK);
     assert_int_equal(http.body_limit, 2000);
     assert_int_equal(r.multipart.n, 1);
@@ -192,7 +231,9 @@ static void test_files(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_query), cmocka_unit_test(test_query_refused), cmocka_unit_test(test_json), cmocka_unit_test(test_content_type),
-                                       cmocka_unit_test(test_limits), cmocka_unit_test(test_files)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_query),  cmocka_unit_test(test_query_refused),
+        cmocka_unit_test(test_json),   cmocka_unit_test(test_content_type),
+        cmocka_unit_test(test_limits), cmocka_unit_test(test_files)};
     return cmocka_run_group_tests(tests, setup_contract, teardown_contract);
 }

@@ -39,7 +39,8 @@ static bool opens(mti_request *r, mt_slice token)
     if (s == MT_OK)
         assert_true(mt_slice_eq(last, MT_SLICE(ID)));
     else
-        assert_true(s == MT_INVALID && mti_error_http(&r->call.error) == 400 && !strcmp(r->call.error.code, "cursor_invalid"));
+        assert_true(s == MT_INVALID && mti_error_http(&r->call.error) == 400 &&
+                    !strcmp(r->call.error.code, "cursor_invalid"));
     return s == MT_OK;
 }
 
@@ -67,13 +68,23 @@ static void test_round_trip(void **state)
 
 static void test_belongs_to_its_list(void **state)
 {
-    static const struct { const char *first, *second, *query; bool same; } rows[] = {
+    static const struct {
+        const char *first, *second, *query;
+        bool same;
+    } rows[] = {
         {"a", "b", "{\"q\":\"x\",\"w\":\"y\"}", true},
-        {"a", "b", "{\"w\":\"y\",\"q\":\"x\"}", true},                                /* the order of filters is no filter */
-        {"a", "b", "{\"q\":\"x\",\"w\":\"y\",\"limit\":9,\"cursor\":\"z\"}", true},   /* another page size goes on */
-        {"a", "c", "{\"q\":\"x\",\"w\":\"y\"}", false}, {"ab", "", "{\"q\":\"x\",\"w\":\"y\"}", false}, {"b", "a", "{\"q\":\"x\",\"w\":\"y\"}", false},
-        {"a", "b", "{\"q\":\"x\"}", false}, {"a", "b", NULL, false}, {"a", "b", "{\"q\":\"y\",\"w\":\"x\"}", false},
-        {"a", "b", "{\"qx\":\"\",\"w\":\"y\"}", false}, {"a", "b", "{\"q\":\"xw\",\"\":\"y\"}", false}, {"a", "b", "{\"q\":\"x\",\"w\":\"y\",\"e\":null}", false}};
+        {"a", "b", "{\"w\":\"y\",\"q\":\"x\"}", true}, /* the order of filters is no filter */
+        {"a", "b", "{\"q\":\"x\",\"w\":\"y\",\"limit\":9,\"cursor\":\"z\"}",
+         true}, /* another page size goes on */
+        {"a", "c", "{\"q\":\"x\",\"w\":\"y\"}", false},
+        {"ab", "", "{\"q\":\"x\",\"w\":\"y\"}", false},
+        {"b", "a", "{\"q\":\"x\",\"w\":\"y\"}", false},
+        {"a", "b", "{\"q\":\"x\"}", false},
+        {"a", "b", NULL, false},
+        {"a", "b", "{\"q\":\"y\",\"w\":\"x\"}", false},
+        {"a", "b", "{\"qx\":\"\",\"w\":\"y\"}", false},
+        {"a", "b", "{\"q\":\"xw\",\"\":\"y\"}", false},
+        {"a", "b", "{\"q\":\"x\",\"w\":\"y\",\"e\":null}", false}};
     mti_request made = request("a", "b", "{\"q\":\"x\",\"w\":\"y\"}");
     mt_slice token = mti_cursor_seal(&made, MT_SLICE(ID));
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -92,13 +103,22 @@ static void test_belongs_to_its_list(void **state)
 
 static void test_misuse(void **state)
 {
-    static const char *const tokens[] = {"", "a", "aaaa", "!!!!", ID, "AAAAAAAAAAA", "AAAAAAAAAAAA", "====", "a b", "\xc3\xa9\xc3\xa9"};
+    static const char *const tokens[] = {"",
+                                         "a",
+                                         "aaaa",
+                                         "!!!!",
+                                         ID,
+                                         "AAAAAAAAAAA",
+                                         "AAAAAAAAAAAA",
+                                         "====",
+                                         "a b",
+                                         "\xc3\xa9\xc3\xa9"};
     mti_request r = request("a", "b", NULL);
     for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++)
         assert_false(opens(&r, mt_str(tokens[i])));
     mt_slice token = mti_cursor_seal(&r, MT_SLICE(ID));
     char copy[128];
-    for (size_t i = 0; i < 11; i++) {                                                  /* the characters of the mark */
+    for (size_t i = 0; i < 11; i++) { /* the characters of the mark */
         memcpy(copy, token.p, token.len);
         copy[i] = copy[i] == 'A' ? 'B' : 'A';
         mt_slice last;
@@ -110,6 +130,8 @@ static void test_misuse(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip), cmocka_unit_test(test_belongs_to_its_list), cmocka_unit_test(test_misuse)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip),
+                                       cmocka_unit_test(test_belongs_to_its_list),
+                                       cmocka_unit_test(test_misuse)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,17 +26,34 @@ static int teardown(void **state)
 
 static void test_if_match(void **state)
 {
-    static const struct { const char *header, *version; } rows[] = {
-        {"\"7\"", "7"}, {"W/\"7\"", "7"}, {"7", "7"}, {"\"123456789012345678\"", "123456789012345678"}, {"*", NULL},
-        {"", "!"}, {"\"\"", "!"}, {"\"", "!"}, {"W/", "!"}, {"W/\"\"", "!"}, {"\"7", "!"}, {"7\"", "!"}, {"\"a\"", "!"}, {"\"-1\"", "!"}, {"\"1234567890123456789\"", "!"},
-        {"\"7\", \"8\"", "!"}, {"\"7' OR 1\"", "!"}, {" \"7\"", "!"}};
+    static const struct {
+        const char *header, *version;
+    } rows[] = {{"\"7\"", "7"},
+                {"W/\"7\"", "7"},
+                {"7", "7"},
+                {"\"123456789012345678\"", "123456789012345678"},
+                {"*", NULL},
+                {"", "!"},
+                {"\"\"", "!"},
+                {"\"", "!"},
+                {"W/", "!"},
+                {"W/\"\"", "!"},
+                {"\"7", "!"},
+                {"7\"", "!"},
+                {"\"a\"", "!"},
+                {"\"-1\"", "!"},
+                {"\"1234567890123456789\"", "!"},
+                {"\"7\", \"8\"", "!"},
+                {"\"7' OR 1\"", "!"},
+                {" \"7\"", "!"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         http.headers[0][0] = "if-match";
         http.headers[0][1] = rows[i].header;
         r.values.if_match = (mt_slice){0};
         mt_status s = read_if_match(&r);
         bool refused = rows[i].version && rows[i].version[0] == '!';
-        if (refused != (s == MT_PRECONDITION) || (!refused && !mt_slice_eq(r.values.if_match, mt_str(rows[i].version))))
+        if (refused != (s == MT_PRECONDITION) ||
+            (!refused && !mt_slice_eq(r.values.if_match, mt_str(rows[i].version))))
             fail_msg("If-Match: %s", rows[i].header);
         assert_true(!refused || mti_error_http(&r.call.error) == 412);
     }
@@ -57,7 +74,11 @@ static void test_if_match_required(void **state)
 
 static void test_if_none_match(void **state)
 {
-    static const struct { const char *header; bool yes; } rows[] = {{"\"7\"", true}, {"W/\"7\"", true}, {"\"6\", \"7\"", true}, {"*", true}, {"\"77\"", false}, {"7", false}, {"\"6\"", false}, {"", false}};
+    static const struct {
+        const char *header;
+        bool yes;
+    } rows[] = {{"\"7\"", true},   {"W/\"7\"", true}, {"\"6\", \"7\"", true}, {"*", true},
+                {"\"77\"", false}, {"7", false},      {"\"6\"", false},       {"", false}};
     assert_false(not_modified(&r));
     r.etag = "7";
     assert_false(not_modified(&r));
@@ -90,6 +111,7 @@ static void test_page(void **state)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_if_match), TEST(test_if_match_required), TEST(test_if_none_match), TEST(test_page)};
+    const struct CMUnitTest tests[] = {TEST(test_if_match), TEST(test_if_match_required),
+                                       TEST(test_if_none_match), TEST(test_page)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,13 +10,22 @@
 #include "base/ident.h"
 #include "router/router.h"
 
-#define OPERATION(m, p) {.id = m " " p, .method = m, .path = p}
+#define OPERATION(m, p)                                                                            \
+    {                                                                                              \
+        .id = m " " p, .method = m, .path = p                                                      \
+    }
 
-static const mti_operation table[] = {
-    OPERATION("GET", "/agents"),          OPERATION("POST", "/agents"),       OPERATION("GET", "/agents/{agent_id}"),
-    OPERATION("DELETE", "/agents/{id}"),  OPERATION("POST", "/agents/search"), OPERATION("GET", "/agents/search/saved"),
-    OPERATION("GET", "/agents/{id}/runs"), OPERATION("GET", "/{tenant}/logs"), OPERATION("HEAD", "/files"), OPERATION("GET", "/files"),
-    OPERATION("GET", "/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}")};
+static const mti_operation table[] = {OPERATION("GET", "/agents"),
+                                      OPERATION("POST", "/agents"),
+                                      OPERATION("GET", "/agents/{agent_id}"),
+                                      OPERATION("DELETE", "/agents/{id}"),
+                                      OPERATION("POST", "/agents/search"),
+                                      OPERATION("GET", "/agents/search/saved"),
+                                      OPERATION("GET", "/agents/{id}/runs"),
+                                      OPERATION("GET", "/{tenant}/logs"),
+                                      OPERATION("HEAD", "/files"),
+                                      OPERATION("GET", "/files"),
+                                      OPERATION("GET", "/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}")};
 enum { N = sizeof table / sizeof *table };
 
 static mti_router *router_of(const mti_operation *ops, unsigned n)
@@ -59,9 +68,25 @@ static void test_found(void **state)
 
 static void test_not_found(void **state)
 {
-    static const char *const paths[] = {"",         "/",          "//",          "/agent",      "/agentss",  "agents",         "/agents/",
-                                        "/agents//", "//agents",  "/agents/7/",  "/agents//runs", "/Agents", "/agents/7/runs/8", "/agents/7/run",
-                                        "/1/2/3/4/5/6/7/8/9", "/1/2/3/4/5/6/7/", "/1/2/3/4/5/6/7", "/agents/../agents/7", "/agents%2F7"};
+    static const char *const paths[] = {"",
+                                        "/",
+                                        "//",
+                                        "/agent",
+                                        "/agentss",
+                                        "agents",
+                                        "/agents/",
+                                        "/agents//",
+                                        "//agents",
+                                        "/agents/7/",
+                                        "/agents//runs",
+                                        "/Agents",
+                                        "/agents/7/runs/8",
+                                        "/agents/7/run",
+                                        "/1/2/3/4/5/6/7/8/9",
+                                        "/1/2/3/4/5/6/7/",
+                                        "/1/2/3/4/5/6/7",
+                                        "/agents/../agents/7",
+                                        "/agents%2F7"};
     mti_router *r = router_of(table, N);
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         mti_match m = mti_router_find(r, MT_SLICE("GET"), mt_str(paths[i]));
@@ -120,7 +145,8 @@ static void test_methods(void **state)
 
 static void test_refused(void **state)
 {
-    static const mti_operation same[] = {OPERATION("GET", "/a/{b}"), OPERATION("GET", "/a/{c}")}, odd[] = {OPERATION("FETCH", "/a")};
+    static const mti_operation same[] = {OPERATION("GET", "/a/{b}"), OPERATION("GET", "/a/{c}")},
+                               odd[] = {OPERATION("FETCH", "/a")};
     const mti_operation *list[] = {&same[0], &same[1]}, *one[] = {&odd[0]};
     mti_router *r;
     mti_error e = {0};
@@ -155,17 +181,25 @@ static void test_bases(void **state)
     assert_strip("/health/agent", "/health/agent");
     assert_strip("/metrics", "/metrics");
     assert_strip("/v1/health", "/health");
-    static const char *const none[] = {"", "/", "/v1", "/v2/agents", "/v10/agents", "/api", "/apiv1/a", "/agents", "/health/", "/metricss", "v1/a", "//v1/a"};
+    static const char *const none[] = {"",     "/",        "/v1",     "/v2/agents", "/v10/agents",
+                                       "/api", "/apiv1/a", "/agents", "/health/",   "/metricss",
+                                       "v1/a", "//v1/a"};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++)
         assert_strip(none[i], NULL);
 }
 
 static void test_percent(void **state)
 {
-    static const struct { const char *in, *out; } rows[] = {
-        {"", ""}, {"abc", "abc"}, {"a%20b", "a b"}, {"%2f%2F", "//"}, {"%C3%A9", "\xc3\xa9"}, {"\xc3\xa9", "\xc3\xa9"}, {"a+b", "a+b"}, {"%25%32%35", "%25"},
-        {"%", NULL}, {"%2", NULL}, {"a%2", NULL}, {"%zz", NULL}, {"%2g", NULL}, {"% 2", NULL}, {"%00", NULL}, {"a%00b", NULL}, {"%c3", NULL},
-        {"%C3%28", NULL}, {"%C0%80", NULL}, {"%ED%A0%80", NULL}, {"%F4%90%80%80", NULL}, {"\xff", NULL}, {"%-1", NULL}, {"%\xc3\xa9", NULL}};
+    static const struct {
+        const char *in, *out;
+    } rows[] = {{"", ""},         {"abc", "abc"},         {"a%20b", "a b"},
+                {"%2f%2F", "//"}, {"%C3%A9", "\xc3\xa9"}, {"\xc3\xa9", "\xc3\xa9"},
+                {"a+b", "a+b"},   {"%25%32%35", "%25"},   {"%", NULL},
+                {"%2", NULL},     {"a%2", NULL},          {"%zz", NULL},
+                {"%2g", NULL},    {"% 2", NULL},          {"%00", NULL},
+                {"a%00b", NULL},  {"%c3", NULL},          {"%C3%28", NULL},
+                {"%C0%80", NULL}, {"%ED%A0%80", NULL},    {"%F4%90%80%80", NULL},
+                {"\xff", NULL},   {"%-1", NULL},          {"%\xc3\xa9", NULL}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char *out = malloc(strlen(rows[i].in) + 1);
         mt_slice got;
@@ -177,13 +211,15 @@ static void test_percent(void **state)
     }
 }
 
-/* Three hundred routes: a look-up stays far below what a request costs. The bound is loose, for sanitizers and busy machines. */
+/* Three hundred routes: a look-up stays far below what a request costs. The bound is loose, for
+ * sanitizers and busy machines. */
 static void test_many(void **state)
 {
     static mti_operation ops[300];
     static char paths[300][64];
     for (int i = 0; i < 300; i++) {
-        snprintf(paths[i], sizeof paths[i], "/workspaces/{workspace_id}/noun%d%s", i / 2, i % 2 ? "/{id}" : "");
+        snprintf(paths[i], sizeof paths[i], "/workspaces/{workspace_id}/noun%d%s", i / 2,
+                 i % 2 ? "/{id}" : "");
         ops[i] = (mti_operation){.id = paths[i], .method = "GET", .path = paths[i]};
     }
     mti_router *r = router_of(ops, 300);
@@ -200,7 +236,9 @@ static void test_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_found), cmocka_unit_test(test_not_found), cmocka_unit_test(test_parameters), cmocka_unit_test(test_methods),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_bases), cmocka_unit_test(test_percent), cmocka_unit_test(test_many)};
+        cmocka_unit_test(test_found),      cmocka_unit_test(test_not_found),
+        cmocka_unit_test(test_parameters), cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_refused),    cmocka_unit_test(test_bases),
+        cmocka_unit_test(test_percent),    cmocka_unit_test(test_many)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -439,10 +439,12 @@ mt_status mti_manager_disable(mti_plugins *p, mt_call *c, mti_plugin_record *r)
         s = mti_store_enable(c, r->slug, false);
     if (s == MT_OK) {
         atomic_store(&r->wanted, false);
-        if (atomic_load(&r->state) == MTI_PLUGIN_ACTIVE)
+        if (atomic_load(&r->state) == MTI_PLUGIN_ACTIVE) {
             deactivate(p, r, c, NULL);
-        else
+        } else {
             mti_record_state(r, MTI_PLUGIN_INACTIVE, NULL);
+            s = mti_publish(p, &c->error);
+        }
     }
     end_turn(p);
     return s;

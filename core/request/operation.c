@@ -171,6 +171,10 @@ static mt_status run(mti_request *r)
     if (s != MT_OK)
         return s;
     s = op->handler ? run_handler(r) : run_queries(r);
+    if (s == MT_OK && r->idempotent) {
+        r->secret = true;                /* an answer of raw bytes is not kept either */
+        return mti_idempotency_keep(r, r->status, (mt_slice){0});
+    }
     if (s != MT_OK)
         mti_idempotency_abandon(r);
     return s;

@@ -67,13 +67,13 @@ suite_bench() { part bench bench_once; }
 
 # under_valgrind WORD…: one test program; prints a line "ok|skipped|failed NAME", and its output when it failed.
 under_valgrind() {
-    local name log status
+    local name log status from=$SECONDS
     name=$(basename "$1")
     log=$logs/valgrind-$name.txt
     valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite "$@" >"$log" 2>&1 </dev/null
     status=$?
     case $status in
-    0) echo "ok $name" ;;
+    0) echo "ok $name ($((SECONDS - from)) s)" ;;
     77) echo "skipped $name" ;;
     *) printf 'failed %s (status %s)\n%s\n' "$name" "$status" "$(tail -n 40 "$log")" ;;
     esac

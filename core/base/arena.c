@@ -1,5 +1,6 @@
 #include "base/arena.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,9 +40,70 @@ static size_t round16(size_t n)
     return (n + 15) & ~(size_t)15;
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SPARES = 0 }; /* every block is fresh, so that its misuse is seen */
+#else
+enum { SPARES = 64 };
+#endif
+
+/* First blocks that a thread has freed. Most arenas live as long as a request and never need
+ * another, and malloc takes its slow way for blocks of this size. */
+typedef struct spares {
+    mti_arena_block *list;
+    unsigned n;
+    bool closed; /* the thread is ending */
+} spares;
+
+static _Thread_local spares spare;
+static pthread_key_t spare_key;
+static pthread_once_t spare_once = PTHREAD_ONCE_INIT;
+
+static void spares_free(void *arg)
+{
+    spares *s = arg;
+    s->closed = true;
+    while (s->list) {
+        mti_arena_block *block = s->list;
+        s->list = block->next;
+        free(block);
+    }
+}
+
+static void spares_prepare(void)
+{
+    if (pthread_key_create(&spare_key, spares_free))
+        abort();
+}
+
+static bool spare_put(mti_arena_block *block)
+{
+    if (block->size != BLOCK_FIRST || spare.n + 1 > SPARES || spare.closed)
+        return false;
+    if (!spare.n) {
+        pthread_once(&spare_once, spares_prepare);
+        pthread_setspecific(spare_key, &spare);
+    }
+    block->next = spare.list;
+    spare.list = block;
+    spare.n++;
+    return true;
+}
+
+static mti_arena_block *spare_take(size_t size)
+{
+    mti_arena_block *block = spare.list;
+    if (size != BLOCK_FIRST || !block)
+        return NULL;
+    spare.list = block->next;
+    spare.n--;
+    return block;
+}
+
 static mti_arena_block *block_create(size_t size)
 {
-    mti_arena_block *block = malloc(sizeof *block + size);
+    mti_arena_block *block = spare_take(size);
+    if (!block)
+        block = malloc(sizeof *block + size);
     if (!block)
         return NULL;
     *block = (mti_arena_block){.size = size};
@@ -52,7 +114,8 @@ static mti_arena_block *block_create(size_t size)
 static void block_destroy(mti_arena_block *block)
 {
     UNPOISON(block->bytes, block->size);
-    free(block);
+    if (!spare_put(block))
+        free(block);
 }
 
 /* A block with room for n bytes. One that n fills alone goes behind the head, whose rest stays in

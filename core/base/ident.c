@@ -4,10 +4,13 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <time.h>
+
+static const char hex_digits[] = "0123456789abcdef";
 
 static _Noreturn void die(const char *what)
 {
@@ -15,11 +18,47 @@ static _Noreturn void die(const char *what)
     abort();
 }
 
+/* Bytes for ids only, drawn from the kernel 32 ids at a time: a system call for each would cost more
+ * than the rest of the id. A forked child draws its own. */
+typedef struct id_pool {
+    unsigned generation; /* of forks, when it was filled; 0: never */
+    size_t left;
+    uint8_t bytes[512];
+} id_pool;
+
+static atomic_uint fork_generation = 1;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+static void on_fork(void)
+{
+    atomic_fetch_add_explicit(&fork_generation, 1, memory_order_relaxed);
+}
+
+static void watch_forks(void)
+{
+    if (pthread_atfork(NULL, NULL, on_fork))
+        die("no memory to watch for forks");
+}
+
+static void random_id(uint8_t out[16])
+{
+    static _Thread_local id_pool pool;
+    unsigned now = atomic_load_explicit(&fork_generation, memory_order_relaxed);
+    if (pool.generation != now || !pool.left) {
+        pthread_once(&fork_once, watch_forks);
+        mti_random(pool.bytes, sizeof pool.bytes);
+        pool.generation = now;
+        pool.left = sizeof pool.bytes;
+    }
+    pool.left -= 16;
+    memcpy(out, pool.bytes + pool.left, 16);
+}
+
 mti_uuid mti_uuid_v7(void)
 {
     static _Thread_local uint64_t last; /* milliseconds << 12 | counter */
     mti_uuid id;
-    mti_random(id.b, sizeof id.b);
+    random_id(id.b);
     uint64_t start = (uint64_t)(id.b[6] & 0x07) << 8 | id.b[7]; /* half of the counter stays free */
     uint64_t now = (uint64_t)(mti_now_us() / 1000) << 12 | start;
     last = now > last ? now : last + 1; /* an overflow borrows from the next millisecond */
@@ -38,16 +77,12 @@ static bool is_dash_at(int i)
 
 void mti_uuid_format(mti_uuid id, char out[37])
 {
-    static const char digits[] = "0123456789abcdef";
-    const uint8_t *b = id.b;
-    for (int i = 0; i < 36;) {
-        if (is_dash_at(i)) {
-            out[i++] = '-';
-            continue;
-        }
-        out[i++] = digits[*b >> 4];
-        out[i++] = digits[*b++ & 15];
+    static const uint8_t places[16] = {0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34};
+    for (int i = 0; i < 16; i++) {
+        out[places[i]] = hex_digits[id.b[i] >> 4];
+        out[places[i] + 1] = hex_digits[id.b[i] & 15];
     }
+    out[8] = out[13] = out[18] = out[23] = '-';
     out[36] = 0;
 }
 
@@ -81,7 +116,8 @@ bool mti_uuid_parse(mt_slice s, mti_uuid *out)
     return true;
 }
 
-/* The kernel's generator on every call: nothing is pooled, so a fork cannot repeat bytes. */
+/* The kernel's generator on every call: nothing is pooled here, so secrets are never in memory
+ * before they are used. */
 void mti_random(void *p, size_t n)
 {
     char *at = p;
@@ -113,12 +149,24 @@ void mti_sha256(const void *p, size_t n, uint8_t out[32])
 
 void mti_hex(const uint8_t *p, size_t n, char *out)
 {
-    static const char digits[] = "0123456789abcdef";
     for (size_t i = 0; i < n; i++) {
-        *out++ = digits[p[i] >> 4];
-        *out++ = digits[p[i] & 15];
+        *out++ = hex_digits[p[i] >> 4];
+        *out++ = hex_digits[p[i] & 15];
     }
     *out = 0;
+}
+
+size_t mti_decimal(uint64_t n, char out[21])
+{
+    char reversed[20];
+    size_t len = 0;
+    do
+        reversed[len++] = (char)('0' + n % 10);
+    while (n /= 10);
+    for (size_t i = 0; i < len; i++)
+        out[i] = reversed[len - 1 - i];
+    out[len] = 0;
+    return len;
 }
 
 bool mti_equal_ct(const void *a, const void *b, size_t n)

@@ -15,6 +15,7 @@ static inline bool mti_uuid_is_nil(mti_uuid a) { return mti_uuid_eq(a, (mti_uuid
 void mti_random(void *p, size_t n);                      /* cryptographic; aborts when the system has none */
 void mti_sha256(const void *p, size_t n, uint8_t out[32]);
 void mti_hex(const uint8_t *p, size_t n, char *out);     /* 2n characters and a NUL */
+size_t mti_decimal(uint64_t n, char out[21]);            /* NUL-terminated; answers the length. For hot paths: printf costs ten times as much */
 bool mti_equal_ct(const void *a, const void *b, size_t n);/* constant time */
 size_t mti_base64url(const void *p, size_t n, char *out);/* no padding; out holds 4*(n+2)/3 + 1; answers the length */
 /* Answers the decoded length, or -1 for anything but unpadded base64url; out holds n*3/4 + 3. */

@@ -82,6 +82,7 @@ typedef struct mti_bus_frame {
     const mti_hook_info *info;
     uint64_t started;            /* ticks when the current handler began */
     int64_t cpu_ns, turn_us;     /* at that moment; cpu_ns only for a handler that overran before */
+    int64_t at_us;               /* when the last handler ended, for the trace; 0: none has */
     unsigned depth;
     bool denied;                 /* mti_bus_deny was called */
 } mti_bus_frame;

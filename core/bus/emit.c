@@ -116,14 +116,16 @@ mt_outcome mti_bus_deny(mt_call *c, int status, mt_slice code, mt_slice detail)
     return MT_DENY;
 }
 
-static void trace_handler(mt_call *c, const mti_bus_frame *f, const mti_bus_entry *e,
-                          const mt_patch *p, int64_t from_us, mt_outcome outcome)
+static void trace_handler(mt_call *c, mti_bus_frame *f, const mti_bus_entry *e, const mt_patch *p,
+                          mt_outcome outcome)
 {
+    int64_t from_us = f->at_us;
     mti_buf detail;
     mti_buf_init(&detail, 4096);
     if (p->first)
         mti_patch_write(p, &detail);
-    mti_trace_span(c, "hook", f->info->name, e->label, from_us, mti_mono_us(), OUTCOMES[outcome],
+    f->at_us = mti_mono_us();
+    mti_trace_span(c, "hook", f->info->name, e->label, from_us, f->at_us, OUTCOMES[outcome],
                    detail.status == MT_OK ? detail.p : "patches too long to keep");
     mti_buf_dispose(&detail);
 }
@@ -163,7 +165,8 @@ static mt_outcome run_one(mti_bus_frame *f, mt_call *c, mti_bus_entry *e, mti_bu
 {
     mt_patch p;
     mti_patch_init(&p, c, f->info);
-    int64_t from_us = c->trace ? mti_mono_us() : 0;
+    if (c->trace && !f->at_us)
+        f->at_us = mti_mono_us();
     if (st->overruns)
         f->cpu_ns = mti_thread_cpu_ns();
     if (f->info->suspends && c->loop)
@@ -184,7 +187,7 @@ static mt_outcome run_one(mti_bus_frame *f, mt_call *c, mti_bus_entry *e, mti_bu
     if (outcome != MT_CONTINUE || p.first)
         outcome = settle(c, f, e, st, &p, payload, outcome);
     if (c->trace)
-        trace_handler(c, f, e, &p, from_us, outcome);
+        trace_handler(c, f, e, &p, outcome);
     return outcome;
 }
 

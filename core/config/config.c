@@ -1,5 +1,6 @@
 #include "config/config.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -42,14 +43,36 @@ static void value_put(value *v, mt_slice text, int64_t number, const char *origi
     v->number = number;
 }
 
-static ptrdiff_t option_find(const char *name)
+/* Where each name is in the table: options are read for every request, by name. */
+static uint8_t places[256]; /* index + 1; 0: free */
+static pthread_once_t places_once = PTHREAD_ONCE_INIT;
+
+static uint8_t *place_of(const char *name)
+{
+    const mti_option *o = mti_options(&(size_t){0});
+    uint32_t hash = 2166136261u;
+    for (const char *p = name; *p; p++)
+        hash = (hash ^ (unsigned char)*p) * 16777619u;
+    uint8_t at = (uint8_t)(hash >> 24 ^ hash);
+    while (places[at] && strcmp(o[places[at] - 1].name, name) != 0)
+        at++;
+    return &places[at];
+}
+
+static void fill_places(void)
 {
     size_t n;
     const mti_option *o = mti_options(&n);
+    if (n > sizeof places / 2)
+        abort();
     for (size_t i = 0; i < n; i++)
-        if (strcmp(o[i].name, name) == 0)
-            return (ptrdiff_t)i;
-    return -1;
+        *place_of(o[i].name) = (uint8_t)(i + 1);
+}
+
+static ptrdiff_t option_find(const char *name)
+{
+    pthread_once(&places_once, fill_places);
+    return (ptrdiff_t)*place_of(name) - 1;
 }
 
 mti_config *mti_config_create(void)

@@ -38,14 +38,15 @@ void mti_context_build(mti_context *x, const mt_call *c, const mti_db_role *role
         mti_uuid_format(c->who.workspace_id, x->scope);
     mti_uuid_format(c->request_id, request);
     mti_uuid_format(c->who.subject_id, subject);
-    snprintf(x->actor, sizeof x->actor, "%s %s %s", subject, request, operation);
+    char *at = stpcpy(stpcpy(stpcpy(stpcpy(x->actor, subject), " "), request), " ");
+    size_t n = strnlen(operation, (size_t)(x->actor + sizeof x->actor - at) - 1);
+    *(char *)mempcpy(at, operation, n) = '\0';
     int64_t left = mti_call_left_ms(c);
     x->role = role && role->name ? role->name : "none";
     x->custom = q && q->custom_plan;
     x->timed = left < default_ms;
     x->budget_ms = x->timed ? left : default_ms;
-    snprintf(x->timeout, sizeof x->timeout, "%lld",
-             (long long)(x->budget_ms > 0 ? x->budget_ms : 1));
+    mti_decimal(x->budget_ms > 0 ? (uint64_t)x->budget_ms : 1, x->timeout);
 }
 
 static const char *const context_sql[4] = {

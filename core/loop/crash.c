@@ -101,6 +101,7 @@ static void report(int sig, const void *address)
 static void on_crash(int sig, siginfo_t *info, void *context)
 {
     bool fault = sig == SIGSEGV || sig == SIGBUS || sig == SIGILL || sig == SIGFPE;
+    mti_watchdog_note_crash(mti_tag_self);
     report(sig, fault && info->si_code > 0 ? info->si_addr : NULL);
     signal(sig, SIG_DFL);
     /* A fault happens again on return and then kills; a signal that was sent must be sent again. */

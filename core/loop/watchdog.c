@@ -57,6 +57,13 @@ uint32_t *mti_watchdog_board(unsigned index)
     return index < board_len ? (uint32_t *)&board_words[index] : NULL;
 }
 
+/* Async-signal-safe. */
+void mti_watchdog_note_crash(uint32_t tag)
+{
+    if (board_len)
+        board_words[board_len - 1] = MTI_CRASH_MARK | tag;
+}
+
 static void on_backtrace(int sig)
 {
     int saved = errno;

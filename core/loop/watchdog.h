@@ -10,6 +10,8 @@
 
 /* Where tags are published for the supervisor: one word a loop, in memory both processes map. NULL: process-local. */
 void mti_watchdog_set_board(volatile uint32_t *words, unsigned n);
+/* The board's last word says what crashed: MTI_CRASH_MARK and the tag of the thread, a loop's or the pool's. */
+#define MTI_CRASH_MARK 0x80000000u
 /* Names a tag for reports; must be async-signal-safe and answer a NUL-terminated string. */
 void mti_watchdog_set_namer(const char *(*name)(uint32_t tag));
 /* Any thread but a loop's; one watchdog a process. Stop it before a loop that it watches is destroyed. */

@@ -82,7 +82,6 @@ static void settle(void *arg)
     }
     if (!mti_db_up(p->host.db) || p->host.migrated)
         mti_plugins_settle(p->host.plugins, &c);
-    mti_identities_drop(p->host.identities);
     mti_call_dispose(&c);
 }
 

@@ -61,6 +61,40 @@ void mti_plugins_describe_all(mti_plugins *p, mti_buf *out)
     mti_writer_array_end(&w);
 }
 
+static bool lost(mti_plugins *p, const mti_plugin_record *r, int depth);
+
+static bool provider_lost(mti_plugins *p, const char *interface, int depth)
+{
+    for (unsigned i = 1; i < p->n; i++) {
+        const mti_plugin_record *r = p->records[i];
+        for (size_t n = 0; r->manifest && n < r->manifest->n_provides; n++)
+            if (!strcmp(r->manifest->provides[n], interface) && !lost(p, r, depth))
+                return false;
+    }
+    return true;
+}
+
+/* It will not come up by itself: it failed, is switched off, or needs what is not there, is lost too, or needs it in turn. */
+static bool lost(mti_plugins *p, const mti_plugin_record *r, int depth)
+{
+    if (!depth || !r || !r->manifest || !atomic_load(&r->wanted) || atomic_load(&r->state) == MTI_PLUGIN_FAILED)
+        return true;
+    if (atomic_load(&r->state) == MTI_PLUGIN_ACTIVE)
+        return false;
+    for (size_t i = 0; i < r->manifest->n_dependencies; i++) {
+        const mti_manifest_dependency *d = &r->manifest->dependencies[i];
+        const mti_plugin_record *on = mti_manager_find(p, mt_str(d->slug));
+        if (lost(p, on, depth - 1) || !mti_semver_match(on->manifest->version, d->range))
+            return true;
+    }
+    for (size_t i = 0; i < r->manifest->n_requires; i++)
+        if (provider_lost(p, r->manifest->requires_[i], depth - 1))
+            return true;
+    return false;
+}
+
+enum { LONGEST_CHAIN = 6 };
+
 /* A wished-for plugin that is not active, those that still may come first; NULL: all are. */
 static mti_plugin_record *find_missing(mti_plugins *p)
 {
@@ -70,7 +104,7 @@ static mti_plugin_record *find_missing(mti_plugins *p)
         int state = atomic_load(&r->state);
         if (!atomic_load(&r->wanted) || state == MTI_PLUGIN_ACTIVE)
             continue;
-        if (state != MTI_PLUGIN_FAILED)
+        if (!lost(p, r, LONGEST_CHAIN))
             return r;
         if (!failed || (r->manifest && r->manifest->essential))
             failed = r;
@@ -85,10 +119,11 @@ mti_readiness mti_plugins_readiness(mti_plugins *p, char *why, size_t size)
     if (!r)
         return MTI_READY;
     int state = atomic_load(&r->state);
+    bool gone = lost(p, r, LONGEST_CHAIN), essential = r->manifest && r->manifest->essential;
     pthread_mutex_lock(&p->lock);
     snprintf(why, size, "plugin %s is %s%s%s", r->slug, mti_record_state_name(state), r->reason[0] ? ": " : "", r->reason);
     pthread_mutex_unlock(&p->lock);
-    return state == MTI_PLUGIN_FAILED && !(r->manifest && r->manifest->essential) ? MTI_READY_DEGRADED : MTI_NOT_READY;
+    return gone && !essential ? MTI_READY_DEGRADED : MTI_NOT_READY;
 }
 
 mt_status mti_plugins_config(mti_plugins *p, mt_slice slug, mti_buf *out)

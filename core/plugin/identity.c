@@ -11,6 +11,7 @@ enum { KNOWN_TTL_US = 30 * 1000000, UNKNOWN_TTL_US = 5 * 1000000, MAX_ENTRIES = 
 
 typedef struct entry {
     int64_t until_us;            /* monotonic */
+    unsigned known;              /* permissions that there were: "*" grants no others */
     bool found, active, platform;
     int64_t expires_us;          /* UTC; 0: never */
     mti_uuid org_id, workspace_id, id;
@@ -93,9 +94,43 @@ static void clear_cache(void *arg)
     clear(&k->scopes);
 }
 
+/* Also what was unknown: it may be known now. */
+static void expire_credential(mti_map *m, mti_uuid id)
+{
+    size_t pos = 0;
+    mt_slice key;
+    void *val;
+    while (mti_map_next(m, &pos, &key, &val)) {
+        entry *e = val;
+        if (!e->found || mti_uuid_eq(e->id, id))
+            e->until_us = 0;
+    }
+}
+
+static void expire_scope(mti_map *m, mti_uuid id)
+{
+    entry *e = mti_map_get(m, (mt_slice){(const char *)id.b, sizeof id.b});
+    if (e)
+        e->until_us = 0;
+}
+
+/* "credential ID" and "scope:KIND ID" touch only what they name, so that one organization's changes do not cost the others their caches. */
 static void on_notify(void *arg, const char *payload)
 {
-    clear_cache(arg);
+    loop_cache *k = arg;
+    const char *space = payload ? strchr(payload, ' ') : NULL;
+    mti_uuid id;
+    if (!space || !mti_uuid_parse(mt_str(space + 1), &id)) {
+        clear_cache(k);
+        return;
+    }
+    k->emptied++;
+    if (!strncmp(payload, "credential ", 11))
+        expire_credential(k->credentials, id);
+    else if (!strncmp(payload, "scope:", 6))
+        expire_scope(k->scopes, id);
+    else
+        clear_cache(k);
 }
 
 static void free_cache(void *arg)
@@ -122,20 +157,6 @@ void mti_identities_detach(mti_identities *i, mti_loop *l)
     mti_loop_set(l, i->slot, NULL);
     if (k)
         free_cache(k);
-}
-
-static void drop_on_loop(void *arg)
-{
-    mti_identities *i = arg;
-    loop_cache *k = mti_loop_get(mti_loop_current(), i->slot);
-    if (k)
-        clear_cache(k);
-}
-
-void mti_identities_drop(mti_identities *i)
-{
-    for (unsigned n = 0; n < i->host->n_loops; n++)
-        mti_loop_post(i->host->loops[n], drop_on_loop, i);
 }
 
 static entry *store(mti_map *m, mt_slice key, const entry *e)
@@ -192,7 +213,7 @@ static void read_credential(mti_identities *i, const mti_result *r, entry *e)
 static entry *fresh(mti_map *m, mt_slice key)
 {
     entry *e = mti_map_get(m, key);
-    return e && e->until_us > mti_mono_us() ? e : NULL;
+    return e && e->until_us > mti_mono_us() && e->known == mti_permission_count() ? e : NULL;
 }
 
 /* Answers a stable copy in the call's arena: the map may be emptied while a fiber is suspended. */
@@ -207,9 +228,10 @@ static mt_status look_up(mt_call *c, mti_map *(*which)(loop_cache *), const mti_
         *out = *hit;
         return MT_OK;
     }
-    unsigned emptied = k->emptied;
+    unsigned emptied = k->emptied, known = mti_permission_count();
     MT_TRY(mti_db_run(c, &(mti_db_role){0}, q, &param, &r));
     read(i, r, out);
+    out->known = known;
     mti_result_free(r);
     if (emptied != k->emptied)               /* the answer may be older than the change that was told meanwhile */
         return MT_OK;

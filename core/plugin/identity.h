@@ -16,8 +16,6 @@ void mti_identities_destroy(mti_identities *i);
 void mti_identities_attach(mti_identities *i, mti_loop *l);
 /* On the loop's thread, before the loop is destroyed. */
 void mti_identities_detach(mti_identities *i, mti_loop *l);
-/* Every loop forgets everything: permissions were added. Any thread. */
-void mti_identities_drop(mti_identities *i);
 
 /* Looks a credential up by its SHA-256 and, when valid, fills c->who. *found is false for an unknown one. Suspends on a miss.
  * MT_UNAUTHENTICATED key_expired or key_revoked; MT_UNAVAILABLE. */

@@ -285,6 +285,8 @@ static bool advance(mti_plugins *p, mti_plugin_record *r, mt_call *c)
     return true;
 }
 
+enum { PUBLISH_MS = 30 };
+
 static mt_status take_turn(mti_plugins *p)
 {
     while (p->busy)
@@ -299,24 +301,47 @@ static void end_turn(mti_plugins *p)
     mti_wake_one(&p->turn);
 }
 
-static void settle(mti_plugins *p, mt_call *c)
+static void publish_changes(mti_plugins *p)
 {
-    bool progress = true;
     mti_error e = {0};
-    for (unsigned i = 1; i < p->n; i++)
-        if (p->records[i]->manifest)
-            read_wish(p->records[i], c);
-    while (progress) {
-        progress = false;
-        for (unsigned i = 1; i < p->n; i++)
-            if (atomic_load(&p->records[i]->wanted))
-                progress |= advance(p, p->records[i], c);
-    }
     if (atomic_exchange(&p->dirty, false) && mti_publish(p, &e) != MT_OK)
         mti_log(MTI_LOG_ERROR, "plugin.publish_failed", "reason=%s", e.detail);
     for (unsigned i = 1; i < p->n; i++)
         if (atomic_load(&p->records[i]->state) == MTI_PLUGIN_ACTIVE)
             mti_consumers_start(p->records[i]);
+}
+
+/* What is up serves while others still start: a plugin that takes its time (a model, a migration) holds up nobody. */
+static void publish_meanwhile(void *arg)
+{
+    mti_plugins *p = arg;
+    while (mti_sleep(PUBLISH_MS) == MT_OK && p->busy)
+        publish_changes(p);
+}
+
+/* The essential ones come first: nobody is known without them. */
+static bool advance_all(mti_plugins *p, mt_call *c)
+{
+    bool progress = false;
+    for (int pass = 0; pass < 2; pass++)
+        for (unsigned i = 1; i < p->n; i++) {
+            mti_plugin_record *r = p->records[i];
+            bool essential = r->manifest && r->manifest->essential;
+            if (essential == !pass && atomic_load(&r->wanted))
+                progress |= advance(p, r, c);
+        }
+    return progress;
+}
+
+static void settle(mti_plugins *p, mt_call *c)
+{
+    for (unsigned i = 1; i < p->n; i++)
+        if (p->records[i]->manifest)
+            read_wish(p->records[i], c);
+    mti_fiber_spawn(c->loop, publish_meanwhile, p);
+    while (advance_all(p, c))
+        ;
+    publish_changes(p);
 }
 
 void mti_plugins_settle(mti_plugins *p, mt_call *c)

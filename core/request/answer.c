@@ -21,9 +21,9 @@ void mti_answer_headers(mti_request *r)
 {
     char text[256];
     mti_uuid_format(r->call.request_id, text);
-    add(r, MT_SLICE("x-request-id"), text);
+    mti_http_header_add(r->http, MT_SLICE("x-request-id"), (mt_slice){text, 36});
     mti_traceparent(&r->call, text);
-    add(r, MT_SLICE("traceparent"), text);
+    mti_http_header_add(r->http, MT_SLICE("traceparent"), (mt_slice){text, 55});
     mti_trace_server_timing(&r->call, text, sizeof text);
     if (text[0])
         add(r, MT_SLICE("server-timing"), text);
@@ -32,13 +32,15 @@ void mti_answer_headers(mti_request *r)
 
 mt_status mti_answer_raw(mti_request *r, int status, mt_slice type, mt_slice body)
 {
-    char etag[48];
     if (mti_http_answered(r->http))
         return mti_fail(&r->call.error, MT_CONFLICT, "already_answered", "The request was answered before.");
     mti_answer_headers(r);
     if (r->etag) {
-        snprintf(etag, sizeof etag, "\"%s\"", r->etag);
-        add(r, MT_SLICE("etag"), etag);
+        char etag[48] = "\"";
+        size_t n = strnlen(r->etag, sizeof etag - 3);
+        memcpy(etag + 1, r->etag, n);
+        etag[n + 1] = '"';
+        mti_http_header_add(r->http, MT_SLICE("etag"), (mt_slice){etag, n + 2});
     }
     r->status = status;
     r->bytes_out = body.len;

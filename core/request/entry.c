@@ -3,6 +3,8 @@
 #include "plugin/manager.h"
 #include "telemetry/trace.h"
 
+#include <stddef.h>
+
 static void on_deadline(void *arg);
 
 /* Streams have no deadline of their own: they end when one side leaves. */
@@ -58,7 +60,8 @@ static void end_deadline(mti_request *r)
 
 void mti_request_entry(mti_http_request *http, void *ctx)
 {
-    mti_request r = {0};
+    mti_request r;
+    memset(&r, 0, offsetof(mti_request, multipart.parts));
     begin(&r, http, ctx);
     mt_status s = run_stages(&r);
     end_deadline(&r);

@@ -5,7 +5,6 @@
 #include "plugin/proxies.gen.h"
 
 #include <mortise/hooks.h>
-#include <stdio.h>
 
 static uint32_t rate_of(const mti_request *r)
 {
@@ -13,11 +12,11 @@ static uint32_t rate_of(const mti_request *r)
     return own ? own : (uint32_t)mti_config_int(r->host->config, "limits.requests_per_minute");
 }
 
-static void add_header(mti_request *r, const char *name, long long value)
+static void add_header(mti_request *r, mt_slice name, int64_t value)
 {
-    char text[24];
-    int n = snprintf(text, sizeof text, "%lld", value);
-    mti_http_header_add(r->http, mt_str(name), (mt_slice){text, (size_t)n});
+    char text[21];
+    size_t n = mti_decimal(value > 0 ? (uint64_t)value : 0, text);
+    mti_http_header_add(r->http, name, (mt_slice){text, n});
 }
 
 static mt_status take(mti_request *r)
@@ -30,13 +29,13 @@ static mt_status take(mti_request *r)
         return MT_OK;
     mt_status s = mti_proxy_limiter.take(c, key, 1, rate, rate, &remaining, &retry_ms);
     if (s == MT_OK || s == MT_LIMITED) {
-        add_header(r, "ratelimit-limit", rate);
-        add_header(r, "ratelimit-remaining", remaining);
-        add_header(r, "ratelimit-reset", s == MT_OK ? (60LL * (rate - remaining) + rate - 1) / rate : (retry_ms + 999) / 1000);
+        add_header(r, MT_SLICE("ratelimit-limit"), rate);
+        add_header(r, MT_SLICE("ratelimit-remaining"), remaining);
+        add_header(r, MT_SLICE("ratelimit-reset"), s == MT_OK ? (60LL * (rate - remaining) + rate - 1) / rate : (retry_ms + 999) / 1000);
     }
     if (s != MT_LIMITED)
         return s;
-    add_header(r, "retry-after", (retry_ms + 999) / 1000);
+    add_header(r, MT_SLICE("retry-after"), (retry_ms + 999) / 1000);
     return mti_fail(&c->error, MT_LIMITED, "rate_limited", "This credential may send %u requests a minute: wait %lld ms.", rate, (long long)retry_ms);
 }
 

@@ -11,8 +11,8 @@ typedef struct mti_part {
 } mti_part;
 
 typedef struct mti_multipart {
-    mti_part parts[MTI_MAX_PARTS];
     unsigned n;
+    mti_part parts[MTI_MAX_PARTS];           /* those at n and after mean nothing */
 } mti_multipart;
 
 /* content_type: the header's value, with its boundary. MT_INVALID multipart_invalid, MT_TOO_LARGE for more than 64 parts. */

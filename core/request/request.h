@@ -18,7 +18,6 @@ typedef struct mti_request {
     struct mti_values values;
     mt_slice path;                           /* below the base path */
     mt_slice body_text;                      /* as read; {NULL,0} before */
-    mti_multipart multipart;
     int status;                              /* of the answer; 0 before */
     size_t bytes_out;
     bool streaming, idempotent, timed_out;
@@ -26,6 +25,7 @@ typedef struct mti_request {
     mti_uuid idempotency_org;                /* whose row holds the key */
     mti_timer *deadline;                     /* NULL: none, or it has passed */
     const char *etag;                        /* of the answer, unquoted; NULL: none */
+    mti_multipart multipart;                 /* last: its parts, 4 KiB, are not cleared for each request */
 } mti_request;
 
 /* The entry function for core/http; ctx is the mti_host. */

@@ -13,6 +13,7 @@
 
 #include "base/ident.h"
 #include "base/log.h"
+#include "loop/watchdog.h"
 
 enum { QUICK_US = 5000000, FREE_RESTARTS = 5, MAX_DELAY_MS = 5000 };
 
@@ -120,20 +121,34 @@ void mti_host_ready(mti_supervisor *s)
             (double)(mti_mono_us() - s->host_started_us) / 1000.0, s->url);
 }
 
-/* The plugins whose code ran when it died, from the board; "host" when none did. */
+static void name_one(const mti_board *b, uint32_t tag, char *out, size_t size)
+{
+    if (!tag)
+        snprintf(out, size, "host");
+    else if (tag < BOARD_NAMES && b->names[tag][0])
+        snprintf(out, size, "%.63s", b->names[tag]);
+    else
+        snprintf(out, size, "slot-%u", tag);
+}
+
+/* Who crashed, as the crash handler noted it; else all plugins whose code ran when it died; "host" when none did. */
 static void name_running(const mti_board *b, char *out, size_t size)
 {
     size_t used = 0;
+    uint32_t noted = b->words[BOARD_WORDS - 1];
     *out = 0;
+    if (noted & MTI_CRASH_MARK) {
+        name_one(b, noted & ~MTI_CRASH_MARK, out, size);
+        return;
+    }
     for (int i = 0; i < BOARD_WORDS; i++) {
         uint32_t tag = b->words[i];
         if (!tag || used + 80 > size)
             continue;
-        const char *comma = used ? "," : "";
-        if (tag < BOARD_NAMES && b->names[tag][0])
-            used += (size_t)snprintf(out + used, size - used, "%s%.63s", comma, b->names[tag]);
-        else
-            used += (size_t)snprintf(out + used, size - used, "%sslot-%u", comma, tag);
+        if (used)
+            out[used++] = ',';
+        name_one(b, tag, out + used, size - used);
+        used += strlen(out + used);
     }
     if (!used)
         snprintf(out, size, "host");

@@ -6,7 +6,7 @@
 
 #include "base/utf8.h"
 
-enum { MAX_SPANS = 128, FIRST_SPANS = 16, RING = 256, MAX_DETAIL = 256 };
+enum { MAX_SPANS = 128, FIRST_SPANS = 16, RING = 256, MAX_DETAIL = 256, KEPT_STEP = 512, KEPT_REUSED = 4096 };
 
 typedef struct span {
     const char *kind, *name, *owner, *outcome, *detail;
@@ -21,6 +21,7 @@ struct mti_trace {
 
 /* A trace that outlives its call: one block that holds the spans and copies of their texts. */
 typedef struct kept {
+    size_t size; /* of the block */
     uint8_t id[16], span_id[8], parent[8];
     mti_uuid org, request;
     int64_t started_us, wall_us, took_us;
@@ -145,28 +146,43 @@ void mti_trace_span(mt_call *c, const char *kind, const char *name, const char *
     t->spans[t->n++] = (span){kind, name, owner, outcome, detail, from_us, to_us};
 }
 
+/* ", kind;dur=1.2" in milliseconds at out + used, when it fits; answers what is used then. */
+static size_t timing_add(char *out, size_t used, size_t size, const char *kind, int64_t us)
+{
+    char one[80], *at = one;
+    uint64_t tenths = us > 0 ? ((uint64_t)us + 50) / 100 : 0;
+    if (used)
+        at = stpcpy(at, ", ");
+    size_t n = strnlen(kind, 32);
+    at = mempcpy(at, kind, n);
+    at = stpcpy(at, ";dur=");
+    at += mti_decimal(tenths / 10, at);
+    *at++ = '.';
+    *at++ = (char)('0' + tenths % 10);
+    n = (size_t)(at - one);
+    if (used + n >= size)
+        return used;
+    memcpy(out + used, one, n);
+    out[used + n] = 0;
+    return used + n;
+}
+
 void mti_trace_server_timing(const mt_call *c, char *out, size_t size)
 {
-    int used =
-        snprintf(out, size, "app;dur=%.1f", (double)(mti_mono_us() - c->started_us) / 1000.0);
+    size_t used = timing_add(out, 0, size, "app", mti_mono_us() - c->started_us);
     const mti_trace *t = c->trace;
     for (unsigned i = 0; t && i < t->n; i++) {
         const char *kind = t->spans[i].kind;
         int64_t sum = 0;
         bool seen = false;
         for (unsigned j = 0; j < t->n; j++)
-            if (strcmp(t->spans[j].kind, kind) == 0) {
+            if (t->spans[j].kind == kind || strcmp(t->spans[j].kind, kind) == 0) {
                 seen = seen || j < i;
                 sum += t->spans[j].to_us - t->spans[j].from_us;
             }
         if (seen)
             continue;
-        char one[80];
-        int n = snprintf(one, sizeof one, ", %.32s;dur=%.1f", kind, (double)sum / 1000.0);
-        if (used < 0 || (size_t)used + (size_t)n >= size)
-            return;
-        memcpy(out + used, one, (size_t)n + 1);
-        used += n;
+        used = timing_add(out, used, size, kind, sum);
     }
 }
 
@@ -179,34 +195,47 @@ void mti_traceparent(const mt_call *c, char out[56])
     memcpy(out + 52, "-01", 4);
 }
 
-static size_t text_size(const char *s)
-{
-    return s ? strlen(s) + 1 : 0;
-}
+/* Copies of texts, one behind the other. Spans share most of theirs with the span before. */
+typedef struct text_pool {
+    char *at, *end;
+    bool full;
+} text_pool;
 
-static const char *text_copy(char **pool, const char *s)
+static const char *text_copy(text_pool *p, const char *s)
 {
     if (!s)
         return NULL;
-    char *to = *pool;
-    *pool = stpcpy(to, s) + 1;
+    size_t n = strlen(s) + 1;
+    if (n > (size_t)(p->end - p->at)) {
+        p->full = true;
+        return NULL;
+    }
+    char *to = p->at;
+    memcpy(to, s, n);
+    p->at += n;
     return to;
 }
 
-static kept *kept_create(const mt_call *c, const mti_trace *t, int status)
+static void spans_copy(kept *k, const mti_trace *t, text_pool *p)
 {
-    size_t texts = text_size(c->operation);
-    for (unsigned i = 0; i < t->n; i++) {
+    span was = {0}, copy = {0};
+#define SHARED(field) (i && s->field == was.field ? copy.field : text_copy(p, s->field))
+    for (unsigned i = 0; i < t->n && !p->full; i++) {
         const span *s = &t->spans[i];
-        texts += text_size(s->kind) + text_size(s->name) + text_size(s->owner) +
-                 text_size(s->outcome) + text_size(s->detail);
+        copy = (span){SHARED(kind),    SHARED(name), SHARED(owner), SHARED(outcome),
+                      SHARED(detail), s->from_us,   s->to_us};
+        was = *s;
+        k->spans[i] = copy;
     }
-    kept *k = malloc(sizeof *k + t->n * sizeof(span) + texts);
-    if (!k)
-        return NULL;
-    char *pool = (char *)&k->spans[t->n];
+#undef SHARED
+}
+
+/* Fills the block; false when its texts do not fit. */
+static bool kept_fill(kept *k, const mt_call *c, const mti_trace *t, int status)
+{
     int64_t took = mti_mono_us() - c->started_us;
-    *k = (kept){.org = c->who.org_id,
+    *k = (kept){.size = k->size,
+                .org = c->who.org_id,
                 .request = c->request_id,
                 .started_us = c->started_us,
                 .wall_us = mti_now_us() - took,
@@ -217,18 +246,46 @@ static kept *kept_create(const mt_call *c, const mti_trace *t, int status)
     memcpy(k->id, c->trace_id, 16);
     memcpy(k->span_id, c->span_id, 8);
     memcpy(k->parent, t->parent, 8);
-    k->operation = text_copy(&pool, c->operation);
+    text_pool p = {(char *)&k->spans[t->n], (char *)k + k->size, false};
+    k->operation = text_copy(&p, c->operation);
+    spans_copy(k, t, &p);
+    return !p.full;
+}
+
+static size_t text_size(const char *s)
+{
+    return s ? strlen(s) + 1 : 0;
+}
+
+/* The bytes that certainly hold the trace. */
+static size_t kept_size(const mt_call *c, const mti_trace *t)
+{
+    size_t texts = text_size(c->operation);
     for (unsigned i = 0; i < t->n; i++) {
         const span *s = &t->spans[i];
-        k->spans[i] = (span){text_copy(&pool, s->kind),
-                             text_copy(&pool, s->name),
-                             text_copy(&pool, s->owner),
-                             text_copy(&pool, s->outcome),
-                             text_copy(&pool, s->detail),
-                             s->from_us,
-                             s->to_us};
+        texts += text_size(s->kind) + text_size(s->name) + text_size(s->owner) +
+                 text_size(s->outcome) + text_size(s->detail);
     }
-    return k;
+    return sizeof(kept) + t->n * sizeof(span) + texts;
+}
+
+/* Keeps the trace in *place, in the block that is there when that is large enough (and not so large
+ * that it should be given back). */
+static void kept_put(kept **place, const mt_call *c, const mti_trace *t, int status)
+{
+    kept *k = *place;
+    if (k && k->size <= KEPT_REUSED && k->size >= sizeof *k + t->n * sizeof(span) &&
+        kept_fill(k, c, t, status))
+        return;
+    *place = NULL;
+    free(k);
+    size_t size = (kept_size(c, t) + KEPT_STEP - 1) / KEPT_STEP * KEPT_STEP;
+    k = malloc(size);
+    if (!k)
+        return;
+    k->size = size;
+    kept_fill(k, c, t, status);
+    *place = k;
 }
 
 static rings *rings_of(mti_loop *l, bool make)
@@ -247,14 +304,11 @@ void mti_trace_end(mt_call *c, bool keep, int http_status)
     mti_trace *t = c->trace;
     c->trace = NULL;
     rings *r = t && keep && c->loop ? rings_of(c->loop, true) : NULL;
-    kept *k = r ? kept_create(c, t, http_status) : NULL;
-    if (!k)
+    if (!r)
         return;
-    int which = http_status >= 400 || k->took_us >= slow_us;
-    kept **place = &r->ring[which][r->next[which]];
+    int which = http_status >= 400 || mti_mono_us() - c->started_us >= slow_us;
+    kept_put(&r->ring[which][r->next[which]], c, t, http_status);
     r->next[which] = (r->next[which] + 1) % RING;
-    free(*place);
-    *place = k;
 }
 
 static void add_text(mti_buf *b, const char *name, const char *text)

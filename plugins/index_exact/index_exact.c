@@ -1,6 +1,7 @@
 /*
- * vector_index/1: one exact_index a workspace, opened on first use and kept. Everything that touches an index runs on the pool under its read-write
- * lock. A caller may send one version in several pieces; each piece is a step of the file's own version, the caller's shifted left.
+ * vector_index/1: one exact_index a workspace, opened on first use; those that were not used for longest are closed again. Everything that touches an
+ * index runs on the pool under its read-write lock. A caller may send one version in several pieces; each piece is a step of the file's own version,
+ * the caller's shifted left.
  */
 #include "index_file.h"
 
@@ -11,45 +12,74 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { STEP_BITS = 20, PATH_SIZE = 4200 };
+enum { STEP_BITS = 20, PATH_SIZE = 4200, PLACES = 4096, MAX_OPEN = 1024 };
 
 typedef struct space {
-    struct space *next;
-    char key[80];                /* organization and workspace */
-    char path[PATH_SIZE];
+    struct space *next;          /* of the same place */
+    struct space *newer, *older; /* in the order of use; under the list's lock */
     pthread_rwlock_t lock;
     exact_index *index;          /* NULL: not opened, or none */
+    const char *key;             /* organization and workspace; in path */
+    char path[];
 } space;
 
 typedef struct self {
-    pthread_mutex_t lock;        /* the list; spaces live until unload */
-    space *spaces;
+    pthread_mutex_t lock;        /* the lists; spaces live until unload */
+    space *places[PLACES];
+    space *newest, *oldest;      /* of those that may be open */
+    size_t open;                 /* how many are in that order */
 } self;
 
-static space *find_space(self *s, const char *key)
+static space **place_of(self *s, const char *key)
 {
-    space *x = s->spaces;
+    uint32_t h = 2166136261u;
+    for (const char *p = key; *p; p++)
+        h = (h ^ (unsigned char)*p) * 16777619u;
+    return &s->places[h % PLACES];
+}
+
+static space *find_space(space *x, const char *key)
+{
     while (x && strcmp(x->key, key))
         x = x->next;
     return x;
 }
 
-static space *get_space(self *s, mt_call *c, mt_slice workspace)
+static void forget_use(self *s, space *x)
 {
-    mt_slice org = mt_org_id(c), data = mt_setting(c, MT_SLICE("data.dir"));
-    char key[80];
-    snprintf(key, sizeof key, "%.*s/%.*s", (int)org.len, org.p ? org.p : "", (int)workspace.len, workspace.p);
+    if (!x->newer && s->newest != x)
+        return;
+    *(x->newer ? &x->newer->older : &s->newest) = x->older;
+    *(x->older ? &x->older->newer : &s->oldest) = x->newer;
+    x->newer = x->older = NULL;
+    s->open--;
+}
+
+static void note_use(self *s, space *x)
+{
+    forget_use(s, x);
+    x->older = s->newest;
+    *(s->newest ? &s->newest->newer : &s->oldest) = x;
+    s->newest = x;
+    s->open++;
+}
+
+/* Closes what was not used for longest, when there are too many. One that is at work is not idle. */
+static void close_idle(self *s)
+{
     pthread_mutex_lock(&s->lock);
-    space *x = find_space(s, key);
-    if (!x && (x = calloc(1, sizeof *x))) {
-        memcpy(x->key, key, sizeof key);
-        snprintf(x->path, sizeof x->path, "%.*s/indexes/%s.idx", (int)data.len, data.p, key);
-        pthread_rwlock_init(&x->lock, NULL);
-        x->next = s->spaces;
-        s->spaces = x;
-    }
+    space *x = s->open > MAX_OPEN ? s->oldest : NULL;
+    bool idle = x && !pthread_rwlock_trywrlock(&x->lock);
+    if (idle)
+        forget_use(s, x);
+    else if (x)
+        note_use(s, x);
     pthread_mutex_unlock(&s->lock);
-    return x;
+    if (!idle)
+        return;
+    index_close(x->index);
+    x->index = NULL;
+    pthread_rwlock_unlock(&x->lock);
 }
 
 static bool parse_id(mt_slice text, index_id *out)
@@ -73,6 +103,39 @@ static bool parse_id(mt_slice text, index_id *out)
     return n == 16 && high < 0;
 }
 
+static space *make_space(mt_slice data, const char *key)
+{
+    size_t size = data.len + strlen(key) + sizeof "/indexes/.idx";
+    space *x = size < PATH_SIZE ? calloc(1, sizeof *x + size + strlen(key) + 1) : NULL;
+    if (!x)
+        return NULL;
+    snprintf(x->path, size, "%.*s/indexes/%s.idx", (int)data.len, data.p, key);
+    x->key = strcpy(x->path + size, key);
+    pthread_rwlock_init(&x->lock, NULL);
+    return x;
+}
+
+/* NULL without memory, and for a workspace that is no id: it would name a file. */
+static space *get_space(self *s, mt_call *c, mt_slice workspace)
+{
+    mt_slice org = mt_org_id(c), data = mt_setting(c, MT_SLICE("data.dir"));
+    char key[80];
+    index_id ignored;
+    if (workspace.len != 36 || !parse_id(workspace, &ignored))
+        return NULL;
+    snprintf(key, sizeof key, "%.*s/%.*s", (int)org.len, org.p ? org.p : "", (int)workspace.len, workspace.p);
+    pthread_mutex_lock(&s->lock);
+    space **place = place_of(s, key), *x = find_space(*place, key);
+    if (!x && (x = make_space(data, key))) {
+        x->next = *place;
+        *place = x;
+    }
+    if (x)
+        note_use(s, x);
+    pthread_mutex_unlock(&s->lock);
+    return x;
+}
+
 static index_id *parse_ids(mt_call *c, const mt_slice *texts, size_t n)
 {
     index_id *ids = mt_alloc(c, (n + 1) * sizeof *ids);
@@ -85,6 +148,7 @@ static index_id *parse_ids(mt_call *c, const mt_slice *texts, size_t n)
 /* One piece of work on the pool. */
 typedef struct task {
     mt_call *c;
+    self *s;
     space *x;
     index_meta meta;
     int64_t from, to, held;
@@ -147,6 +211,7 @@ static void do_held(void *arg)
     }
     t->held = t->x->index ? (int64_t)(index_get_meta(t->x->index)->version >> STEP_BITS) : 0;
     pthread_rwlock_unlock(&t->x->lock);
+    close_idle(t->s);
 }
 
 /* When a good part is tombstones or unmapped, the file is written anew and mapped. Write lock held. */
@@ -188,6 +253,11 @@ static void do_search(void *arg)
 {
     task *t = arg;
     pthread_rwlock_rdlock(&t->x->lock);
+    if (!t->x->index) {                      /* closed since the caller asked for its version */
+        pthread_rwlock_unlock(&t->x->lock);
+        pthread_rwlock_wrlock(&t->x->lock);
+        open_space(t->x);
+    }
     if (!t->x->index)
         t->found = 0;
     else
@@ -216,7 +286,7 @@ static mt_status run(mt_call *c, task *t, void (*work)(void *))
 
 static mt_status service_held(void *arg, mt_call *c, mt_slice workspace, mt_slice model, uint32_t dimensions, int64_t *version)
 {
-    task t = {.x = get_space(arg, c, workspace), .meta.dim = dimensions};
+    task t = {.s = arg, .x = get_space(arg, c, workspace), .meta.dim = dimensions};
     snprintf(t.meta.model, sizeof t.meta.model, "%.*s", (int)model.len, model.p);
     if (!parse_id(workspace, &t.meta.workspace))
         return MT_INVALID;
@@ -228,13 +298,13 @@ static mt_status service_held(void *arg, mt_call *c, mt_slice workspace, mt_slic
 static mt_status service_add(void *arg, mt_call *c, mt_slice workspace, const mt_slice *ids, size_t n, const float *vectors, size_t n_vectors,
                              int64_t from, int64_t to)
 {
-    task t = {.x = get_space(arg, c, workspace), .from = from, .to = to, .change = {.add = parse_ids(c, ids, n), .adds = n, .vectors = vectors}};
+    task t = {.s = arg, .x = get_space(arg, c, workspace), .from = from, .to = to, .change = {.add = parse_ids(c, ids, n), .adds = n, .vectors = vectors}};
     return t.change.add ? run(c, &t, do_change) : MT_INVALID;
 }
 
 static mt_status service_remove(void *arg, mt_call *c, mt_slice workspace, const mt_slice *ids, size_t n, int64_t from, int64_t to)
 {
-    task t = {.x = get_space(arg, c, workspace), .from = from, .to = to, .change = {.remove = parse_ids(c, ids, n), .removes = n}};
+    task t = {.s = arg, .x = get_space(arg, c, workspace), .from = from, .to = to, .change = {.remove = parse_ids(c, ids, n), .removes = n}};
     return t.change.remove ? run(c, &t, do_change) : MT_INVALID;
 }
 
@@ -247,7 +317,7 @@ static mt_status service_search(void *arg, mt_call *c, mt_slice workspace, const
                                 const mt_slice *filter, size_t n_filter, mt_handle *out)
 {
     result *r = mt_alloc(c, sizeof *r + limit * sizeof *r->hits);
-    task t = {.x = get_space(arg, c, workspace), .query = query, .k = limit, .only = n_filter ? parse_ids(c, filter, n_filter) : NULL, .n_only = n_filter};
+    task t = {.s = arg, .x = get_space(arg, c, workspace), .query = query, .k = limit, .only = n_filter ? parse_ids(c, filter, n_filter) : NULL, .n_only = n_filter};
     if (!r || (n_filter && !t.only))
         return MT_INVALID;
     t.hits = r->hits;
@@ -271,7 +341,7 @@ static mt_status service_hit(void *arg, mt_call *c, mt_handle handle, uint32_t i
 
 static mt_status service_drop(void *arg, mt_call *c, mt_slice workspace)
 {
-    task t = {.x = get_space(arg, c, workspace)};
+    task t = {.s = arg, .x = get_space(arg, c, workspace)};
     return run(c, &t, do_drop);
 }
 
@@ -294,12 +364,13 @@ static mt_status load(void *arg, const mt_host *host)
 static void unload(void *arg)
 {
     self *s = arg;
-    for (space *x = s->spaces, *next; x; x = next) {
-        next = x->next;
-        index_close(x->index);
-        pthread_rwlock_destroy(&x->lock);
-        free(x);
-    }
+    for (size_t i = 0; i < PLACES; i++)
+        for (space *x = s->places[i], *next; x; x = next) {
+            next = x->next;
+            index_close(x->index);
+            pthread_rwlock_destroy(&x->lock);
+            free(x);
+        }
     pthread_mutex_destroy(&s->lock);
     free(s);
 }

@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "base/log.h"
 #include "db/internal.h"
@@ -107,9 +108,18 @@ static void watch_on(mti_conn *c, unsigned events, void (*fn)(void *, unsigned))
     c->watch = mti_watch_start(c->loop, PQsocket(c->pg), events, fn, c);
 }
 
+/* The server process of a slow connection steps back behind the short reads, where it runs on this machine and we may say so. */
+static void step_back(const mti_conn *c)
+{
+    const char *host = PQhost(c->pg);
+    if (c->lane && c->lane->kind == LANE_SLOW && host && host[0] == '/')
+        setpriority(PRIO_PROCESS, (id_t)PQbackendPID(c->pg), 10);
+}
+
 static void set_up_done(mti_conn *c)
 {
     timer_clear(c);
+    step_back(c);
     if (c->lane && !PQenterPipelineMode(c->pg)) {
         mti_conn_lost(c, "pipeline");
         return;

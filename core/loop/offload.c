@@ -8,6 +8,8 @@
 #include "loop/offload.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #define OWNER_MAX_QUEUED 4096
 #define BUCKETS          256
@@ -166,10 +168,14 @@ static void piece_run(piece *p)
     mti_loop_post(p->loop, on_piece_done, p);
 }
 
+/* Below the loops: where cores are scarce, a short request goes before somebody's heavy work. Linux knows a niceness a thread. */
+enum { NICENESS = 10 };
+
 static void *thread_main(void *arg)
 {
     mti_offload *o = arg;
     mti_altstack alt;
+    setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
     mti_altstack_install(&alt);
     pthread_mutex_lock(&o->lock);
     while (o->front || !o->stop) {

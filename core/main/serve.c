@@ -29,6 +29,7 @@ typedef struct process {
     mti_contract *builtin;
     pthread_t threads[MTI_MAX_LOOPS];
     mti_watch *stop_watch;
+    mti_timer *again;            /* settles once more, while something is not up; NULL: none is due. Loop 0 */
     unsigned draining;           /* loops whose connections are not gone yet */
     bool stopping;
 } process;
@@ -85,27 +86,41 @@ static void settle(void *arg)
     mti_call_dispose(&c);
 }
 
-static void retry(void *arg);
+static void settle_again(void *arg);
 
 static void settle_until_done(void *arg)
 {
     process *p = arg;
     char why[400];
     settle(p);
-    if (!p->stopping && mti_db_up(p->host.db) && (!p->host.migrated || mti_plugins_readiness(p->host.plugins, why, sizeof why) == MTI_NOT_READY))
-        mti_timer_start(p->host.loops[0], 1000, retry, p);
+    bool done = p->host.migrated && mti_plugins_readiness(p->host.plugins, why, sizeof why) != MTI_NOT_READY;
+    if (!p->stopping && !p->again && !done && mti_db_up(p->host.db))   /* when it comes up it says so */
+        p->again = mti_timer_start(p->host.loops[0], 1000, settle_again, p);
 }
 
-static void retry(void *arg)
+static void settle_again(void *arg)
 {
     process *p = arg;
-    if (!p->stopping)
-        mti_fiber_spawn(p->host.loops[0], settle_until_done, p);
+    p->again = NULL;
+    if (!p->stopping && mti_fiber_spawn(p->host.loops[0], settle_until_done, p) != MT_OK)
+        p->again = mti_timer_start(p->host.loops[0], 1000, settle_again, p);
 }
 
 static void settle_on_loop(void *arg)
 {
-    mti_fiber_spawn(((process *)arg)->host.loops[0], settle_until_done, arg);
+    process *p = arg;
+    if (p->again)
+        mti_timer_cancel(p->again);
+    settle_again(p);
+}
+
+/* The database is mostly up within milliseconds and then settles all at once, the essential plugins first: only if it stays away do the
+ * plugins that can work without it start alone. */
+static void settle_soon(void *arg)
+{
+    process *p = arg;
+    if (!p->again && !p->host.migrated)
+        p->again = mti_timer_start(p->host.loops[0], 300, settle_again, p);
 }
 
 static void on_database(void *arg, bool up)
@@ -266,7 +281,7 @@ static void run(process *p)
     mti_db_on_state(h->db, on_database, p);
     for (unsigned i = 0; i < h->n_loops; i++)
         mti_loop_post(h->loops[i], attach_loop, p);
-    mti_loop_post(h->loops[0], settle_on_loop, p);
+    mti_loop_post(h->loops[0], settle_soon, p);
     p->stop_watch = mti_watch_start(h->loops[0], p->setup->stop_fd, MTI_READ, on_stop, p);
     for (unsigned i = 1; i < h->n_loops; i++)
         pthread_create(&p->threads[i], NULL, run_loop, h->loops[i]);

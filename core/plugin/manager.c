@@ -125,8 +125,9 @@ static void discover_one(mti_plugins *p, const char *dir, const char *name)
         mti_record_state(r, MTI_PLUGIN_FAILED, e.detail);
         return;
     }
-    if (strcmp(r->manifest->slug, name)) {
-        mti_record_state(r, MTI_PLUGIN_FAILED, "the slug in plugin.json is not the folder's name");
+    bool reserved = !strcmp(name, "core") || !strcmp(name, "host");   /* the names of the host's own contract and code */
+    if (reserved || strcmp(r->manifest->slug, name)) {
+        mti_record_state(r, MTI_PLUGIN_FAILED, reserved ? "this name is the host's own" : "the slug in plugin.json is not the folder's name");
         mti_manifest_destroy(r->manifest);
         r->manifest = NULL;
         return;
@@ -243,13 +244,22 @@ static mt_status prepare_database(mti_plugin_record *r, mt_call *c)
     return r->contract->descriptions ? MT_OK : mti_contract_check(c, &r->role, r->contract);
 }
 
+/* Trouble that may be over by the next attempt. */
+static bool passes(mt_status s)
+{
+    return s == MT_UNAVAILABLE || s == MT_TIMEOUT || s == MT_CANCELLED || s == MT_LIMITED;
+}
+
 static void activate(mti_plugin_record *r, mt_call *c)
 {
+    mti_identity who = c->who;
     mt_status s = prepare_database(r, c);
     if (s == MT_OK && r->entry && r->entry->activate) {
         c->plugin = r->slot;
         mti_fiber_set_tag(r->slot);
         s = r->entry->activate(r->self, c);
+        mti_db_abandon(c);
+        c->who = who;
         c->plugin = 0;
         mti_fiber_set_tag(0);
     }
@@ -258,7 +268,7 @@ static void activate(mti_plugin_record *r, mt_call *c)
         return;
     }
     const char *why = c->error.detail[0] ? c->error.detail : mti_status_name(s);
-    mti_record_state(r, s == MT_UNAVAILABLE ? MTI_PLUGIN_WAITING : MTI_PLUGIN_FAILED, why);
+    mti_record_state(r, passes(s) ? MTI_PLUGIN_WAITING : MTI_PLUGIN_FAILED, why);
     memset(&c->error, 0, sizeof c->error);
 }
 
@@ -333,11 +343,21 @@ static bool advance_all(mti_plugins *p, mt_call *c)
     return progress;
 }
 
+/* One that was switched off before this process began was loaded before the database could say so. */
+static void rest(mti_plugin_record *r)
+{
+    int state = atomic_load(&r->state);
+    if (!atomic_load(&r->wanted) && (state == MTI_PLUGIN_LOADED || state == MTI_PLUGIN_WAITING))
+        mti_record_state(r, MTI_PLUGIN_INACTIVE, NULL);
+}
+
 static void settle(mti_plugins *p, mt_call *c)
 {
     for (unsigned i = 1; i < p->n; i++)
-        if (p->records[i]->manifest)
+        if (p->records[i]->manifest) {
             read_wish(p->records[i], c);
+            rest(p->records[i]);
+        }
     mti_fiber_spawn(c->loop, publish_meanwhile, p);
     while (advance_all(p, c))
         ;

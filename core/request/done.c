@@ -80,6 +80,7 @@ void mti_stage_done(mti_request *r)
     int64_t duration_us = mti_mono_us() - r->call.started_us;
     const op_metrics *m = metrics_of(r->match.op);
     mti_fiber_shield(true);
+    r->call.deadline_us = 0;                 /* it was the answer's */
     mti_metric_add(m->by_class[r->status / 100 < 6 ? r->status / 100 : 0], 1);
     mti_metric_observe(m->seconds, (double)duration_us / 1e6);
     emit(r, duration_us);

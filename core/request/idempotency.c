@@ -49,6 +49,19 @@ static mt_status run(mti_request *r, unsigned index, const mti_param *params, mt
     return s;
 }
 
+/* After a handler: what it did has happened, so neither its deadline nor the client's leaving may keep its row from saying so. */
+static mt_status run_surely(mti_request *r, unsigned index, const mti_param *params)
+{
+    mti_result *rows;
+    int64_t deadline_us = r->call.deadline_us;
+    r->call.deadline_us = 0;
+    mti_fiber_shield(true);
+    mt_status s = run(r, index, params, &rows);
+    mti_fiber_shield(false);
+    r->call.deadline_us = deadline_us;
+    return s;
+}
+
 /* What must be the same in a repeat: who asks, for what, with which content. The boundary of a multipart body is not content. */
 static void fingerprint(const mti_request *r, uint8_t hash[32])
 {
@@ -138,16 +151,18 @@ mt_status mti_idempotency_keep(mti_request *r, int status, mt_slice body)
     if (r->secret)
         body = (mt_slice){0};
     mti_param params[] = {{key_of(r), false}, {mt_str(r->match.op->id), false}, {mt_str(number), false}, {body.p ? body : MT_SLICE(""), false}};
-    mt_status s = run(r, 1, params, &rows);
-    if (s == MT_OK && !r->match.op->handler)
-        s = mti_db_commit(&r->call);
     r->idempotent = false;
+    if (r->match.op->handler)
+        return run_surely(r, 1, params);
+    mt_status s = run(r, 1, params, &rows);
+    if (s == MT_OK)
+        return mti_db_commit(&r->call);
+    mti_db_rollback(&r->call);
     return s;
 }
 
 void mti_idempotency_abandon(mti_request *r)
 {
-    mti_result *rows;
     if (!r->idempotent)
         return;
     r->idempotent = false;
@@ -156,9 +171,6 @@ void mti_idempotency_abandon(mti_request *r)
         return;
     }
     mti_error kept = r->call.error;
-    mti_db_rollback(&r->call);           /* a handler that failed inside its transaction left it open */
-    mti_fiber_shield(true);
-    run(r, 2, (mti_param[]){{key_of(r), false}, {mt_str(r->match.op->id), false}}, &rows);
-    mti_fiber_shield(false);
+    run_surely(r, 2, (mti_param[]){{key_of(r), false}, {mt_str(r->match.op->id), false}});
     r->call.error = kept;
 }

@@ -119,6 +119,8 @@ static mt_status write_rows(work *w)
 {
     mt_call *c = w->c;
     mt_handle row;
+    /* locks the job's row until the commit, so that nobody takes the job over meanwhile, however long this lasts */
+    MT_TRY(mt_queue_progress(c, (int64_t)w->chunks.n, (int64_t)w->chunks.n));
     const mt_field next[] = {{MT_SLICE("workspace_id"), w->workspace_id}, {MT_SLICE("model"), w->model}, {MT_SLICE("dimensions"), mt_printf(c, "%u", w->dimensions)}};
     MT_TRY(mt_db_one(c, MT_SLICE("version_next"), next, 3, &row));
     mt_slice version = mt_db_value(c, row, 0, MT_SLICE("version"));

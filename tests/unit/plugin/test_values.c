@@ -149,6 +149,8 @@ static void test_scalars(void **state)
                 {"-9223372036854775808", OID_INT8, "-9223372036854775808"},
                 {"9223372036854775807", OID_INT8, "9223372036854775807"},
                 {"0.1", OID_FLOAT8, "0.1"},
+                {"5.0", OID_INT4, "5"},
+                {"-2.5e1", OID_INT8, "-25"},
                 {"1e300", OID_FLOAT8, "1e+300"},
                 {"null", OID_INT4, NULL},
                 {"{\"a\":[1,null,\"x\"]}", OID_TEXT, "{\"a\":[1,null,\"x\"]}"}};

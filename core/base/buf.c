@@ -59,26 +59,6 @@ mt_status mti_buf_reserve(mti_buf *b, size_t extra)
     return MT_OK;
 }
 
-mt_status mti_buf_add(mti_buf *b, const void *p, size_t n)
-{
-    MT_TRY(mti_buf_reserve(b, n));
-    if (n)
-        memcpy(b->p + b->len, p, n);
-    b->len += n;
-    b->p[b->len] = 0;
-    return MT_OK;
-}
-
-mt_status mti_buf_addc(mti_buf *b, char c)
-{
-    return mti_buf_add(b, &c, 1);
-}
-
-mt_status mti_buf_adds(mti_buf *b, const char *s)
-{
-    return mti_buf_add(b, s, strlen(s));
-}
-
 mt_status mti_buf_addf(mti_buf *b, const char *fmt, ...)
 {
     va_list ap, again;
@@ -110,12 +90,18 @@ static void add_escape(mti_buf *b, unsigned char c)
 /* Bytes from the start of s that stand for themselves in a JSON string. */
 static size_t plain_run(mt_slice s)
 {
+    static const bool plain[256] = {[0x20 ... 0x21] = true, [0x23 ... 0x5B] = true, [0x5D ... 0x7F] = true};
     size_t i = 0;
     while (i < s.len) {
         unsigned char c = (unsigned char)s.p[i];
-        if (c < 0x20 || c == '"' || c == '\\')
+        if (plain[c]) {
+            i++;
+            continue;
+        }
+        if (c < 0x80)
             break;
-        size_t n = c < 0x80 ? 1 : mti_utf8_len(s.p + i, s.len - i);
+        size_t n = mti_utf8_len(s.p + i, s.len - i);
+
         if (n == 0)
             break;
         i += n;

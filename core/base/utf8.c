@@ -31,6 +31,11 @@ size_t mti_utf8_len(const char *p, size_t n)
 bool mti_utf8_valid(mt_slice s)
 {
     for (size_t i = 0; i < s.len;) {
+        uint64_t eight;
+        if (s.len - i >= sizeof eight && (memcpy(&eight, s.p + i, sizeof eight), !(eight & 0x8080808080808080u))) {
+            i += sizeof eight;
+            continue;
+        }
         size_t n = mti_utf8_len(s.p + i, s.len - i);
         if (n == 0)
             return false;

@@ -179,10 +179,10 @@ static mt_status add_array(mti_buf *b, unsigned element, mt_slice v)
 
 mt_status mti_rows_write_value(mti_buf *b, const mti_result *r, unsigned row, unsigned column)
 {
-    if (mti_result_null(r, row, column))
+    mt_slice v = mti_result_get(r, row, column);
+    if (!v.p)
         return mti_buf_adds(b, "null");
     unsigned type = mti_result_type(r, column), element = mti_oid_element(type);
-    mt_slice v = mti_result_get(r, row, column);
     return element ? add_array(b, element, v) : add_scalar(b, type, v);
 }
 
@@ -190,19 +190,19 @@ mt_status mti_rows_write_object(mti_buf *b, const mti_result *r, unsigned row, m
 {
     if (etag)
         *etag = (mt_slice){NULL, 0};
-    const char *separator = "{";
-    for (unsigned i = 0; i < mti_result_columns(r); i++) {
+    char separator = '{';
+    for (unsigned i = 0, n = mti_result_columns(r); i < n; i++) {
         const char *name = mti_result_name(r, i);
         if (name[0] == '_') {
             if (etag && !strcmp(name, "_etag"))
                 *etag = mti_result_get(r, row, i);
             continue;
         }
-        mti_buf_adds(b, separator);
+        mti_buf_addc(b, separator);
         mti_buf_add_json(b, mt_str(name));
         mti_buf_addc(b, ':');
         mti_rows_write_value(b, r, row, i);
-        separator = ",";
+        separator = ',';
     }
-    return mti_buf_adds(b, separator[0] == '{' ? "{}" : "}");
+    return mti_buf_adds(b, separator == '{' ? "{}" : "}");
 }

@@ -27,17 +27,44 @@ enum {
 /* The element type of an array type, 0 for all else. */
 static inline unsigned mti_oid_element(unsigned array)
 {
-    static const unsigned short pairs[][2] = {
-        {1000, OID_BOOL},        {1001, OID_BYTEA},   {1005, OID_INT2},    {1007, OID_INT4},
-        {1009, OID_TEXT},        {1014, OID_BPCHAR},  {1015, OID_VARCHAR}, {1016, OID_INT8},
-        {1021, OID_FLOAT4},      {1022, OID_FLOAT8},  {1182, OID_DATE},    {1003, OID_NAME},
-        {1185, OID_TIMESTAMPTZ}, {1231, OID_NUMERIC}, {199, OID_JSON},     {2951, OID_UUID},
-        {3807, OID_JSONB},
-    };
-    for (unsigned i = 0; i < sizeof pairs / sizeof *pairs; i++)
-        if (pairs[i][0] == array)
-            return pairs[i][1];
-    return 0;
+    switch (array) {
+    case 199:
+        return OID_JSON;
+    case 1000:
+        return OID_BOOL;
+    case 1001:
+        return OID_BYTEA;
+    case 1003:
+        return OID_NAME;
+    case 1005:
+        return OID_INT2;
+    case 1007:
+        return OID_INT4;
+    case 1009:
+        return OID_TEXT;
+    case 1014:
+        return OID_BPCHAR;
+    case 1015:
+        return OID_VARCHAR;
+    case 1016:
+        return OID_INT8;
+    case 1021:
+        return OID_FLOAT4;
+    case 1022:
+        return OID_FLOAT8;
+    case 1182:
+        return OID_DATE;
+    case 1185:
+        return OID_TIMESTAMPTZ;
+    case 1231:
+        return OID_NUMERIC;
+    case 2951:
+        return OID_UUID;
+    case 3807:
+        return OID_JSONB;
+    default:
+        return 0;
+    }
 }
 
 #endif

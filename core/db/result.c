@@ -70,10 +70,10 @@ bool mti_result_null(const mti_result *r, unsigned row, unsigned column)
 
 mt_slice mti_result_get(const mti_result *r, unsigned row, unsigned column)
 {
-    if (PQgetisnull(r->pg, (int)row, (int)column))
+    size_t len = (size_t)PQgetlength(r->pg, (int)row, (int)column); /* 0 for NULL too */
+    if (!len && PQgetisnull(r->pg, (int)row, (int)column))
         return (mt_slice){NULL, 0};
-    return (mt_slice){PQgetvalue(r->pg, (int)row, (int)column),
-                      (size_t)PQgetlength(r->pg, (int)row, (int)column)};
+    return (mt_slice){PQgetvalue(r->pg, (int)row, (int)column), len};
 }
 
 long mti_result_affected(const mti_result *r)

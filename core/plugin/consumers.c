@@ -19,13 +19,16 @@ struct mti_consumer {
     const mti_manifest_queue *queue;
     mti_loop *loop;
     mt_handler_fn run;
-    _Atomic(bool) stop, ended;
+    _Atomic(bool) stop, ended;   /* both are set on its loop */
     unsigned running;            /* jobs now; the loop's own */
+    struct job *jobs;            /* those with a fiber; the loop's own */
 };
 typedef struct mti_consumer consumer;
 
 typedef struct job {
     consumer *k;
+    struct job *next;
+    mti_fiber *fiber;
     char id[40], org_id[40], workspace_id[40];
     mti_buf payload;
 } job;
@@ -35,9 +38,11 @@ static void copy_id(char out[40], mt_slice s)
     snprintf(out, 40, "%.*s", (int)(s.len < 40 ? s.len : 39), s.p ? s.p : "");
 }
 
+/* Also when the job was cancelled: then it is given back, and another takes it soon. */
 static void settle_job(mt_call *c, const job *j, mt_status s)
 {
     char reason[512];
+    mti_fiber_shield(true);
     snprintf(reason, sizeof reason, "%s: %s", c->error.code[0] ? c->error.code : mti_status_name(s), c->error.detail);
     mti_db_abandon(c);
     if (s == MT_OK)
@@ -46,6 +51,16 @@ static void settle_job(mt_call *c, const job *j, mt_status s)
         mti_proxy_queue.fail(c, mt_str(j->id), mt_str(reason), s != MT_INVALID && s != MT_NOT_FOUND && s != MT_TOO_LARGE);
     if (s != MT_OK)
         mti_log(MTI_LOG_WARN, "job.failed", "queue=%s job=%s reason=%s", j->k->queue->name, j->id, reason);
+    mti_fiber_shield(false);
+}
+
+static void leave(job *j)
+{
+    job **at = &j->k->jobs;
+    while (*at != j)
+        at = &(*at)->next;
+    *at = j->next;
+    j->k->running--;
 }
 
 static void run_job(void *arg)
@@ -54,6 +69,9 @@ static void run_job(void *arg)
     mti_plugin_record *r = j->k->r;
     mt_call c;
     mti_uuid workspace;
+    j->fiber = mti_fiber_current();
+    j->next = j->k->jobs;
+    j->k->jobs = j;
     mti_platform_call(&c, r->host, j->k->loop, j->k->queue->name);
     c.who.platform = false;                  /* it is the organization's work, and may not choose another */
     mti_uuid_parse(mt_str(j->org_id), &c.who.org_id);
@@ -61,8 +79,8 @@ static void run_job(void *arg)
         c.workspace_id = c.who.workspace_id = workspace;
     c.job_payload = mti_buf_slice(&j->payload);
     c.job_id = mt_str(j->id);
-    mt_status s = mti_plugin_enter(r->host->plugins, &c, r->slot);
-    if (s == MT_OK) {
+    mt_status s = MT_UNAVAILABLE;            /* switched off just now: the job is given back, not dead */
+    if (mti_plugin_enter(r->host->plugins, &c, r->slot) == MT_OK) {
         c.plugin = r->slot;
         mti_fiber_set_tag(r->slot);
         s = j->k->run(r->self, &c);
@@ -72,7 +90,7 @@ static void run_job(void *arg)
     }
     settle_job(&c, j, s);
     mti_call_dispose(&c);
-    j->k->running--;
+    leave(j);
     mti_buf_dispose(&j->payload);
     free(j);
 }
@@ -88,6 +106,8 @@ static int take_jobs(consumer *k)
     mt_status s = mti_proxy_queue.take(&c, mt_str(k->queue->name), k->queue->concurrency - k->running, k->queue->lease_ms, &jobs);
     while (s == MT_OK && mti_proxy_queue.job(&c, jobs, (uint32_t)n, &id, &org, &workspace, &payload) == MT_OK) {
         job *j = calloc(1, sizeof *j);
+        if (!j)
+            break;               /* the lease runs out and the job is taken again */
         j->k = k;
         copy_id(j->id, id);
         copy_id(j->org_id, org);
@@ -97,7 +117,6 @@ static int take_jobs(consumer *k)
         k->running++;
         n++;
         if (mti_fiber_spawn(k->loop, run_job, j) != MT_OK) {
-            /* the lease runs out and the job is taken again */
             k->running--;
             mti_buf_dispose(&j->payload);
             free(j);
@@ -155,22 +174,32 @@ void mti_consumers_start(mti_plugin_record *r)
     }
 }
 
+/* Its jobs are cancelled, not waited for: one may take an hour. */
+static void stop_on_loop(void *arg)
+{
+    consumer *k = arg;
+    for (job *j = k->jobs; j; j = j->next)
+        mti_fiber_cancel(j->fiber);
+    atomic_store(&k->stop, true);
+}
+
 void mti_consumers_stop(mti_plugin_record *r)
 {
     consumer **at = &r->host->plugins->consumers;
     for (consumer *k = *at; k; k = k->next)
         if (k->r == r)
-            atomic_store(&k->stop, true);
+            mti_loop_post(k->loop, stop_on_loop, k);
     while (*at) {
         consumer *k = *at;
         if (k->r != r) {
             at = &k->next;
             continue;
         }
-        while (!atomic_load(&k->ended) && mti_sleep(IDLE_MS / 10) == MT_OK)
+        bool over;
+        while (!(over = atomic_load(&k->stop) && atomic_load(&k->ended)) && mti_sleep(IDLE_MS / 10) == MT_OK)
             ;
         *at = k->next;
-        if (atomic_load(&k->ended))
+        if (over)
             free(k);
     }
 }

@@ -272,14 +272,19 @@ static void read_scope(mti_identities *i, const mti_result *r, entry *e)
 
 mt_status mti_scope_find(mt_call *c, mti_uuid id, mti_scope *out)
 {
-    char name[37];
-    entry e;
-    mti_uuid_format(id, name);
-    MT_TRY(look_up(c, scopes_of, &c->host->identities->queries[1], (mt_slice){(const char *)id.b, 16}, (mti_param){mt_str(name), false}, read_scope, &e));
-    if (!e.found)
+    mt_slice key = {(const char *)id.b, 16};
+    loop_cache *k = mti_loop_get(c->loop, c->host->identities->slot);
+    entry asked, *e = fresh(k->scopes, key);
+    if (!e) {
+        char name[37];
+        mti_uuid_format(id, name);
+        e = &asked;
+        MT_TRY(look_up(c, scopes_of, &c->host->identities->queries[1], key, (mti_param){mt_str(name), false}, read_scope, e));
+    }
+    if (!e->found)
         return mti_fail(&c->error, MT_NOT_FOUND, "not_found", "There is nothing of this id here.");
-    out->org_id = e.org_id;
-    memcpy(out->kind, e.kind, sizeof out->kind);
+    out->org_id = e->org_id;
+    memcpy(out->kind, e->kind, sizeof out->kind);
     return MT_OK;
 }
 

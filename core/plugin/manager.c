@@ -264,6 +264,7 @@ static void activate(mti_plugin_record *r, mt_call *c)
         mti_fiber_set_tag(0);
     }
     if (s == MT_OK) {
+        r->turn = ++r->host->plugins->activations;
         mti_record_state(r, MTI_PLUGIN_ACTIVE, NULL);
         return;
     }
@@ -400,13 +401,23 @@ static void deactivate(mti_plugins *p, mti_plugin_record *r, mt_call *c, const c
     }
 }
 
+/* The active plugin that was activated last; NULL: none is active. */
+static mti_plugin_record *find_last(const mti_plugins *p)
+{
+    mti_plugin_record *last = NULL;
+    for (unsigned i = 1; i < p->n; i++)
+        if (atomic_load(&p->records[i]->state) == MTI_PLUGIN_ACTIVE && (!last || p->records[i]->turn > last->turn))
+            last = p->records[i];
+    return last;
+}
+
 void mti_plugins_stop(mti_plugins *p, mt_call *c)
 {
+    mti_plugin_record *r;
     if (take_turn(p) != MT_OK)
         return;
-    for (unsigned i = p->n; i-- > 1;)
-        if (atomic_load(&p->records[i]->state) == MTI_PLUGIN_ACTIVE)
-            deactivate(p, p->records[i], c, "the host stops");
+    while ((r = find_last(p)))
+        deactivate(p, r, c, "the host stops");
     end_turn(p);
 }
 

@@ -26,6 +26,7 @@ typedef struct mti_plugin_record {
     void *object;                            /* of dlopen; never closed once its code ran */
     const mt_plugin *entry;                  /* NULL without code */
     void *self;
+    unsigned turn;                           /* its place in the order of activations: who came later may depend on it */
     bool created, loaded, migrated;           /* loaded: everything of the folder; a load that failed is tried again from its start */
     mt_host table;                           /* what the plugin sees of the host; ctx is this record */
     char role_name[48];
@@ -48,6 +49,7 @@ struct mti_plugins {
     pthread_mutex_t lock;                    /* reasons */
     mti_waitlist turn;                       /* one change at a time (loop 0) */
     bool busy;
+    unsigned activations;                    /* so far */
     _Atomic(bool) dirty;                     /* a state changed since the last publishing */
     _Atomic(const mti_provider *) chosen[MTI_SVC_COUNT];
     mti_contract *builtin;                   /* the host's own operations */

@@ -77,13 +77,9 @@ static mt_status forbid(mt_call *c, const mti_operation *op)
     return mti_fail(&c->error, MT_DENIED, "permission_missing", "This needs the permission %s, which the credential does not hold.", op->permission);
 }
 
-static mt_slice uuid_text(mt_call *c, mti_uuid id)
+static mt_slice id_text(mti_id_text *t, mti_uuid id)
 {
-    if (mti_uuid_is_nil(id))
-        return (mt_slice){0};
-    char *text = mti_arena_alloc(&c->arena, 37);
-    mti_uuid_format(id, text);
-    return (mt_slice){text, 36};
+    return mti_uuid_is_nil(id) ? (mt_slice){0} : mti_request_id(t, id);
 }
 
 static mt_status emit(mti_request *r)
@@ -92,7 +88,8 @@ static mt_status emit(mti_request *r)
     if (!mti_bus_has(r->host->bus, MTI_HOOK_AUTH_AUTHORIZE, c))
         return MT_OK;
     mt_auth_authorize in = {.size = sizeof in, .operation = mt_str(c->operation), .permission = mt_str(r->match.op->permission),
-                            .org_id = uuid_text(c, c->who.org_id), .workspace_id = uuid_text(c, c->workspace_id), .subject_id = uuid_text(c, c->who.subject_id)};
+                            .org_id = id_text(&r->org, c->who.org_id),
+                            .workspace_id = id_text(&r->workspace, c->workspace_id), .subject_id = id_text(&r->subject, c->who.subject_id)};
     mt_outcome o = mti_bus_emit(r->host->bus, c, MTI_HOOK_AUTH_AUTHORIZE, &in);
     return o == MT_DENY ? MT_DENIED : o == MT_ERROR ? MT_INTERNAL : MT_OK;
 }

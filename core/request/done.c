@@ -51,15 +51,11 @@ static const char *outcome_of(const mti_request *r)
 static void emit(mti_request *r, int64_t duration_us)
 {
     mt_call *c = &r->call;
-    char org[37] = "", workspace[37] = "", subject[37] = "";
     if (!mti_bus_has(r->host->bus, MTI_HOOK_HTTP_DONE, c))
         return;
-    mti_uuid_format(c->who.org_id, org);
-    mti_uuid_format(c->who.subject_id, subject);
-    if (!mti_uuid_is_nil(c->workspace_id))
-        mti_uuid_format(c->workspace_id, workspace);
-    mt_http_done in = {.size = sizeof in, .operation = mt_str(c->operation), .status = r->status, .org_id = mt_str(org), .workspace_id = mt_str(workspace),
-                       .subject_id = mt_str(subject), .duration_us = duration_us, .bytes_in = (int64_t)r->body_text.len,
+    mt_slice workspace = mti_uuid_is_nil(c->workspace_id) ? MT_SLICE("") : mti_request_id(&r->workspace, c->workspace_id);
+    mt_http_done in = {.size = sizeof in, .operation = mt_str(c->operation), .status = r->status, .org_id = mti_request_id(&r->org, c->who.org_id), .workspace_id = workspace,
+                       .subject_id = mti_request_id(&r->subject, c->who.subject_id), .duration_us = duration_us, .bytes_in = (int64_t)r->body_text.len,
                        .bytes_out = (int64_t)r->bytes_out, .outcome = mt_str(outcome_of(r))};
     mti_bus_emit(r->host->bus, c, MTI_HOOK_HTTP_DONE, &in);
 }

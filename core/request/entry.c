@@ -7,6 +7,8 @@
 
 static void on_deadline(void *arg);
 
+
+
 /* Streams have no deadline of their own: they end when one side leaves. */
 static void start_deadline(mti_request *r)
 {

@@ -42,15 +42,11 @@ static mt_status take(mti_request *r)
 static mt_status emit(mti_request *r)
 {
     mt_call *c = &r->call;
-    char org[37] = "", workspace[37] = "", subject[37] = "";
     if (!mti_bus_has(r->host->bus, MTI_HOOK_LIMIT_CHECK, c))
         return MT_OK;
-    mti_uuid_format(c->who.org_id, org);
-    mti_uuid_format(c->who.subject_id, subject);
-    if (!mti_uuid_is_nil(c->workspace_id))
-        mti_uuid_format(c->workspace_id, workspace);
-    mt_limit_check in = {.size = sizeof in, .operation = mt_str(c->operation), .rate_class = mt_str(r->match.op->rate_class), .org_id = mt_str(org),
-                         .workspace_id = mt_str(workspace), .subject_id = mt_str(subject), .cost = 1, .rate_per_minute = rate_of(r)};
+    mt_slice workspace = mti_uuid_is_nil(c->workspace_id) ? MT_SLICE("") : mti_request_id(&r->workspace, c->workspace_id);
+    mt_limit_check in = {.size = sizeof in, .operation = mt_str(c->operation), .rate_class = mt_str(r->match.op->rate_class), .org_id = mti_request_id(&r->org, c->who.org_id),
+                         .workspace_id = workspace, .subject_id = mti_request_id(&r->subject, c->who.subject_id), .cost = 1, .rate_per_minute = rate_of(r)};
     mt_outcome o = mti_bus_emit(r->host->bus, c, MTI_HOOK_LIMIT_CHECK, &in);
     return o == MT_DENY ? (c->error.http == 403 ? MT_DENIED : MT_LIMITED) : o == MT_ERROR ? MT_INTERNAL : MT_OK;
 }

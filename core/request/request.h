@@ -10,12 +10,19 @@
 #include "plugin/values.h"
 #include "request/multipart.h"
 
+/* An id and its text, written once for all phases that tell it. */
+typedef struct mti_id_text {
+    mti_uuid id;
+    char text[37];                           /* "" before */
+} mti_id_text;
+
 typedef struct mti_request {
     mt_call call;
     mti_host *host;
     mti_http_request *http;
     mti_match match;
     struct mti_values values;
+    mti_id_text org, workspace, subject;     /* mti_request_id's */
     mt_slice path;                           /* below the base path */
     mt_slice body_text;                      /* as read; {NULL,0} before */
     int status;                              /* of the answer; 0 before */
@@ -30,6 +37,17 @@ typedef struct mti_request {
 
 /* The entry function for core/http; ctx is the mti_host. */
 void mti_request_entry(mti_http_request *http, void *ctx);
+
+/* The text of the id, kept in t; the slice holds until it is asked for another. */
+static inline mt_slice mti_request_id(mti_id_text *t, mti_uuid id)
+{
+    if (!t->text[0] || !mti_uuid_eq(t->id, id)) {
+        t->id = id;
+        mti_uuid_format(id, t->text);
+    }
+    return (mt_slice){t->text, 36};
+}
+
 
 /* The stages. */
 mt_status mti_stage_head(mti_request *r);

@@ -211,6 +211,13 @@ static int hex_value(char c)
 bool mti_percent_decode(mt_slice s, char *out, mt_slice *decoded)
 {
     size_t n = 0;
+    if (s.len && !memchr(s.p, '%', s.len) && !memchr(s.p, 0, s.len)) {
+        memcpy(out, s.p, s.len);
+        out[s.len] = 0;
+        *decoded = (mt_slice){out, s.len};
+        return mti_utf8_valid(*decoded);
+    }
+
     for (size_t i = 0; i < s.len; i++) {
         int c = (unsigned char)s.p[i];
         if (c == '%') {

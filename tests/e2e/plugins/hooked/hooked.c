@@ -7,7 +7,7 @@ static mt_outcome on_response(void *self, mt_call *c, const void *in, mt_patch *
     const mt_http_response *r = in;
     if (!mt_slice_eq(r->operation, MT_SLICE("hello.greet")))
         return MT_CONTINUE;
-    return mt_hook_set(c, out, MT_SLICE("/message"), MT_SLICE("\"changed by a filter\"")) == MT_OK ? MT_CONTINUE : MT_ERROR;
+    return mt_hook_set(c, out, MT_SLICE("/body/message"), MT_SLICE("\"changed by a filter\"")) == MT_OK ? MT_CONTINUE : MT_ERROR;
 }
 
 static mt_outcome on_answered(void *self, mt_call *c, const void *in, mt_patch *out)

@@ -46,7 +46,7 @@ SELECT query_to_xml('SELECT * FROM tenancy.api_key', true, true, '')::text || :o
 SELECT count(*) || :other AS value FROM pg_authid;
 
 -- name: insert_as_other :one
-INSERT INTO planted.item (org_id, id, text) VALUES (:other::uuid, :new_id, 'planted') RETURNING text AS value;
+INSERT INTO planted.item (org_id, id, text) VALUES (:other::text::uuid, :new_id, 'planted') RETURNING text AS value;
 
 -- name: write_workspace :one
 UPDATE tenancy.workspace SET name = :other RETURNING name AS value;

@@ -10,6 +10,7 @@ import pytest
 
 import client
 import server as servers
+from harness import FAILED
 from server import alive, until
 
 SLACK = 1.0                                  # "serving again in less than a second"
@@ -25,17 +26,7 @@ def own(request):
         return made[-1].start()
     yield start
     for one in made:
-        one.dispose(failed=request.node.name in BROKEN or one.process is None)
-
-
-BROKEN = set()
-
-
-@pytest.hookimpl(hookwrapper=True, tryfirst=True)
-def pytest_runtest_makereport(item, call):
-    outcome = yield
-    if outcome.get_result().failed:
-        BROKEN.add(item.name)
+        one.dispose(failed=request.node.name in FAILED or one.process is None)
 
 
 class Writers:
@@ -262,7 +253,7 @@ def start_postgres(cluster, sockets):
 def crashing(request):
     made = servers.Server(name="test_crashes", plugins=[servers.plugin_folder("crasher")], enable=["crasher"]).start()
     yield made
-    made.dispose(failed=any("crash" in name for name in BROKEN))
+    made.dispose(failed=request.module.__name__ in FAILED)
 
 
 @pytest.mark.parametrize("how, signal", [("null", "SIGSEGV"), ("overflow", "SIGSEGV"), ("abort", "SIGABRT"), ("pool", "SIGSEGV")])

@@ -4,14 +4,14 @@ import pytest
 import server as servers
 from client import Tenant
 
-FAILED = set()
+FAILED = set()                               # names of modules and of tests: their servers' logs are kept
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield
     if outcome.get_result().failed:
-        FAILED.add(item.module.__name__)
+        FAILED.update((item.module.__name__, item.name))
 
 
 def pytest_terminal_summary(terminalreporter):

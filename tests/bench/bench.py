@@ -24,8 +24,9 @@ ORGANIZATION = "00000000-0000-0000-0000-000000000001"
 class Bench:
     """Holds the servers that several measurements share."""
 
-    def __init__(self, rounds, seconds):
+    def __init__(self, rounds, seconds, fetch):
         self.rounds, self.seconds = rounds, seconds
+        self.fetch = fetch                   # what is large and only one measurement needs
         self.servers = {}
 
     def server(self, name, start):
@@ -133,7 +134,7 @@ def exact_scan(b):
 
 def embed(b):
     """Passages of the Debian FAQ through the embedder, beside sentence-transformers with the same weights and cores."""
-    return {"embedding": embedding.measure(BUILD, CACHE, min(b.rounds, 3))}
+    return {"embedding": embedding.measure(BUILD, CACHE, min(b.rounds, 3), b.fetch)}
 
 
 # What must hold, as (field, at least or at most, bound). Ratios of rates hold by the clock or by processor time: on a machine that
@@ -148,7 +149,7 @@ def verdict(name, figure):
     if "skipped" in figure:
         return "skipped: " + figure["skipped"]
     if name not in BOUNDS:
-        return ""
+        return figure.get("note", "")
     fields, sign, bound = BOUNDS[name]
     values = [figure[f] for f in fields if figure.get(f) is not None]
     holds = any(v >= bound if sign == ">=" else v <= bound for v in values)
@@ -160,7 +161,9 @@ def show(value):
 
 
 def print_row(name, f):
-    cpu = f"{show(f['cpu_us'] + f['database_us'])} / {show(f['peer_cpu_us'] + f['peer_database_us'])}" if "cpu_us" in f else ""
+    cpu = ""
+    if "cpu_us" in f:
+        cpu = " / ".join(show(f[side + "cpu_us"] + f.get(side + "database_us", 0)) for side in ("", "peer_"))
     print(f"{name:<14} {show(f.get('value')):>10} {show(f.get('peer')):>10} {f.get('unit', ''):<11} {show(f.get('ratio')):>6} "
           f"{cpu:>17} {show(f.get('cpu_ratio')):>7}  {verdict(name, f)}", flush=True)
 
@@ -177,7 +180,7 @@ def main():
         p.error(f"no measurement is called {unknown[0]}; there are {', '.join(MEASUREMENTS)}")
     if not a.json:
         print(f"{'':<14} {'here':>10} {'peer':>10} {'':<11} {'ratio':>6} {'µs CPU, peer':>17} {'ratio':>7}", flush=True)
-    b, results = Bench(a.rounds, a.seconds), {}
+    b, results = Bench(a.rounds, a.seconds, "embedding" in a.names), {}
     try:
         for name in a.names or MEASUREMENTS:
             try:

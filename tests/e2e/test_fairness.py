@@ -56,7 +56,7 @@ def measure(api, path, load):
     return {q: tuple(quantile([quantile(times, q) for times in rounds], 0.25) for rounds in (alone, beside)) for q in (0.5, 0.95)}
 
 
-def compare(server, quick, path, load, capsys, what):
+def compare(server, quick, path, load, capsys, what, allowed=ALLOWED):
     """On a machine that others use a single measurement may be spoilt: the best of three counts, and all are printed."""
     best = float("inf")
     with client.Client(server.url, quick.key) as api:
@@ -67,9 +67,9 @@ def compare(server, quick, path, load, capsys, what):
                 for q, (a, b) in figures.items():
                     print(f"\n  {what}: p{int(q * 100)} {a * 1e3:.2f} ms alone, {b * 1e3:.2f} ms beside it, ratio {b / a:.2f}", end="")
             best = min(best, figures[0.5][1] / figures[0.5][0])
-            if best <= ALLOWED:
+            if best <= allowed:
                 return
-    assert best <= ALLOWED, f"{what} slowed another organization's short reads by {best:.2f}"
+    assert best <= allowed, f"{what} slowed another organization's short reads by {best:.2f}"
 
 
 def repeat(url, key, method, path, options, sent):
@@ -98,10 +98,11 @@ def repeating(server, tenant, method, path, **options):
 
 @pytest.mark.parametrize("kind", ["query", "undeclared"])
 def test_a_slow_read(server, pair, note, capsys, kind):
-    """query is declared slow; undeclared says it is short, and is moved away when it is not."""
+    """query is declared slow. undeclared says it is short: it is moved away after 250 ms, so until then it may be felt somewhat more."""
     quick, slow = pair
     path = f"/workspaces/{slow.workspace}/sluggish/{kind}"
-    compare(server, quick, note, lambda: repeating(server, slow, "GET", path, params={"rows": 3000000}), capsys, f"a slow read ({kind})")
+    compare(server, quick, note, lambda: repeating(server, slow, "GET", path, params={"rows": 3000000}), capsys, f"a slow read ({kind})",
+            ALLOWED if kind == "query" else 1.5)
 
 
 def test_processor_time_on_the_pool(server, pair, note, capsys):

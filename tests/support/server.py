@@ -1,4 +1,5 @@
 """A real `mortise serve` with its own data folder and port, and the means to hurt it."""
+import atexit
 import os
 import pathlib
 import re
@@ -49,6 +50,7 @@ def plugin_folder(*names):
     """A folder that holds links to these test plugins, for --plugins."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="mortise-plugins-"))
     folder.chmod(0o755)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for name in names:
         (folder / name).symlink_to(TEST_PLUGINS / name)
     return folder

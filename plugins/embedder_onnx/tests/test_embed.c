@@ -179,6 +179,10 @@ static void test_not_a_model(void **state)
 
 int main(void)
 {
+    if (getenv("MORTISE_TEST_SMALL")) {
+        puts("SKIP: the runtime's own arithmetic takes a quarter of an hour under valgrind");
+        return 77;
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reference), cmocka_unit_test(test_edges), cmocka_unit_test(test_threads),
         cmocka_unit_test(test_not_a_model),

@@ -23,7 +23,7 @@ ON CONFLICT (org_id, workspace_id, sha256) DO NOTHING RETURNING id;
 SELECT id, status FROM documents.document WHERE workspace_id = :workspace_id AND sha256 = :sha256;
 
 -- name: document_again :exec
-UPDATE documents.document SET status = 'queued', reason = NULL WHERE id = :id AND status = 'failed';
+UPDATE documents.document SET status = 'queued', reason = NULL, attempts = 0 WHERE id = :id AND status = 'failed';
 
 -- name: document_state :one
 SELECT id, workspace_id, file_name, content_type, title, bytes, status, reason, chunk_count, created_at, indexed_at
@@ -36,10 +36,13 @@ SELECT count(*) AS n FROM documents.document WHERE id = ANY(:ids::uuid[]) AND st
 SELECT id, sha256, file_name, content_type, status FROM documents.document WHERE id = :id;
 
 -- name: document_indexing :exec
-UPDATE documents.document SET status = 'indexing', reason = NULL WHERE id = :id AND status <> 'indexed';
+-- The last attempt counts as failed until it succeeds: should the host end under it, nobody is left to write the reason.
+UPDATE documents.document SET status = CASE WHEN attempts >= 4 THEN 'failed' ELSE 'indexing' END, attempts = attempts + 1,
+       reason = CASE WHEN attempts >= 4 THEN 'It was given up after five attempts: the host ended while it read the file. Upload it again to retry.' END
+WHERE id = :id AND status <> 'indexed';
 
 -- name: document_waits :exec
-UPDATE documents.document SET status = 'queued', reason = :reason WHERE id = :id AND status <> 'indexed';
+UPDATE documents.document SET status = CASE WHEN attempts >= 5 THEN 'failed' ELSE 'queued' END, reason = :reason WHERE id = :id AND status <> 'indexed';
 
 -- name: document_failed :exec
 UPDATE documents.document SET status = 'failed', reason = :reason, version = version + 1 WHERE id = :id;

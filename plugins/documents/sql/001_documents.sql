@@ -9,6 +9,7 @@ CREATE TABLE documents.document (
   bytes         bigint NOT NULL,
   status        text NOT NULL DEFAULT 'queued' CHECK (status IN ('queued', 'indexing', 'indexed', 'failed')),
   reason        text,
+  attempts      integer NOT NULL DEFAULT 0,  -- of ingesting it; the queue gives up after five
   content       text,                 -- the canonical text that every character range refers to
   chunk_count   integer NOT NULL DEFAULT 0,
   version       bigint NOT NULL DEFAULT 1,

@@ -39,7 +39,7 @@ static const char script[] =
     "end\n"
     "local atoms = {'a', 'b', '.', '%a', '%d', '%w', '%s', '[ab]', '[^a]', '[%d-]', '(', ')', '()', '%b()', '%f[a]', '%1', '$', '^', '-', ' '}\n"
     "local counts = {'', '', '', '*', '+', '-', '?'}\n"
-    "for round = 1, 20000 do\n"
+    "for round = 1, small and 2000 or 20000 do\n"
     "  local p, s = {}, {}\n"
     "  for i = 1, random(6) do p[i] = atoms[random(#atoms)] .. counts[random(#counts)] end\n"
     "  for i = 1, random(8) - 1 do s[i] = ('ab1 ()-'):sub(random(7)):sub(1, 1) end\n"
@@ -71,6 +71,8 @@ static void same_as_lua(void **state)
     mti_policy_open_base(L);
     lua_getfield(L, -1, "pcall");
     lua_setglobal(L, "our_pcall");
+    lua_pushboolean(L, getenv("MORTISE_TEST_SMALL") != NULL);
+    lua_setglobal(L, "small");
     if (luaL_dostring(L, script))
         fail_msg("%s", lua_tostring(L, -1));
     assert_true(frame.steps > 1000);

@@ -116,9 +116,10 @@ def lua_policy(b):
 
 def loop(b):
     """The loop's basic moves, beside the bare switch pair."""
-    names = {"fiber_spawn": "loop.spawn", "fiber_wake": "loop.wake_and_switch", "loop_turn": "loop.turn", "timer": "loop.timer_start_cancel",
-             "offload": "loop.offload_round_trip"}
-    return micro("bench_loop", names, min(b.rounds, 3), "loop.switch_pair")
+    names = {"fiber_spawn": "loop.spawn", "fiber_wake": "loop.wake_and_switch", "loop_turn": "loop.turn", "timer": "loop.timer_start_cancel"}
+    rounds = min(b.rounds, 3)
+    return (micro("bench_loop", names, rounds, "loop.switch_pair") |
+            micro("bench_loop", {"offload": "loop.offload_round_trip"}, rounds, None))
 
 
 def exact_scan(b):
@@ -134,7 +135,7 @@ def exact_scan(b):
 
 def embed(b):
     """Passages of the Debian FAQ through the embedder, beside sentence-transformers with the same weights and cores."""
-    return {"embedding": embedding.measure(BUILD, CACHE, min(b.rounds, 3), b.fetch)}
+    return {"embedding": embedding.measure(BUILD, CACHE, min(b.rounds, 2), b.fetch)}
 
 
 # What must hold, as (field, at least or at most, bound). Ratios of rates hold by the clock or by processor time: on a machine that

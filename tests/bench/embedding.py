@@ -10,7 +10,7 @@ import subprocess
 from rounds import Skip
 
 FAQ = "/usr/share/doc/debian/FAQ/debian-faq.en.txt*"
-TEXTS, LONGEST = 400, 900
+TEXTS, LONGEST = 96, 900
 
 
 def passages():

@@ -81,7 +81,7 @@ under_valgrind() {
     local name log status from=$SECONDS
     name=$(basename "$1")
     log=$logs/valgrind-$name.txt
-    MORTISE_TEST_SMALL=1 valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite "$@" >"$log" 2>&1 </dev/null
+    MORTISE_TEST_SMALL=valgrind valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite "$@" >"$log" 2>&1 </dev/null
     status=$?
     case $status in
     0) echo "ok $name ($((SECONDS - from)) s)" ;;
@@ -141,7 +141,7 @@ sanitized() {
 
 suite_sanitize() {
     sanitized asan address,undefined
-    TSAN_OPTIONS="suppressions=$root/tests/support/tsan.supp ${TSAN_OPTIONS:-}" sanitized tsan thread
+    MORTISE_TEST_SMALL=tsan TSAN_OPTIONS="suppressions=$root/tests/support/tsan.supp ${TSAN_OPTIONS:-}" sanitized tsan thread
 }
 
 run_suite() {

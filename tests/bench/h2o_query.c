@@ -45,17 +45,27 @@ static void answer_row(h2o_req_t *req, const PGresult *r)
 {
     char json[4096];
     int n = 0;
-    if (PQresultStatus(r) != PGRES_TUPLES_OK || PQntuples(r) != 1) {
-        answer(req, 500, "{}", 2);
-        return;
-    }
+
     for (int i = 0; i < PQnfields(r) - 1 && n < (int)sizeof json - 600; i++)
         n += snprintf(json + n, 512, "%c\"%s\":\"%s\"", i ? ',' : '{', PQfname(r, i), PQgetvalue(r, 0, i));
     json[n++] = '}';
     answer(req, 200, json, (size_t)n);
 }
 
-/* An exchange's results: the context's row, its end, the note's row, its end, the Sync. */
+/* An exchange ends with its Sync; without a row before it (a time-out, say) the answer is 500. */
+static void take_result(connection *k, const PGresult *r)
+{
+    h2o_req_t **waiting = &k->waiting[k->first % WAITING];
+    if (PQresultStatus(r) == PGRES_TUPLES_OK && PQnfields(r) != 4 && PQntuples(r) == 1 && *waiting) {
+        answer_row(*waiting, r);
+        *waiting = NULL;
+    } else if (PQresultStatus(r) == PGRES_PIPELINE_SYNC) {
+        if (*waiting)
+            answer(*waiting, 500, "{}", 2);
+        k->first++;
+    }
+}
+
 static void on_answers(h2o_socket_t *sock, const char *err)
 {
     connection *k = sock->data;
@@ -65,10 +75,7 @@ static void on_answers(h2o_socket_t *sock, const char *err)
     while (k->first != k->last && !PQisBusy(k->pg)) {
         if (!(r = PQgetResult(k->pg)))
             continue;
-        if (PQresultStatus(r) == PGRES_PIPELINE_SYNC)
-            k->first++;
-        else if (PQnfields(r) != 4)
-            answer_row(k->waiting[k->first % WAITING], r);
+                take_result(k, r);
         PQclear(r);
     }
     PQflush(k->pg);
@@ -110,7 +117,7 @@ static void connect_database(connection *k, const char *conninfo)
     k->pg = PQconnectdb(conninfo);
     prepare(k->pg, "context", context_sql);
     prepare(k->pg, "note", note_sql);
-    PQclear(PQexec(k->pg, "SET default_transaction_read_only=on; SET jit=off; SET statement_timeout=250"));
+    PQclear(PQexec(k->pg, "SET default_transaction_read_only=on; SET jit=off; SET statement_timeout=30000"));
     PQsetnonblocking(k->pg, 1);
     PQenterPipelineMode(k->pg);
     h2o_socket_t *sock = h2o_evloop_socket_create(ctx.loop, PQsocket(k->pg), H2O_SOCKET_FLAG_DONT_READ);

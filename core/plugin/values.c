@@ -221,7 +221,8 @@ static void apply_constraint(mt_call *c, const mti_contract *k)
 mt_status mti_query_run(mt_call *c, const mti_contract *k, const mti_db_role *role, const mti_query *q, const mt_field *args, size_t n_args, mti_result **out)
 {
     const mti_description *d = mti_contract_description(k, q);
-    mti_param params[64] = {0};
+    mti_param params[64];
+    memset(params, 0, sizeof *params * q->n_params);
     for (unsigned i = 0; i < q->n_params; i++)
         MT_TRY(bind_one(c, q, i, d ? d->params[i] : 0, args, n_args, &params[i]));
     mt_status s = mti_db_run(c, role, q, params, out);

@@ -140,16 +140,16 @@ static void sleeper(void *arg)
 
 static void sleeps_end_by_due_time(void **state)
 {
-    subject s[] = {{.ms = 12, .name = "c"},
+    subject s[] = {{.ms = 200, .name = "c"},
                    {.ms = 1, .name = "a"},
-                   {.ms = 6, .name = "b"},
-                   {.ms = 18, .name = "d"}};
+                   {.ms = 100, .name = "b"},
+                   {.ms = 300, .name = "d"}};
     int64_t start = mti_mono_us();
     for (int i = 0; i < 4; i++)
         mti_fiber_spawn(*state, sleeper, &s[i]);
     drain(*state);
     assert_string_equal(trail, "abcd");
-    assert_true(mti_mono_us() - start >= 18000);
+    assert_true(mti_mono_us() - start >= 300000);
 }
 
 static void sleep_is_cancelled(void **state)

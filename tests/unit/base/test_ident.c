@@ -8,7 +8,9 @@
 #include "base/ident.h"
 
 #include <stdio.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 static void test_uuid_v7_increases(void **state)
 {
@@ -24,6 +26,44 @@ static void test_uuid_v7_increases(void **state)
     for (int i = 0; i < 6; i++)
         ms = ms << 8 | last.b[i];
     assert_true(llabs(ms - mti_now_us() / 1000) < 2000);
+}
+
+/* The bytes for ids are drawn ahead: a child must not go on with its parent's. */
+static void test_a_fork_draws_its_own_ids(void **state)
+{
+    int ends[2];
+    mti_uuid child, parent;
+    mti_uuid_v7();
+    assert_int_equal(pipe(ends), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        child = mti_uuid_v7();
+        _exit(write(ends[1], &child, sizeof child) != sizeof child);
+    }
+    parent = mti_uuid_v7();
+    assert_int_equal(read(ends[0], &child, sizeof child), sizeof child);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_memory_not_equal(parent.b + 9, child.b + 9, 7);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void test_hex_and_decimal(void **state)
+{
+    uint8_t bytes[256];
+    char text[513], expected[513], number[21];
+    for (int i = 0; i < 256; i++)
+        snprintf(expected + 2 * i, 3, "%02x", bytes[i] = (uint8_t)i);
+    for (size_t n = 0; n <= 256; n++) {
+        mti_hex(bytes + 256 - n, n, text);
+        assert_string_equal(text, expected + 512 - 2 * n);
+    }
+    static const uint64_t numbers[] = {0, 9, 10, 4294967296, INT64_MAX, UINT64_MAX};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        snprintf(expected, sizeof expected, "%llu", (unsigned long long)numbers[i]);
+        assert_int_equal(mti_decimal(numbers[i], number), strlen(expected));
+        assert_string_equal(number, expected);
+    }
 }
 
 static void test_uuid_text(void **state)
@@ -117,6 +157,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_uuid_v7_increases),
+        cmocka_unit_test(test_a_fork_draws_its_own_ids),
+        cmocka_unit_test(test_hex_and_decimal),
         cmocka_unit_test(test_uuid_text),
         cmocka_unit_test(test_sha256),
         cmocka_unit_test(test_base64url_round_trip),

@@ -64,6 +64,14 @@ static void test_counting_and_cutting(void **state)
         assert_int_equal(mti_utf8_cut(s, max), cuts[max]);
     assert_true(mti_utf8_valid(s));
     assert_false(mti_utf8_valid(MT_SLICE("a\xC5")));
+    /* wherever it stands among the eights that are looked at together */
+    for (size_t i = 0; i < 20; i++) {
+        char text[20];
+        memset(text, 'a', sizeof text);
+        assert_true(mti_utf8_valid((mt_slice){text, sizeof text}));
+        text[i] = '\xFF';
+        assert_false(mti_utf8_valid((mt_slice){text, sizeof text}));
+    }
 }
 
 int main(void)

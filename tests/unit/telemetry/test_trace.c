@@ -131,6 +131,36 @@ static void test_good_ones_do_not_push_out_failed_ones(void **state)
     mti_buf_dispose(&b);
 }
 
+/* A place of the ring is used again: by shorter traces, by longer ones, by one too long for its block. */
+static void test_each_keeps_its_own_texts(void **state)
+{
+    char names[8][24], expected[64];
+    mti_buf b;
+    mti_buf_init(&b, 1 << 20);
+    for (int i = 0; i < 2000; i++) {
+        mt_call c;
+        uint8_t id[16];
+        int spans = i % 256 % 7 + (i / 256 % 3) * 50;
+        call_begin(&c, "");
+        memcpy(id, c.trace_id, 16);
+        for (int k = 0; k < spans; k++) {
+            snprintf(names[k % 8], sizeof *names, "handler %d", k % 8 / 2);
+            mti_trace_span(&c, "hook", names[k % 8], names[k % 8], 0, 0, k % 3 ? "continue" : NULL, NULL);
+        }
+        mti_trace_end(&c, true, 200);
+        mti_call_dispose(&c);
+        assert_true(found(id, org, &b));
+        const char *at = b.p;
+        for (int k = 0; k < spans; k++) {
+            snprintf(expected, sizeof expected, "\"name\":\"handler %d\",\"owner\":\"handler %d\"", k % 8 / 2, k % 8 / 2);
+            assert_non_null(at = strstr(at, expected));
+            at += strlen(expected);
+            assert_int_equal(strncmp(at, k % 3 ? ",\"outcome\":\"continue\"" : ",\"outcome\":null", 15), 0);
+        }
+    }
+    mti_buf_dispose(&b);
+}
+
 static int start(void **state)
 {
     loop = mti_loop_create(0);
@@ -152,6 +182,7 @@ int main(void)
         cmocka_unit_test(test_server_timing_sums_by_kind),
         cmocka_unit_test(test_find_needs_the_right_organization),
         cmocka_unit_test(test_good_ones_do_not_push_out_failed_ones),
+        cmocka_unit_test(test_each_keeps_its_own_texts),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -236,6 +236,7 @@ static void provide_interfaces(mti_plugins *plugins)
     mti_plugins_provide(plugins, "db/1", &mti_api_db);
     mti_plugins_provide(plugins, "json/1", &mti_api_json);
     mti_plugins_provide(plugins, "hook/1", &mti_api_hook);
+    mti_plugins_provide(plugins, "service/1", &mti_api_service);
     mti_plugins_provide(plugins, "offload/1", &mti_api_offload);
     mti_plugins_provide(plugins, "http/1", &mti_api_http);
     mti_plugins_provide(plugins, "auth/1", &mti_api_auth);

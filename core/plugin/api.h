@@ -10,5 +10,6 @@ extern const mt_hook_1 mti_api_hook;
 extern const mt_offload_1 mti_api_offload;
 extern const mt_http_1 mti_api_http;
 extern const mt_auth_1 mti_api_auth;
+extern const mt_service_1 mti_api_service;
 
 #endif

@@ -135,7 +135,7 @@ const mt_cache_1 mti_proxy_cache = {
     .remove = cache_remove,
 };
 
-static mt_status embedder_describe(mt_call *c, mt_embedder_info *out)
+static mt_status embedder_describe(mt_call *c, mt_slice model, mt_embedder_info *out)
 {
     const mti_provider *pr = mti_provider_for(c, MTI_SVC_EMBEDDER);
     const mt_embedder_1_provider *t = pr ? pr->table : NULL;
@@ -144,12 +144,26 @@ static mt_status embedder_describe(mt_call *c, mt_embedder_info *out)
     if (!t->describe)
         return not_offered(c, "embedder/1");
     place before = enter(c, pr);
-    mt_status answer = t->describe(pr->self, c, out);
+    mt_status answer = t->describe(pr->self, c, model, out);
     leave(c, before);
     return answer;
 }
 
-static mt_status embedder_embed(mt_call *c, const mt_slice *texts, size_t n_texts,
+static mt_status embedder_models(mt_call *c, uint32_t index, mt_embedder_info *out)
+{
+    const mti_provider *pr = mti_provider_for(c, MTI_SVC_EMBEDDER);
+    const mt_embedder_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "embedder/1");
+    if (!t->models)
+        return not_offered(c, "embedder/1");
+    place before = enter(c, pr);
+    mt_status answer = t->models(pr->self, c, index, out);
+    leave(c, before);
+    return answer;
+}
+
+static mt_status embedder_embed(mt_call *c, mt_slice model, const mt_slice *texts, size_t n_texts,
                                 const float **out, size_t *n_out)
 {
     const mti_provider *pr = mti_provider_for(c, MTI_SVC_EMBEDDER);
@@ -159,12 +173,12 @@ static mt_status embedder_embed(mt_call *c, const mt_slice *texts, size_t n_text
     if (!t->embed)
         return not_offered(c, "embedder/1");
     place before = enter(c, pr);
-    mt_status answer = t->embed(pr->self, c, texts, n_texts, out, n_out);
+    mt_status answer = t->embed(pr->self, c, model, texts, n_texts, out, n_out);
     leave(c, before);
     return answer;
 }
 
-static uint32_t embedder_count_tokens(mt_call *c, mt_slice text)
+static uint32_t embedder_count_tokens(mt_call *c, mt_slice model, mt_slice text)
 {
     const mti_provider *pr = mti_provider_for(c, MTI_SVC_EMBEDDER);
     const mt_embedder_1_provider *t = pr ? pr->table : NULL;
@@ -177,7 +191,7 @@ static uint32_t embedder_count_tokens(mt_call *c, mt_slice text)
         return 0;
     }
     place before = enter(c, pr);
-    uint32_t answer = t->count_tokens(pr->self, c, text);
+    uint32_t answer = t->count_tokens(pr->self, c, model, text);
     leave(c, before);
     return answer;
 }
@@ -186,8 +200,83 @@ const mt_embedder_1 mti_proxy_embedder = {
     .size = sizeof(mt_embedder_1),
     .version = 1,
     .describe = embedder_describe,
+    .models = embedder_models,
     .embed = embedder_embed,
     .count_tokens = embedder_count_tokens,
+};
+
+static mt_status embedder_engine_describe(mt_call *c, mt_slice provider, mt_slice model,
+                                          mt_embedder_engine_info *out)
+{
+    const mti_provider *pr = mti_provider_named(c, MTI_SVC_EMBEDDER_ENGINE, provider);
+    const mt_embedder_engine_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "embedder_engine/1");
+    if (!t->describe)
+        return not_offered(c, "embedder_engine/1");
+    place before = enter(c, pr);
+    mt_status answer = t->describe(pr->self, c, model, out);
+    leave(c, before);
+    return answer;
+}
+
+static mt_status embedder_engine_models(mt_call *c, mt_slice provider, uint32_t index,
+                                        mt_embedder_engine_info *out)
+{
+    const mti_provider *pr = mti_provider_named(c, MTI_SVC_EMBEDDER_ENGINE, provider);
+    const mt_embedder_engine_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "embedder_engine/1");
+    if (!t->models)
+        return not_offered(c, "embedder_engine/1");
+    place before = enter(c, pr);
+    mt_status answer = t->models(pr->self, c, index, out);
+    leave(c, before);
+    return answer;
+}
+
+static mt_status embedder_engine_embed(mt_call *c, mt_slice provider, mt_slice model,
+                                       const mt_slice *texts, size_t n_texts, const float **out,
+                                       size_t *n_out)
+{
+    const mti_provider *pr = mti_provider_named(c, MTI_SVC_EMBEDDER_ENGINE, provider);
+    const mt_embedder_engine_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "embedder_engine/1");
+    if (!t->embed)
+        return not_offered(c, "embedder_engine/1");
+    place before = enter(c, pr);
+    mt_status answer = t->embed(pr->self, c, model, texts, n_texts, out, n_out);
+    leave(c, before);
+    return answer;
+}
+
+static uint32_t embedder_engine_count_tokens(mt_call *c, mt_slice provider, mt_slice model,
+                                             mt_slice text)
+{
+    const mti_provider *pr = mti_provider_named(c, MTI_SVC_EMBEDDER_ENGINE, provider);
+    const mt_embedder_engine_1_provider *t = pr ? pr->table : NULL;
+    if (!t) {
+        no_provider(c, "embedder_engine/1");
+        return 0;
+    }
+    if (!t->count_tokens) {
+        not_offered(c, "embedder_engine/1");
+        return 0;
+    }
+    place before = enter(c, pr);
+    uint32_t answer = t->count_tokens(pr->self, c, model, text);
+    leave(c, before);
+    return answer;
+}
+
+const mt_embedder_engine_1 mti_proxy_embedder_engine = {
+    .size = sizeof(mt_embedder_engine_1),
+    .version = 1,
+    .describe = embedder_engine_describe,
+    .models = embedder_engine_models,
+    .embed = embedder_engine_embed,
+    .count_tokens = embedder_engine_count_tokens,
 };
 
 static mt_status limiter_take(mt_call *c, mt_slice key, uint32_t cost, uint32_t rate_per_minute,
@@ -240,8 +329,21 @@ static mt_status llm_next(mt_call *c, mt_handle generation, mt_slice *token)
     return answer;
 }
 
-static mt_status llm_usage(mt_call *c, mt_handle generation, int64_t *input_tokens,
-                           int64_t *output_tokens, mt_slice *finish)
+static mt_status llm_tool_calls(mt_call *c, mt_handle generation, mt_slice *out)
+{
+    const mti_provider *pr = mti_provider_for(c, MTI_SVC_LLM);
+    const mt_llm_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "llm/1");
+    if (!t->tool_calls)
+        return not_offered(c, "llm/1");
+    place before = enter(c, pr);
+    mt_status answer = t->tool_calls(pr->self, c, generation, out);
+    leave(c, before);
+    return answer;
+}
+
+static mt_status llm_usage(mt_call *c, mt_handle generation, mt_llm_counts *out)
 {
     const mti_provider *pr = mti_provider_for(c, MTI_SVC_LLM);
     const mt_llm_1_provider *t = pr ? pr->table : NULL;
@@ -250,7 +352,7 @@ static mt_status llm_usage(mt_call *c, mt_handle generation, int64_t *input_toke
     if (!t->usage)
         return not_offered(c, "llm/1");
     place before = enter(c, pr);
-    mt_status answer = t->usage(pr->self, c, generation, input_tokens, output_tokens, finish);
+    mt_status answer = t->usage(pr->self, c, generation, out);
     leave(c, before);
     return answer;
 }
@@ -269,13 +371,168 @@ static mt_status llm_close(mt_call *c, mt_handle generation)
     return answer;
 }
 
+static uint32_t llm_count_tokens(mt_call *c, mt_slice model, mt_slice text)
+{
+    const mti_provider *pr = mti_provider_for(c, MTI_SVC_LLM);
+    const mt_llm_1_provider *t = pr ? pr->table : NULL;
+    if (!t) {
+        no_provider(c, "llm/1");
+        return 0;
+    }
+    if (!t->count_tokens) {
+        not_offered(c, "llm/1");
+        return 0;
+    }
+    place before = enter(c, pr);
+    uint32_t answer = t->count_tokens(pr->self, c, model, text);
+    leave(c, before);
+    return answer;
+}
+
+static mt_status llm_models(mt_call *c, uint32_t index, mt_llm_model *out)
+{
+    const mti_provider *pr = mti_provider_for(c, MTI_SVC_LLM);
+    const mt_llm_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "llm/1");
+    if (!t->models)
+        return not_offered(c, "llm/1");
+    place before = enter(c, pr);
+    mt_status answer = t->models(pr->self, c, index, out);
+    leave(c, before);
+    return answer;
+}
+
 const mt_llm_1 mti_proxy_llm = {
     .size = sizeof(mt_llm_1),
     .version = 1,
     .open = llm_open,
     .next = llm_next,
+    .tool_calls = llm_tool_calls,
     .usage = llm_usage,
     .close = llm_close,
+    .count_tokens = llm_count_tokens,
+    .models = llm_models,
+};
+
+static mt_status llm_engine_open(mt_call *c, mt_slice provider, const mt_llm_engine_in *in,
+                                 mt_handle *out)
+{
+    const mti_provider *pr = mti_provider_named(c, MTI_SVC_LLM_ENGINE, provider);
+    const mt_llm_engine_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "llm_engine/1");
+    if (!t->open)
+        return not_offered(c, "llm_engine/1");
+    place before = enter(c, pr);
+    mt_status answer = t->open(pr->self, c, in, out);
+    leave(c, before);
+    return answer;
+}
+
+static mt_status llm_engine_next(mt_call *c, mt_slice provider, mt_handle generation,
+                                 mt_slice *token)
+{
+    const mti_provider *pr = mti_provider_named(c, MTI_SVC_LLM_ENGINE, provider);
+    const mt_llm_engine_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "llm_engine/1");
+    if (!t->next)
+        return not_offered(c, "llm_engine/1");
+    place before = enter(c, pr);
+    mt_status answer = t->next(pr->self, c, generation, token);
+    leave(c, before);
+    return answer;
+}
+
+static mt_status llm_engine_tool_calls(mt_call *c, mt_slice provider, mt_handle generation,
+                                       mt_slice *out)
+{
+    const mti_provider *pr = mti_provider_named(c, MTI_SVC_LLM_ENGINE, provider);
+    const mt_llm_engine_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "llm_engine/1");
+    if (!t->tool_calls)
+        return not_offered(c, "llm_engine/1");
+    place before = enter(c, pr);
+    mt_status answer = t->tool_calls(pr->self, c, generation, out);
+    leave(c, before);
+    return answer;
+}
+
+static mt_status llm_engine_usage(mt_call *c, mt_slice provider, mt_handle generation,
+                                  mt_llm_engine_counts *out)
+{
+    const mti_provider *pr = mti_provider_named(c, MTI_SVC_LLM_ENGINE, provider);
+    const mt_llm_engine_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "llm_engine/1");
+    if (!t->usage)
+        return not_offered(c, "llm_engine/1");
+    place before = enter(c, pr);
+    mt_status answer = t->usage(pr->self, c, generation, out);
+    leave(c, before);
+    return answer;
+}
+
+static mt_status llm_engine_close(mt_call *c, mt_slice provider, mt_handle generation)
+{
+    const mti_provider *pr = mti_provider_named(c, MTI_SVC_LLM_ENGINE, provider);
+    const mt_llm_engine_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "llm_engine/1");
+    if (!t->close)
+        return not_offered(c, "llm_engine/1");
+    place before = enter(c, pr);
+    mt_status answer = t->close(pr->self, c, generation);
+    leave(c, before);
+    return answer;
+}
+
+static uint32_t llm_engine_count_tokens(mt_call *c, mt_slice provider, mt_slice model,
+                                        mt_slice text)
+{
+    const mti_provider *pr = mti_provider_named(c, MTI_SVC_LLM_ENGINE, provider);
+    const mt_llm_engine_1_provider *t = pr ? pr->table : NULL;
+    if (!t) {
+        no_provider(c, "llm_engine/1");
+        return 0;
+    }
+    if (!t->count_tokens) {
+        not_offered(c, "llm_engine/1");
+        return 0;
+    }
+    place before = enter(c, pr);
+    uint32_t answer = t->count_tokens(pr->self, c, model, text);
+    leave(c, before);
+    return answer;
+}
+
+static mt_status llm_engine_models(mt_call *c, mt_slice provider, uint32_t index,
+                                   mt_llm_engine_model *out)
+{
+    const mti_provider *pr = mti_provider_named(c, MTI_SVC_LLM_ENGINE, provider);
+    const mt_llm_engine_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "llm_engine/1");
+    if (!t->models)
+        return not_offered(c, "llm_engine/1");
+    place before = enter(c, pr);
+    mt_status answer = t->models(pr->self, c, index, out);
+    leave(c, before);
+    return answer;
+}
+
+const mt_llm_engine_1 mti_proxy_llm_engine = {
+    .size = sizeof(mt_llm_engine_1),
+    .version = 1,
+    .open = llm_engine_open,
+    .next = llm_engine_next,
+    .tool_calls = llm_engine_tool_calls,
+    .usage = llm_engine_usage,
+    .close = llm_engine_close,
+    .count_tokens = llm_engine_count_tokens,
+    .models = llm_engine_models,
 };
 
 static mt_status queue_put(mt_call *c, mt_slice queue, mt_slice payload, mt_slice unique_key,
@@ -376,8 +633,28 @@ const mt_queue_1 mti_proxy_queue = {
     .fail = queue_fail,
 };
 
-static mt_status retrieval_search(mt_call *c, mt_slice query, mt_slice mode, uint32_t limit,
-                                  mt_slice filter, mt_slice *results)
+static mt_status reranker_score(mt_call *c, mt_slice model, mt_slice query, const mt_slice *texts,
+                                size_t n_texts, const float **out, size_t *n_out)
+{
+    const mti_provider *pr = mti_provider_for(c, MTI_SVC_RERANKER);
+    const mt_reranker_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "reranker/1");
+    if (!t->score)
+        return not_offered(c, "reranker/1");
+    place before = enter(c, pr);
+    mt_status answer = t->score(pr->self, c, model, query, texts, n_texts, out, n_out);
+    leave(c, before);
+    return answer;
+}
+
+const mt_reranker_1 mti_proxy_reranker = {
+    .size = sizeof(mt_reranker_1),
+    .version = 1,
+    .score = reranker_score,
+};
+
+static mt_status retrieval_search(mt_call *c, mt_slice query, mt_slice options, mt_slice *results)
 {
     const mti_provider *pr = mti_provider_for(c, MTI_SVC_RETRIEVAL);
     const mt_retrieval_1_provider *t = pr ? pr->table : NULL;
@@ -386,7 +663,7 @@ static mt_status retrieval_search(mt_call *c, mt_slice query, mt_slice mode, uin
     if (!t->search)
         return not_offered(c, "retrieval/1");
     place before = enter(c, pr);
-    mt_status answer = t->search(pr->self, c, query, mode, limit, filter, results);
+    mt_status answer = t->search(pr->self, c, query, options, results);
     leave(c, before);
     return answer;
 }
@@ -395,6 +672,126 @@ const mt_retrieval_1 mti_proxy_retrieval = {
     .size = sizeof(mt_retrieval_1),
     .version = 1,
     .search = retrieval_search,
+};
+
+static mt_status text_index_held_version(mt_call *c, mt_slice workspace_id, int64_t *version)
+{
+    const mti_provider *pr = mti_provider_for(c, MTI_SVC_TEXT_INDEX);
+    const mt_text_index_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "text_index/1");
+    if (!t->held_version)
+        return not_offered(c, "text_index/1");
+    place before = enter(c, pr);
+    mt_status answer = t->held_version(pr->self, c, workspace_id, version);
+    leave(c, before);
+    return answer;
+}
+
+static mt_status text_index_add(mt_call *c, mt_slice workspace_id, const mt_slice *ids,
+                                size_t n_ids, const mt_slice *texts, size_t n_texts,
+                                const mt_slice *languages, size_t n_languages, int64_t from_version,
+                                int64_t to_version)
+{
+    const mti_provider *pr = mti_provider_for(c, MTI_SVC_TEXT_INDEX);
+    const mt_text_index_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "text_index/1");
+    if (!t->add)
+        return not_offered(c, "text_index/1");
+    place before = enter(c, pr);
+    mt_status answer = t->add(pr->self, c, workspace_id, ids, n_ids, texts, n_texts, languages,
+                              n_languages, from_version, to_version);
+    leave(c, before);
+    return answer;
+}
+
+static mt_status text_index_remove(mt_call *c, mt_slice workspace_id, const mt_slice *ids,
+                                   size_t n_ids, int64_t from_version, int64_t to_version)
+{
+    const mti_provider *pr = mti_provider_for(c, MTI_SVC_TEXT_INDEX);
+    const mt_text_index_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "text_index/1");
+    if (!t->remove)
+        return not_offered(c, "text_index/1");
+    place before = enter(c, pr);
+    mt_status answer = t->remove(pr->self, c, workspace_id, ids, n_ids, from_version, to_version);
+    leave(c, before);
+    return answer;
+}
+
+static mt_status text_index_search(mt_call *c, mt_slice workspace_id, mt_slice query,
+                                   mt_slice language, uint32_t limit, const mt_slice *filter,
+                                   size_t n_filter, mt_handle *out)
+{
+    const mti_provider *pr = mti_provider_for(c, MTI_SVC_TEXT_INDEX);
+    const mt_text_index_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "text_index/1");
+    if (!t->search)
+        return not_offered(c, "text_index/1");
+    place before = enter(c, pr);
+    mt_status answer = t->search(pr->self, c, workspace_id, query, language, limit, filter,
+                                 n_filter, out);
+    leave(c, before);
+    return answer;
+}
+
+static mt_status text_index_hit(mt_call *c, mt_handle result, uint32_t index, mt_slice *id,
+                                double *score)
+{
+    const mti_provider *pr = mti_provider_for(c, MTI_SVC_TEXT_INDEX);
+    const mt_text_index_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "text_index/1");
+    if (!t->hit)
+        return not_offered(c, "text_index/1");
+    place before = enter(c, pr);
+    mt_status answer = t->hit(pr->self, c, result, index, id, score);
+    leave(c, before);
+    return answer;
+}
+
+static mt_status text_index_marks(mt_call *c, mt_slice query, mt_slice language, mt_slice text,
+                                  mt_slice *out)
+{
+    const mti_provider *pr = mti_provider_for(c, MTI_SVC_TEXT_INDEX);
+    const mt_text_index_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "text_index/1");
+    if (!t->marks)
+        return not_offered(c, "text_index/1");
+    place before = enter(c, pr);
+    mt_status answer = t->marks(pr->self, c, query, language, text, out);
+    leave(c, before);
+    return answer;
+}
+
+static mt_status text_index_drop(mt_call *c, mt_slice workspace_id)
+{
+    const mti_provider *pr = mti_provider_for(c, MTI_SVC_TEXT_INDEX);
+    const mt_text_index_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "text_index/1");
+    if (!t->drop)
+        return not_offered(c, "text_index/1");
+    place before = enter(c, pr);
+    mt_status answer = t->drop(pr->self, c, workspace_id);
+    leave(c, before);
+    return answer;
+}
+
+const mt_text_index_1 mti_proxy_text_index = {
+    .size = sizeof(mt_text_index_1),
+    .version = 1,
+    .held_version = text_index_held_version,
+    .add = text_index_add,
+    .remove = text_index_remove,
+    .search = text_index_search,
+    .hit = text_index_hit,
+    .marks = text_index_marks,
+    .drop = text_index_drop,
 };
 
 static mt_status vector_index_held_version(mt_call *c, mt_slice workspace_id, mt_slice model,
@@ -412,9 +809,9 @@ static mt_status vector_index_held_version(mt_call *c, mt_slice workspace_id, mt
     return answer;
 }
 
-static mt_status vector_index_add(mt_call *c, mt_slice workspace_id, const mt_slice *ids,
-                                  size_t n_ids, const float *vectors, size_t n_vectors,
-                                  int64_t from_version, int64_t to_version)
+static mt_status vector_index_add(mt_call *c, mt_slice workspace_id, mt_slice model,
+                                  const mt_slice *ids, size_t n_ids, const float *vectors,
+                                  size_t n_vectors, int64_t from_version, int64_t to_version)
 {
     const mti_provider *pr = mti_provider_for(c, MTI_SVC_VECTOR_INDEX);
     const mt_vector_index_1_provider *t = pr ? pr->table : NULL;
@@ -423,14 +820,15 @@ static mt_status vector_index_add(mt_call *c, mt_slice workspace_id, const mt_sl
     if (!t->add)
         return not_offered(c, "vector_index/1");
     place before = enter(c, pr);
-    mt_status answer = t->add(pr->self, c, workspace_id, ids, n_ids, vectors, n_vectors,
+    mt_status answer = t->add(pr->self, c, workspace_id, model, ids, n_ids, vectors, n_vectors,
                               from_version, to_version);
     leave(c, before);
     return answer;
 }
 
-static mt_status vector_index_remove(mt_call *c, mt_slice workspace_id, const mt_slice *ids,
-                                     size_t n_ids, int64_t from_version, int64_t to_version)
+static mt_status vector_index_remove(mt_call *c, mt_slice workspace_id, mt_slice model,
+                                     const mt_slice *ids, size_t n_ids, int64_t from_version,
+                                     int64_t to_version)
 {
     const mti_provider *pr = mti_provider_for(c, MTI_SVC_VECTOR_INDEX);
     const mt_vector_index_1_provider *t = pr ? pr->table : NULL;
@@ -439,14 +837,15 @@ static mt_status vector_index_remove(mt_call *c, mt_slice workspace_id, const mt
     if (!t->remove)
         return not_offered(c, "vector_index/1");
     place before = enter(c, pr);
-    mt_status answer = t->remove(pr->self, c, workspace_id, ids, n_ids, from_version, to_version);
+    mt_status answer = t->remove(pr->self, c, workspace_id, model, ids, n_ids, from_version,
+                                 to_version);
     leave(c, before);
     return answer;
 }
 
-static mt_status vector_index_search(mt_call *c, mt_slice workspace_id, const float *query,
-                                     size_t n_query, uint32_t limit, const mt_slice *filter,
-                                     size_t n_filter, mt_handle *out)
+static mt_status vector_index_search(mt_call *c, mt_slice workspace_id, mt_slice model,
+                                     const float *query, size_t n_query, uint32_t limit,
+                                     const mt_slice *filter, size_t n_filter, mt_handle *out)
 {
     const mti_provider *pr = mti_provider_for(c, MTI_SVC_VECTOR_INDEX);
     const mt_vector_index_1_provider *t = pr ? pr->table : NULL;
@@ -455,8 +854,8 @@ static mt_status vector_index_search(mt_call *c, mt_slice workspace_id, const fl
     if (!t->search)
         return not_offered(c, "vector_index/1");
     place before = enter(c, pr);
-    mt_status answer = t->search(pr->self, c, workspace_id, query, n_query, limit, filter, n_filter,
-                                 out);
+    mt_status answer = t->search(pr->self, c, workspace_id, model, query, n_query, limit, filter,
+                                 n_filter, out);
     leave(c, before);
     return answer;
 }
@@ -476,7 +875,7 @@ static mt_status vector_index_hit(mt_call *c, mt_handle result, uint32_t index, 
     return answer;
 }
 
-static mt_status vector_index_drop(mt_call *c, mt_slice workspace_id)
+static mt_status vector_index_drop(mt_call *c, mt_slice workspace_id, mt_slice model)
 {
     const mti_provider *pr = mti_provider_for(c, MTI_SVC_VECTOR_INDEX);
     const mt_vector_index_1_provider *t = pr ? pr->table : NULL;
@@ -485,7 +884,7 @@ static mt_status vector_index_drop(mt_call *c, mt_slice workspace_id)
     if (!t->drop)
         return not_offered(c, "vector_index/1");
     place before = enter(c, pr);
-    mt_status answer = t->drop(pr->self, c, workspace_id);
+    mt_status answer = t->drop(pr->self, c, workspace_id, model);
     leave(c, before);
     return answer;
 }
@@ -512,6 +911,8 @@ const mti_interface_info mti_interface_catalogue[] = {
      sizeof(mt_db_1), false},
     {"embedder/1", "embedder", MTI_SVC_EMBEDDER, &mti_proxy_embedder,
      sizeof(mt_embedder_1_provider), false},
+    {"embedder_engine/1", "embedder_engine", MTI_SVC_EMBEDDER_ENGINE, &mti_proxy_embedder_engine,
+     sizeof(mt_embedder_engine_1_provider), false},
     {"hook/1", NULL, -1, NULL,
      sizeof(mt_hook_1), false},
     {"http/1", "http", -1, NULL,
@@ -522,16 +923,24 @@ const mti_interface_info mti_interface_catalogue[] = {
      sizeof(mt_limiter_1_provider), false},
     {"llm/1", "llm", MTI_SVC_LLM, &mti_proxy_llm,
      sizeof(mt_llm_1_provider), false},
+    {"llm_engine/1", "llm_engine", MTI_SVC_LLM_ENGINE, &mti_proxy_llm_engine,
+     sizeof(mt_llm_engine_1_provider), false},
     {"offload/1", NULL, -1, NULL,
      sizeof(mt_offload_1), true},
     {"queue/1", "queue", MTI_SVC_QUEUE, &mti_proxy_queue,
      sizeof(mt_queue_1_provider), false},
     {"request/1", NULL, -1, NULL,
      sizeof(mt_request_1), false},
+    {"reranker/1", "reranker", MTI_SVC_RERANKER, &mti_proxy_reranker,
+     sizeof(mt_reranker_1_provider), false},
     {"retrieval/1", "retrieval", MTI_SVC_RETRIEVAL, &mti_proxy_retrieval,
      sizeof(mt_retrieval_1_provider), false},
+    {"service/1", NULL, -1, NULL,
+     sizeof(mt_service_1), false},
     {"stream/1", NULL, -1, NULL,
      sizeof(mt_stream_1), false},
+    {"text_index/1", "text_index", MTI_SVC_TEXT_INDEX, &mti_proxy_text_index,
+     sizeof(mt_text_index_1_provider), false},
     {"vector_index/1", "vector_index", MTI_SVC_VECTOR_INDEX, &mti_proxy_vector_index,
      sizeof(mt_vector_index_1_provider), false},
 };

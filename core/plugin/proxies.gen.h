@@ -9,10 +9,14 @@ enum mti_service_id {
     MTI_SVC_BLOB,
     MTI_SVC_CACHE,
     MTI_SVC_EMBEDDER,
+    MTI_SVC_EMBEDDER_ENGINE,
     MTI_SVC_LIMITER,
     MTI_SVC_LLM,
+    MTI_SVC_LLM_ENGINE,
     MTI_SVC_QUEUE,
+    MTI_SVC_RERANKER,
     MTI_SVC_RETRIEVAL,
+    MTI_SVC_TEXT_INDEX,
     MTI_SVC_VECTOR_INDEX,
     MTI_SVC_COUNT,
 };
@@ -26,6 +30,8 @@ typedef struct mti_provider {
 
 /* The provider chosen for the call's organization, workspace and service; NULL when there is none. Call's fiber. */
 const mti_provider *mti_provider_for(mt_call *c, int service);
+/* The active provider of this plugin slug; NULL when it provides no such service now. Call's fiber; pool threads too. */
+const mti_provider *mti_provider_named(mt_call *c, int service, mt_slice slug);
 
 /* An interface of the catalogue. service is -1 for the host's own. */
 typedef struct mti_interface_info {
@@ -43,10 +49,14 @@ extern const unsigned mti_interface_count;
 extern const mt_blob_1 mti_proxy_blob;
 extern const mt_cache_1 mti_proxy_cache;
 extern const mt_embedder_1 mti_proxy_embedder;
+extern const mt_embedder_engine_1 mti_proxy_embedder_engine;
 extern const mt_limiter_1 mti_proxy_limiter;
 extern const mt_llm_1 mti_proxy_llm;
+extern const mt_llm_engine_1 mti_proxy_llm_engine;
 extern const mt_queue_1 mti_proxy_queue;
+extern const mt_reranker_1 mti_proxy_reranker;
 extern const mt_retrieval_1 mti_proxy_retrieval;
+extern const mt_text_index_1 mti_proxy_text_index;
 extern const mt_vector_index_1 mti_proxy_vector_index;
 
 #endif

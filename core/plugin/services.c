@@ -1,4 +1,5 @@
 /* Which interfaces a plugin gets, and who serves a service call. */
+#include "plugin/api.h"
 #include "plugin/manager.h"
 #include "plugin/record.h"
 
@@ -50,6 +51,37 @@ const mti_provider *mti_provider_for(mt_call *c, int service)
 {
     return atomic_load_explicit(&c->host->plugins->chosen[service], memory_order_acquire);
 }
+
+static const mti_provider *active_provider(const mti_plugin_record *r, int service)
+{
+    return atomic_load(&r->state) == MTI_PLUGIN_ACTIVE && r->providers[service].table ? &r->providers[service] : NULL;
+}
+
+const mti_provider *mti_provider_named(mt_call *c, int service, mt_slice slug)
+{
+    const mti_plugins *p = c->host->plugins;
+    for (unsigned i = 1; i < p->n; i++)
+        if (mt_slice_eq(slug, mt_str(p->records[i]->slug)))
+            return active_provider(p->records[i], service);
+    return NULL;
+}
+
+static mt_status service_provider(mt_call *c, mt_slice interface, uint32_t index, mt_slice *slug)
+{
+    const mti_plugins *p = c->host->plugins;
+    int service = -1;
+    for (unsigned i = 0; i < mti_interface_count; i++)
+        if (mt_slice_eq(interface, mt_str(mti_interface_catalogue[i].id)))
+            service = mti_interface_catalogue[i].service;
+    for (unsigned i = 1; service >= 0 && i < p->n; i++)
+        if (active_provider(p->records[i], service) && !index--) {
+            *slug = mt_str(p->records[i]->slug);
+            return MT_OK;
+        }
+    return MT_DONE;
+}
+
+const mt_service_1 mti_api_service = {.size = sizeof mti_api_service, .version = 1, .provider = service_provider};
 
 bool mti_service_ready(const mti_plugins *p, int service)
 {

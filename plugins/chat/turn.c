@@ -52,7 +52,7 @@ static mt_status retrieve(turn *t)
     mt_slice found, least = mt_config(c, MT_SLICE("/min_score"));
     mt_handle doc;
     double min_score = least.p ? strtod(least.p, NULL) : 0;
-    MT_TRY(mt_retrieval_search(c, t->query, (mt_slice){0}, config_u32(c, MT_SLICE("/passages"), 6), (mt_slice){0}, &found));
+    MT_TRY(mt_retrieval_search(c, t->query, mt_printf(c, "{\"limit\":%u}", config_u32(c, MT_SLICE("/passages"), 6)), &found));
     MT_TRY(mt_json_parse(c, found, &doc));
     mt_writer w = mt_write_begin(c);
     mt_write_array(&w, NULL);
@@ -141,18 +141,19 @@ mt_status turn_generate(turn *t)
     mt_call *c = t->c;
     mt_handle generation;
     mt_slice token;
-    int64_t in_tokens, out_tokens;
+    mt_llm_counts counts = {.size = sizeof counts};
     if (!t->n_passages)
         return say_nothing_found(t);
     const mt_llm_in in = {.size = sizeof in, .model = t->model, .system = t->system, .messages = t->messages, .passages = t->passages,
-                          .max_tokens = 512, .temperature = t->temperature};
+                          .max_tokens = 512, .temperature = t->temperature, .top_p = -1, .seed = -1};
     MT_TRY(mt_llm_open(c, &in, &generation));
     mt_status s;
     while ((s = mt_llm_next(c, generation, &token)) == MT_OK)
         MT_TRY(emit_token(t, token));
     if (s != MT_DONE)
         return s;
-    MT_TRY(mt_llm_usage(c, generation, &in_tokens, &out_tokens, &t->finish));
+    MT_TRY(mt_llm_usage(c, generation, &counts));
+    t->finish = counts.finish;
     mt_llm_close(c, generation);
     return t->answer_len ? MT_OK : say_nothing_found(t);
 }

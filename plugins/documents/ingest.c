@@ -25,7 +25,7 @@ typedef struct work {
 
 static size_t count_tokens(void *user, const char *p, size_t n)
 {
-    return mt_embedder_count_tokens(user, (mt_slice){p, n});
+    return mt_embedder_count_tokens(user, (mt_slice){0}, (mt_slice){p, n});
 }
 
 /* On a pool thread. */
@@ -44,7 +44,7 @@ static mt_status embed(work *w)
 {
     mt_call *c = w->c;
     mt_embedder_info info = {.size = sizeof info};
-    MT_TRY(mt_embedder_describe(c, &info));
+    MT_TRY(mt_embedder_describe(c, (mt_slice){0}, &info));
     w->dimensions = info.dimensions;
     w->model = info.model;
     w->vectors = malloc((w->chunks.n + 1) * info.dimensions * sizeof(float));
@@ -58,7 +58,7 @@ static mt_status embed(work *w)
             const chunk *k = &w->chunks.items[at + i];
             texts[i] = (mt_slice){w->doc.text + k->start, k->end - k->start};
         }
-        MT_TRY(mt_embedder_embed(c, texts, n, &out, &floats));
+        MT_TRY(mt_embedder_embed(c, w->model, texts, n, &out, &floats));
         memcpy(w->vectors + at * info.dimensions, out, n * info.dimensions * sizeof(float));
         MT_TRY(mt_queue_progress(c, (int64_t)(at + n), (int64_t)w->chunks.n));
     }
@@ -160,7 +160,7 @@ static mt_status run(work *w)
 {
     mt_call *c = w->c;
     mt_embedder_info info = {.size = sizeof info};
-    MT_TRY(mt_embedder_describe(c, &info));
+    MT_TRY(mt_embedder_describe(c, (mt_slice){0}, &info));
     w->options = (chunk_options){.target = (size_t)config_int(c, MT_SLICE("/chunk_tokens"), 200), .max = info.max_tokens - 2,
                                  .overlap = (size_t)config_int(c, MT_SLICE("/overlap_tokens"), 0), .count = count_tokens, .user = c};
     MT_TRY(mt_offload_run(c, extract, w));

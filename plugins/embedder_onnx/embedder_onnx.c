@@ -97,11 +97,25 @@ static mt_status activate(void *arg, mt_call *c)
     return mt_problem(c, 503, MT_SLICE("model_unavailable"), mt_printf(c, "%s (mortise model pull %s fetches it)", o->reason, s->model), MT_SLICE(""));
 }
 
-static mt_status service_describe(void *arg, mt_call *c, mt_embedder_info *out)
+static mt_status check_model(const self *s, mt_call *c, mt_slice model)
+{
+    if (!model.p || mt_slice_eq(model, mt_str(s->model)))
+        return MT_OK;
+    return mt_problem(c, 404, MT_SLICE("model_not_found"), mt_printf(c, "There is no embedding model \"%.*s\" here.", (int)model.len, model.p), MT_SLICE("/model"));
+}
+
+static mt_status service_describe(void *arg, mt_call *c, mt_slice model, mt_embedder_info *out)
 {
     self *s = arg;
-    *out = (mt_embedder_info){.size = sizeof *out, .model = mt_str(s->model), .dimensions = s->dimensions, .max_tokens = DEFAULT_WINDOW};
+    MT_TRY(check_model(s, c, model));
+    *out = (mt_embedder_info){.size = sizeof *out, .model = mt_str(s->model), .dimensions = s->dimensions, .max_tokens = DEFAULT_WINDOW,
+                              .provider = MT_SLICE("embedder_onnx")};
     return MT_OK;
+}
+
+static mt_status service_models(void *arg, mt_call *c, uint32_t index, mt_embedder_info *out)
+{
+    return index ? MT_DONE : service_describe(arg, c, (mt_slice){0}, out);
 }
 
 typedef struct run {
@@ -125,19 +139,20 @@ static void embed_on_pool(void *arg)
     r->status = embed_texts(&r->s->embed, r->texts, r->n, r->out, NULL, stopped, r->c, r->reason);
 }
 
-static mt_status service_embed(void *arg, mt_call *c, const mt_slice *texts, size_t n, const float **out, size_t *n_out)
+static mt_status service_embed(void *arg, mt_call *c, mt_slice model, const mt_slice *texts, size_t n, const float **out, size_t *n_out)
 {
     self *s = arg;
     run r = {.s = s, .c = c, .texts = texts, .n = n, .out = mt_alloc(c, (n * s->dimensions + 1) * sizeof(float))};
     if (!r.out)
         return MT_TOO_LARGE;
+    MT_TRY(check_model(s, c, model));
     MT_TRY(mt_offload_run(c, embed_on_pool, &r));
     *out = r.out;
     *n_out = n * s->dimensions;
     return r.status == MT_OK || r.status == MT_CANCELLED ? r.status : mt_problem(c, 500, MT_SLICE("embedding_failed"), mt_str(r.reason), MT_SLICE(""));
 }
 
-static uint32_t service_count_tokens(void *arg, mt_call *c, mt_slice text)
+static uint32_t service_count_tokens(void *arg, mt_call *c, mt_slice model, mt_slice text)
 {
     return (uint32_t)wordpiece_count(((self *)arg)->tokens, text.p, text.len);
 }
@@ -163,7 +178,7 @@ static void unload(void *arg)
     free(s);
 }
 
-static const mt_embedder_1_provider service = {.size = sizeof service, .version = 1, .describe = service_describe, .embed = service_embed,
+static const mt_embedder_1_provider service = {.size = sizeof service, .version = 1, .describe = service_describe, .models = service_models, .embed = service_embed,
                                                .count_tokens = service_count_tokens};
 static const mt_service_entry services[] = {{"embedder/1", &service}};
 

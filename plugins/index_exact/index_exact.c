@@ -1,5 +1,5 @@
 /*
- * vector_index/1: one exact_index a workspace, opened on first use; those that were not used for longest are closed again. Everything that touches an
+ * vector_index/1: one exact_index a workspace and model, opened on first use; those that were not used for longest are closed again. Everything that touches an
  * index runs on the pool under its read-write lock. A caller may send one version in several pieces; each piece is a step of the file's own version,
  * the caller's shifted left.
  */
@@ -7,6 +7,7 @@
 
 #include <mortise/entry.h>
 
+#include <ctype.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sys/stat.h>
@@ -19,7 +20,7 @@ typedef struct space {
     struct space *newer, *older; /* in the order of use; under the list's lock */
     pthread_rwlock_t lock;
     exact_index *index;          /* NULL: not opened, or none */
-    const char *key;             /* organization and workspace; in path */
+    const char *key;             /* organization, workspace and model; in path */
     char path[];
 } space;
 
@@ -115,15 +116,30 @@ static space *make_space(mt_slice data, const char *key)
     return x;
 }
 
-/* NULL without memory, and for a workspace that is no id: it would name a file. */
-static space *get_space(self *s, mt_call *c, mt_slice workspace)
+/* A model's name as part of a file's: what is not a letter, digit, dash or dot is written as %XX. False when it does not fit. */
+static bool encode_model(mt_slice model, char *out, size_t size)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < model.len; i++) {
+        unsigned char ch = (unsigned char)model.p[i];
+        bool plain = isalnum(ch) || ch == '-' || ch == '.';
+        if (n + 4 > size)
+            return false;
+        n += (size_t)snprintf(out + n, 4, plain ? "%c" : "%%%02X", ch);
+    }
+    out[n] = 0;
+    return n > 0;
+}
+
+/* NULL without memory, and for a workspace that is no id or a model without a name: they name a file. */
+static space *get_space(self *s, mt_call *c, mt_slice workspace, mt_slice model)
 {
     mt_slice org = mt_org_id(c), data = mt_setting(c, MT_SLICE("data.dir"));
-    char key[80];
+    char key[80 + 256], name[200];
     index_id ignored;
-    if (workspace.len != 36 || !parse_id(workspace, &ignored))
+    if (workspace.len != 36 || !parse_id(workspace, &ignored) || model.len >= INDEX_MODEL || !encode_model(model, name, sizeof name))
         return NULL;
-    snprintf(key, sizeof key, "%.*s/%.*s", (int)org.len, org.p ? org.p : "", (int)workspace.len, workspace.p);
+    snprintf(key, sizeof key, "%.*s/%.*s.%s", (int)org.len, org.p ? org.p : "", (int)workspace.len, workspace.p, name);
     pthread_mutex_lock(&s->lock);
     space **place = place_of(s, key), *x = find_space(*place, key);
     if (!x && (x = make_space(data, key))) {
@@ -200,7 +216,7 @@ static void do_held(void *arg)
     open_space(t->x);
     if (t->x->index) {
         const index_meta *m = index_get_meta(t->x->index);
-        if (m->dim != t->meta.dim || strcmp(m->model, t->meta.model))
+        if (m->dim != t->meta.dim)
             drop_space(t->x);
     }
     if (!t->x->index) {
@@ -286,7 +302,7 @@ static mt_status run(mt_call *c, task *t, void (*work)(void *))
 
 static mt_status service_held(void *arg, mt_call *c, mt_slice workspace, mt_slice model, uint32_t dimensions, int64_t *version)
 {
-    task t = {.s = arg, .x = get_space(arg, c, workspace), .meta.dim = dimensions};
+    task t = {.s = arg, .x = get_space(arg, c, workspace, model), .meta.dim = dimensions};
     snprintf(t.meta.model, sizeof t.meta.model, "%.*s", (int)model.len, model.p);
     if (!parse_id(workspace, &t.meta.workspace))
         return MT_INVALID;
@@ -295,16 +311,16 @@ static mt_status service_held(void *arg, mt_call *c, mt_slice workspace, mt_slic
     return MT_OK;
 }
 
-static mt_status service_add(void *arg, mt_call *c, mt_slice workspace, const mt_slice *ids, size_t n, const float *vectors, size_t n_vectors,
+static mt_status service_add(void *arg, mt_call *c, mt_slice workspace, mt_slice model, const mt_slice *ids, size_t n, const float *vectors, size_t n_vectors,
                              int64_t from, int64_t to)
 {
-    task t = {.s = arg, .x = get_space(arg, c, workspace), .from = from, .to = to, .change = {.add = parse_ids(c, ids, n), .adds = n, .vectors = vectors}};
+    task t = {.s = arg, .x = get_space(arg, c, workspace, model), .from = from, .to = to, .change = {.add = parse_ids(c, ids, n), .adds = n, .vectors = vectors}};
     return t.change.add ? run(c, &t, do_change) : MT_INVALID;
 }
 
-static mt_status service_remove(void *arg, mt_call *c, mt_slice workspace, const mt_slice *ids, size_t n, int64_t from, int64_t to)
+static mt_status service_remove(void *arg, mt_call *c, mt_slice workspace, mt_slice model, const mt_slice *ids, size_t n, int64_t from, int64_t to)
 {
-    task t = {.s = arg, .x = get_space(arg, c, workspace), .from = from, .to = to, .change = {.remove = parse_ids(c, ids, n), .removes = n}};
+    task t = {.s = arg, .x = get_space(arg, c, workspace, model), .from = from, .to = to, .change = {.remove = parse_ids(c, ids, n), .removes = n}};
     return t.change.remove ? run(c, &t, do_change) : MT_INVALID;
 }
 
@@ -313,11 +329,11 @@ typedef struct result {
     index_hit hits[];
 } result;
 
-static mt_status service_search(void *arg, mt_call *c, mt_slice workspace, const float *query, size_t n_query, uint32_t limit,
+static mt_status service_search(void *arg, mt_call *c, mt_slice workspace, mt_slice model, const float *query, size_t n_query, uint32_t limit,
                                 const mt_slice *filter, size_t n_filter, mt_handle *out)
 {
     result *r = mt_alloc(c, sizeof *r + limit * sizeof *r->hits);
-    task t = {.s = arg, .x = get_space(arg, c, workspace), .query = query, .k = limit, .only = n_filter ? parse_ids(c, filter, n_filter) : NULL, .n_only = n_filter};
+    task t = {.s = arg, .x = get_space(arg, c, workspace, model), .query = query, .k = limit, .only = n_filter ? parse_ids(c, filter, n_filter) : NULL, .n_only = n_filter};
     if (!r || (n_filter && !t.only))
         return MT_INVALID;
     t.hits = r->hits;
@@ -339,9 +355,9 @@ static mt_status service_hit(void *arg, mt_call *c, mt_handle handle, uint32_t i
     return MT_OK;
 }
 
-static mt_status service_drop(void *arg, mt_call *c, mt_slice workspace)
+static mt_status service_drop(void *arg, mt_call *c, mt_slice workspace, mt_slice model)
 {
-    task t = {.s = arg, .x = get_space(arg, c, workspace)};
+    task t = {.s = arg, .x = get_space(arg, c, workspace, model)};
     return run(c, &t, do_drop);
 }
 

@@ -92,12 +92,30 @@ static mt_status llm_next(void *self, mt_call *c, mt_handle handle, mt_slice *to
 }
 
 /* Counted in words of about four bytes: there is no tokenizer here. */
-static mt_status llm_usage(void *self, mt_call *c, mt_handle handle, int64_t *input_tokens, int64_t *output_tokens, mt_slice *finish)
+static mt_status llm_usage(void *self, mt_call *c, mt_handle handle, mt_llm_counts *out)
 {
     const generation *g = (const generation *)(uintptr_t)handle;
-    *input_tokens = (g->input_bytes + 3) / 4;
-    *output_tokens = (int64_t)(g->at + 3) / 4;
-    *finish = g->answer.n_quotes ? MT_SLICE("stop") : MT_SLICE("nothing_found");
+    *out = (mt_llm_counts){.size = sizeof *out, .input_tokens = (g->input_bytes + 3) / 4, .output_tokens = (int64_t)(g->at + 3) / 4,
+                           .finish = g->answer.n_quotes ? MT_SLICE("stop") : MT_SLICE("nothing_found"), .model = MT_SLICE("extractive"), .provider = MT_SLICE("llm_extractive")};
+    return MT_OK;
+}
+
+static mt_status llm_tool_calls(void *self, mt_call *c, mt_handle handle, mt_slice *out)
+{
+    *out = MT_SLICE("[]");
+    return MT_OK;
+}
+
+static uint32_t llm_count_tokens(void *self, mt_call *c, mt_slice model, mt_slice text)
+{
+    return (uint32_t)((text.len + 3) / 4);
+}
+
+static mt_status llm_models(void *self, mt_call *c, uint32_t index, mt_llm_model *out)
+{
+    if (index)
+        return MT_DONE;
+    *out = (mt_llm_model){.size = sizeof *out, .model = MT_SLICE("extractive"), .provider = MT_SLICE("llm_extractive"), .context_tokens = 65536, .reads_passages = true};
     return MT_OK;
 }
 
@@ -112,7 +130,8 @@ static mt_status load(void *self, const mt_host *host)
     return MT_OK;
 }
 
-static const mt_llm_1_provider service = {.size = sizeof service, .version = 1, .open = llm_open, .next = llm_next, .usage = llm_usage, .close = llm_close};
+static const mt_llm_1_provider service = {.size = sizeof service, .version = 1, .open = llm_open, .next = llm_next, .tool_calls = llm_tool_calls,
+                                          .usage = llm_usage, .close = llm_close, .count_tokens = llm_count_tokens, .models = llm_models};
 static const mt_service_entry services[] = {{"llm/1", &service}};
 
 MT_EXPORT const mt_plugin llm_extractive_plugin = {

@@ -7,11 +7,11 @@
 
 static mt_status on_search(void *self, mt_call *c)
 {
-    mt_slice limit = mt_param(c, MT_SLICE("limit")), results, mode = mt_param(c, MT_SLICE("mode")), json;
-    MT_TRY(retrieval_search(self, c, mt_param(c, MT_SLICE("query")), mode, (uint32_t)strtoul(limit.p, NULL, 10), mt_param(c, MT_SLICE("filter")), &results));
+    mt_slice results, json;
+    MT_TRY(retrieval_search(self, c, mt_param(c, MT_SLICE("query")), mt_body(c), &results));
     mt_writer w = mt_write_begin(c);
     mt_write_object(&w, NULL);
-    mt_write_text(&w, "mode", mode);
+    mt_write_text(&w, "mode", mt_param(c, MT_SLICE("mode")));
     mt_write_raw(&w, "results", results);
     mt_write_close(&w);
     MT_TRY(mt_write_end(&w, &json));
@@ -20,7 +20,8 @@ static mt_status on_search(void *self, mt_call *c)
 
 static mt_outcome on_indexed(void *self, mt_call *c, const void *in, mt_patch *out)
 {
-    mt_status s = retrieval_sync(c);
+    mt_slice model;
+    mt_status s = retrieval_sync(c, &model);
     return s == MT_OK || s == MT_NOT_FOUND ? MT_CONTINUE : MT_ERROR;
 }
 

@@ -5,9 +5,10 @@
 #include <mortise/hooks.h>
 #include <mortise/json.h>
 
-/* Brings the index of the call's workspace to the version of its rows. MT_NOT_FOUND: the workspace has no chunks. Suspends. */
-mt_status retrieval_sync(mt_call *c);
+/* Brings the index of the call's workspace to the version of its rows. model: the one that made its vectors, lives as long as the call.
+ * MT_NOT_FOUND: the workspace has no chunks. Suspends. */
+mt_status retrieval_sync(mt_call *c, mt_slice *model);
 /* retrieval/1's search. */
-mt_status retrieval_search(void *self, mt_call *c, mt_slice query, mt_slice mode, uint32_t limit, mt_slice filter, mt_slice *results);
+mt_status retrieval_search(void *self, mt_call *c, mt_slice query, mt_slice options, mt_slice *results);
 
 #endif

@@ -28,24 +28,21 @@ static mt_slice uuid_array(mt_call *c, const mt_slice *ids, size_t n)
     return (mt_slice){p, (size_t)(at - p)};
 }
 
-static mt_slice filter_documents(mt_call *c, mt_handle filter)
+static mt_slice filter_documents(mt_call *c, mt_handle options)
 {
-    int64_t n = mt_json_count(c, filter, MT_SLICE("/document_ids"));
+    int64_t n = mt_json_count(c, options, MT_SLICE("/filter/document_ids"));
     if (n <= 0)
         return (mt_slice){0};
     mt_slice *ids = mt_alloc(c, (size_t)n * sizeof *ids);
     for (int64_t i = 0; ids && i < n; i++)
-        ids[i] = mt_json_text(c, filter, mt_printf(c, "/document_ids/%lld", (long long)i));
+        ids[i] = mt_json_text(c, options, mt_printf(c, "/filter/document_ids/%lld", (long long)i));
     return ids ? uuid_array(c, ids, (size_t)n) : (mt_slice){0};
 }
 
-static mt_status resolve_filter(mt_call *c, mt_slice filter, found *f)
+static mt_status resolve_filter(mt_call *c, mt_handle options, found *f)
 {
-    mt_handle doc, rows;
-    if (!filter.len || mt_slice_eq(filter, MT_SLICE("null")))
-        return MT_OK;
-    MT_TRY(mt_json_parse(c, filter, &doc));
-    mt_slice documents = filter_documents(c, doc), name = mt_json_text(c, doc, MT_SLICE("/file_name"));
+    mt_handle rows;
+    mt_slice documents = filter_documents(c, options), name = mt_json_text(c, options, MT_SLICE("/filter/file_name"));
     if (!documents.p && !name.p)
         return MT_OK;
     const mt_field args[] = {{MT_SLICE("documents"), documents}, {MT_SLICE("file_name"), name}};
@@ -58,12 +55,12 @@ static mt_status resolve_filter(mt_call *c, mt_slice filter, found *f)
     return f->allowed ? MT_OK : MT_TOO_LARGE;
 }
 
-static mt_status ask_index(mt_call *c, mt_slice query, found *f)
+static mt_status ask_index(mt_call *c, mt_slice model, mt_slice query, found *f)
 {
     const float *vector;
     size_t n;
-    MT_TRY(mt_embedder_embed(c, &query, 1, &vector, &n));
-    return mt_index_search(c, mt_workspace_id(c), vector, n, f->limit, f->allowed, f->n_allowed, &f->hits);
+    MT_TRY(mt_embedder_embed(c, model, &query, 1, &vector, &n));
+    return mt_index_search(c, mt_workspace_id(c), model, vector, n, f->limit, f->allowed, f->n_allowed, &f->hits);
 }
 
 static mt_status read_rows(mt_call *c, found *f, uint32_t *n)
@@ -121,21 +118,26 @@ static mt_status tell_hook(mt_call *c, mt_slice query, mt_slice *results)
     return o == MT_DENY ? MT_DENIED : o == MT_ERROR ? MT_INTERNAL : MT_OK;
 }
 
-mt_status retrieval_search(void *self, mt_call *c, mt_slice query, mt_slice mode, uint32_t limit, mt_slice filter, mt_slice *results)
+mt_status retrieval_search(void *self, mt_call *c, mt_slice query, mt_slice options, mt_slice *results)
 {
-    found f = {.limit = limit ? limit : 10};
+    found f = {0};
     uint32_t hits;
+    mt_handle doc;
+    mt_slice model;
+    MT_TRY(mt_json_parse(c, options.len ? options : MT_SLICE("{}"), &doc));
+    f.limit = (uint32_t)mt_json_number(c, doc, MT_SLICE("/limit"), 10);
+    mt_slice mode = mt_json_text(c, doc, MT_SLICE("/mode"));
     if (mode.p && !mt_slice_eq(mode, MT_SLICE("vector")))
         return mt_problem(c, 422, MT_SLICE("mode_unsupported"), MT_SLICE("The mode is \"vector\"."), MT_SLICE("/mode"));
     *results = MT_SLICE("[]");
-    mt_status s = retrieval_sync(c);
+    mt_status s = retrieval_sync(c, &model);
     if (s == MT_NOT_FOUND)
         return MT_OK;
     MT_TRY(s);
-    MT_TRY(resolve_filter(c, filter, &f));
+    MT_TRY(resolve_filter(c, doc, &f));
     if (f.filtered && !f.n_allowed)
         return MT_OK;
-    MT_TRY(ask_index(c, query, &f));
+    MT_TRY(ask_index(c, model, query, &f));
     MT_TRY(read_rows(c, &f, &hits));
     MT_TRY(write_results(c, &f, hits, results));
     return tell_hook(c, query, results);

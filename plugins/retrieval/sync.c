@@ -49,7 +49,7 @@ static mt_status add_page(mt_call *c, const state *s, mt_handle page, uint32_t n
         ids[i] = mt_db_value(c, page, i, MT_SLICE("id"));
         memcpy(vectors + i * s->dimensions, vector.p, bytes);
     }
-    return mt_index_add(c, s->workspace_id, ids, n, vectors, n * s->dimensions, s->held, s->held);
+    return mt_index_add(c, s->workspace_id, s->model, ids, n, vectors, n * s->dimensions, s->held, s->held);
 }
 
 static mt_status add_new(mt_call *c, const state *s)
@@ -90,7 +90,7 @@ static mt_status remove_gone(mt_call *c, const state *s)
         for (uint32_t i = 0; i < n; i++)
             ids[i] = mt_db_value(c, page, i, MT_SLICE("chunk_id"));
         if (n) {
-            status = mt_index_remove(c, s->workspace_id, ids, n, s->held, s->held);
+            status = mt_index_remove(c, s->workspace_id, s->model, ids, n, s->held, s->held);
             version = mt_printf(c, "%lld", (long long)number(mt_db_value(c, page, n - 1, MT_SLICE("version"))));
             after = mt_printf(c, "%.36s", ids[n - 1].p);
         }
@@ -104,18 +104,19 @@ static mt_status top_up(mt_call *c, const state *s)
 {
     MT_TRY(add_new(c, s));
     MT_TRY(remove_gone(c, s));
-    return mt_index_add(c, s->workspace_id, NULL, 0, NULL, 0, s->held, s->rows);
+    return mt_index_add(c, s->workspace_id, s->model, NULL, 0, NULL, 0, s->held, s->rows);
 }
 
-mt_status retrieval_sync(mt_call *c)
+mt_status retrieval_sync(mt_call *c, mt_slice *model)
 {
     for (int i = 0; i < TRIES; i++) {
         state s = {0};
         MT_TRY(read_state(c, &s));
+        *model = s.model;
         if (s.held == s.rows)
             return MT_OK;
         if (s.held > s.rows) {
-            MT_TRY(mt_index_drop(c, s.workspace_id));
+            MT_TRY(mt_index_drop(c, s.workspace_id, s.model));
             continue;
         }
         mt_status status = top_up(c, &s);

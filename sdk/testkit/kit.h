@@ -131,5 +131,6 @@ extern const mt_hook_1 kit_hook;
 extern const mt_offload_1 kit_offload;
 extern const mt_http_1 kit_http;
 extern const mt_auth_1 kit_auth;
+extern const mt_service_1 kit_service;
 
 #endif

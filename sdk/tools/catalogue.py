@@ -35,6 +35,7 @@ class Interface:
         self.id, self.kind, self.prefix = data["id"], data["kind"], data["prefix"]
         self.doc, self.since, self.permission = data["doc"], data["since"], data["permission"]
         self.in_process_only = data.get("in_process_only", False)
+        self.addressed = data.get("addressed", False)   # consumers name the provider
         self.base, self.version = self.id.split("/")
         self.table = f"mt_{self.base}_{self.version}"
         self.structs = data.get("structs", {})
@@ -69,6 +70,15 @@ class Function:
         else:
             sys.exit(f"{file}: {self.name}: unknown type {kind}")
         self.passed += [name, f"n_{name}"] if base in ARRAYS else [name]
+
+    @property
+    def asked(self):
+        """The C parameters as a consumer gives them."""
+        return (["mt_slice provider"] if self.interface.addressed else []) + self.declared
+
+    @property
+    def given(self):
+        return (["provider"] if self.interface.addressed else []) + self.passed
 
     @property
     def c_type(self):
@@ -116,10 +126,11 @@ def facts_text(function):
     return f"{function.doc} {facts}"
 
 
-def table_struct(name, functions, first):
+def table_struct(name, functions, provider=False):
     out = [f"typedef struct {name} {{", "    uint32_t size;", "    uint32_t version;"]
     for f in functions:
-        out += wrap_call(f"    {spaced(f.c_type)}(*{f.name})(", first + f.declared, ");")
+        parameters = ["void *self", "mt_call *c"] + f.declared if provider else ["mt_call *c"] + f.asked
+        out += wrap_call(f"    {spaced(f.c_type)}(*{f.name})(", parameters, ");")
     return out + [f"}} {name};", ""]
 
 
@@ -137,10 +148,10 @@ def wrapper(f):
     api, failed = f.interface.table + "_api", RETURNS[f.returns][1]
     out = comment(facts_text(f))
     out += wrap_call(f"static inline {spaced(f.c_type)}{f.interface.prefix}{f.name}(",
-                     ["mt_call *c"] + f.declared, ")")
+                     ["mt_call *c"] + f.asked, ")")
     out += ["{", f"    if (!{api})", f"        return {failed};"]
     # In parentheses, because test frameworks define macros such as fail() and free().
-    out += wrap_call(f"    return ({api}->{f.name})(", ["c"] + f.passed, ");")
+    out += wrap_call(f"    return ({api}->{f.name})(", ["c"] + f.given, ");")
     return out + ["}", ""]
 
 
@@ -159,10 +170,10 @@ def interfaces_h(interfaces, hooks):
         granted = f'Permission "{i.permission}".' if i.permission else "Always granted."
         body += [f"/* --- {i.id} --- */", ""] + comment(f"{i.doc} {granted} Since {i.since}.")
         body += value_structs(i)
-        body += table_struct(i.table, i.functions, ["mt_call *c"])
+        body += table_struct(i.table, i.functions)
         if i.kind == "service":
             body += ["/* What a provider fills and lists in its mt_service_entry. */"]
-            body += table_struct(i.table + "_provider", i.functions, ["void *self", "mt_call *c"])
+            body += table_struct(i.table + "_provider", i.functions, provider=True)
         body += [f"extern MT_HIDDEN const {i.table} *{i.table}_api;", ""]
         for f in i.functions:
             body += wrapper(f)
@@ -254,7 +265,9 @@ def proxies_h(interfaces, hooks):
             "typedef struct mti_provider {", "    const void *table;", "    void *self;", "    uint16_t slot;",
             "} mti_provider;", "",
             "/* The provider chosen for the call's organization, workspace and service; NULL when there is none. Call's fiber. */",
-            "const mti_provider *mti_provider_for(mt_call *c, int service);", "",
+            "const mti_provider *mti_provider_for(mt_call *c, int service);",
+            "/* The active provider of this plugin slug; NULL when it provides no such service now. Call's fiber; pool threads too. */",
+            "const mti_provider *mti_provider_named(mt_call *c, int service, mt_slice slug);", "",
             "/* An interface of the catalogue. service is -1 for the host's own. */",
             "typedef struct mti_interface_info {", "    const char *id;", "    const char *permission; /* NULL: always granted */",
             "    int service;", "    const void *proxy; /* services: the table that consumers get */",
@@ -309,8 +322,9 @@ def proxy(f):
     i, null = f.interface, RETURNS[f.returns][1]
     fail = "return {0}(c, \"%s\");" % i.id
     absent, missing = fail.format("no_provider"), fail.format("not_offered")
-    out = wrap_call(f"static {spaced(f.c_type)}{i.base}_{f.name}(", ["mt_call *c"] + f.declared, ")")
-    out += ["{", f"    const mti_provider *pr = mti_provider_for(c, {service_id(i)});",
+    out = wrap_call(f"static {spaced(f.c_type)}{i.base}_{f.name}(", ["mt_call *c"] + f.asked, ")")
+    chosen = f"mti_provider_named(c, {service_id(i)}, provider)" if i.addressed else f"mti_provider_for(c, {service_id(i)})"
+    out += ["{", f"    const mti_provider *pr = {chosen};",
             f"    const {i.table}_provider *t = pr ? pr->table : NULL;"]
     for test, answer in (("!t", absent), (f"!t->{f.name}", missing)):
         if f.returns == "status":
@@ -353,12 +367,13 @@ def reference_md(interfaces, hooks):
         kind = "service: plugins provide it" if i.kind == "service" else "the host provides it"
         out += [f"## {i.id}", "", i.doc, "",
                 f"{kind[0].upper()}{kind[1:]} · permission: {i.permission or 'none needed'} · since {i.since}"
-                + (" · in-process only" if i.in_process_only else ""), ""]
+                + (" · in-process only" if i.in_process_only else "")
+                + (" · the consumer names the provider" if i.addressed else ""), ""]
         for name, members in i.structs.items():
             out += [f"`{i.prefix}{name}`: " + ", ".join(f"`{k}` ({v})" for k, v in members.items()) + ".", ""]
         for f in i.functions:
             out += [f"### {i.prefix}{f.name}", "", "```c",
-                    *wrap_call(f"{spaced(f.c_type)}{i.prefix}{f.name}(", ["mt_call *c"] + f.declared, ");"), "```", "", f.doc, ""]
+                    *wrap_call(f"{spaced(f.c_type)}{i.prefix}{f.name}(", ["mt_call *c"] + f.asked, ");"), "```", "", f.doc, ""]
             out += [f"- {title}: {f.facts[key]}" for key, title in FACTS] + [""]
     out += ["## Hooks", "", "An action tells, a filter may patch (fields marked so), deny or stop.", ""]
     for h in hooks:

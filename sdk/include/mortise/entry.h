@@ -13,16 +13,21 @@ MT_HIDDEN const mt_blob_1 *mt_blob_1_api;
 MT_HIDDEN const mt_cache_1 *mt_cache_1_api;
 MT_HIDDEN const mt_db_1 *mt_db_1_api;
 MT_HIDDEN const mt_embedder_1 *mt_embedder_1_api;
+MT_HIDDEN const mt_embedder_engine_1 *mt_embedder_engine_1_api;
 MT_HIDDEN const mt_hook_1 *mt_hook_1_api;
 MT_HIDDEN const mt_http_1 *mt_http_1_api;
 MT_HIDDEN const mt_json_1 *mt_json_1_api;
 MT_HIDDEN const mt_limiter_1 *mt_limiter_1_api;
 MT_HIDDEN const mt_llm_1 *mt_llm_1_api;
+MT_HIDDEN const mt_llm_engine_1 *mt_llm_engine_1_api;
 MT_HIDDEN const mt_offload_1 *mt_offload_1_api;
 MT_HIDDEN const mt_queue_1 *mt_queue_1_api;
 MT_HIDDEN const mt_request_1 *mt_request_1_api;
+MT_HIDDEN const mt_reranker_1 *mt_reranker_1_api;
 MT_HIDDEN const mt_retrieval_1 *mt_retrieval_1_api;
+MT_HIDDEN const mt_service_1 *mt_service_1_api;
 MT_HIDDEN const mt_stream_1 *mt_stream_1_api;
+MT_HIDDEN const mt_text_index_1 *mt_text_index_1_api;
 MT_HIDDEN const mt_vector_index_1 *mt_vector_index_1_api;
 
 /*
@@ -43,6 +48,8 @@ static inline void mt_bind(const mt_host *host)
         (const mt_db_1 *)host->get(host->ctx, MT_SLICE("db/1"));
     mt_embedder_1_api =
         (const mt_embedder_1 *)host->get(host->ctx, MT_SLICE("embedder/1"));
+    mt_embedder_engine_1_api =
+        (const mt_embedder_engine_1 *)host->get(host->ctx, MT_SLICE("embedder_engine/1"));
     mt_hook_1_api =
         (const mt_hook_1 *)host->get(host->ctx, MT_SLICE("hook/1"));
     mt_http_1_api =
@@ -53,16 +60,24 @@ static inline void mt_bind(const mt_host *host)
         (const mt_limiter_1 *)host->get(host->ctx, MT_SLICE("limiter/1"));
     mt_llm_1_api =
         (const mt_llm_1 *)host->get(host->ctx, MT_SLICE("llm/1"));
+    mt_llm_engine_1_api =
+        (const mt_llm_engine_1 *)host->get(host->ctx, MT_SLICE("llm_engine/1"));
     mt_offload_1_api =
         (const mt_offload_1 *)host->get(host->ctx, MT_SLICE("offload/1"));
     mt_queue_1_api =
         (const mt_queue_1 *)host->get(host->ctx, MT_SLICE("queue/1"));
     mt_request_1_api =
         (const mt_request_1 *)host->get(host->ctx, MT_SLICE("request/1"));
+    mt_reranker_1_api =
+        (const mt_reranker_1 *)host->get(host->ctx, MT_SLICE("reranker/1"));
     mt_retrieval_1_api =
         (const mt_retrieval_1 *)host->get(host->ctx, MT_SLICE("retrieval/1"));
+    mt_service_1_api =
+        (const mt_service_1 *)host->get(host->ctx, MT_SLICE("service/1"));
     mt_stream_1_api =
         (const mt_stream_1 *)host->get(host->ctx, MT_SLICE("stream/1"));
+    mt_text_index_1_api =
+        (const mt_text_index_1 *)host->get(host->ctx, MT_SLICE("text_index/1"));
     mt_vector_index_1_api =
         (const mt_vector_index_1 *)host->get(host->ctx, MT_SLICE("vector_index/1"));
 }

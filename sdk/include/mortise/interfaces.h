@@ -313,68 +313,178 @@ static inline mt_status mt_db_as_org(mt_call *c, mt_slice org_id, mt_slice works
 
 /* --- embedder/1 --- */
 
-/* Texts to vectors of one model. Permission "embedder". Since 0.1. */
+/*
+ * Texts to vectors of a model. The null slice for a model is the platform's default. Permission
+ * "embedder". Since 0.1.
+ */
 typedef struct mt_embedder_info {
     uint32_t size;
     mt_slice model;
     uint32_t dimensions;
     uint32_t max_tokens;
+    mt_slice provider;
 } mt_embedder_info;
 
 typedef struct mt_embedder_1 {
     uint32_t size;
     uint32_t version;
-    mt_status (*describe)(mt_call *c, mt_embedder_info *out);
-    mt_status (*embed)(mt_call *c, const mt_slice *texts, size_t n_texts, const float **out,
-                       size_t *n_out);
-    uint32_t (*count_tokens)(mt_call *c, mt_slice text);
+    mt_status (*describe)(mt_call *c, mt_slice model, mt_embedder_info *out);
+    mt_status (*models)(mt_call *c, uint32_t index, mt_embedder_info *out);
+    mt_status (*embed)(mt_call *c, mt_slice model, const mt_slice *texts, size_t n_texts,
+                       const float **out, size_t *n_out);
+    uint32_t (*count_tokens)(mt_call *c, mt_slice model, mt_slice text);
 } mt_embedder_1;
 
 /* What a provider fills and lists in its mt_service_entry. */
 typedef struct mt_embedder_1_provider {
     uint32_t size;
     uint32_t version;
-    mt_status (*describe)(void *self, mt_call *c, mt_embedder_info *out);
-    mt_status (*embed)(void *self, mt_call *c, const mt_slice *texts, size_t n_texts,
-                       const float **out, size_t *n_out);
-    uint32_t (*count_tokens)(void *self, mt_call *c, mt_slice text);
+    mt_status (*describe)(void *self, mt_call *c, mt_slice model, mt_embedder_info *out);
+    mt_status (*models)(void *self, mt_call *c, uint32_t index, mt_embedder_info *out);
+    mt_status (*embed)(void *self, mt_call *c, mt_slice model, const mt_slice *texts,
+                       size_t n_texts, const float **out, size_t *n_out);
+    uint32_t (*count_tokens)(void *self, mt_call *c, mt_slice model, mt_slice text);
 } mt_embedder_1_provider;
 
 extern MT_HIDDEN const mt_embedder_1 *mt_embedder_1_api;
 
 /*
- * The model behind the service for this organization. Fiber: no suspend. State: active. Ownership:
- * provider's lifetime. Fails: MT_UNAVAILABLE while it loads.
+ * A model by its name, for this organization. Fiber: no suspend. State: active. Ownership:
+ * provider's lifetime. Fails: MT_NOT_FOUND for a model that nobody has, MT_UNAVAILABLE while it
+ * loads.
  */
-static inline mt_status mt_embedder_describe(mt_call *c, mt_embedder_info *out)
+static inline mt_status mt_embedder_describe(mt_call *c, mt_slice model, mt_embedder_info *out)
 {
     if (!mt_embedder_1_api)
         return MT_DENIED;
-    return (mt_embedder_1_api->describe)(c, out);
+    return (mt_embedder_1_api->describe)(c, model, out);
+}
+
+/*
+ * The models that this organization may use, one by one. Fiber: no suspend. State: active.
+ * Ownership: lives as long as the call. Fails: MT_DONE past the last.
+ */
+static inline mt_status mt_embedder_models(mt_call *c, uint32_t index, mt_embedder_info *out)
+{
+    if (!mt_embedder_1_api)
+        return MT_DENIED;
+    return (mt_embedder_1_api->models)(c, index, out);
 }
 
 /*
  * One L2-normalized fp32 vector of dimensions numbers a text, row after row. Texts over max_tokens
  * are cut. Fiber: suspends. State: active. Ownership: lives as long as the call. Fails:
- * MT_UNAVAILABLE, MT_CANCELLED, MT_LIMITED.
+ * MT_NOT_FOUND, MT_UNAVAILABLE, MT_CANCELLED, MT_LIMITED.
  */
-static inline mt_status mt_embedder_embed(mt_call *c, const mt_slice *texts, size_t n_texts,
-                                          const float **out, size_t *n_out)
+static inline mt_status mt_embedder_embed(mt_call *c, mt_slice model, const mt_slice *texts,
+                                          size_t n_texts, const float **out, size_t *n_out)
 {
     if (!mt_embedder_1_api)
         return MT_DENIED;
-    return (mt_embedder_1_api->embed)(c, texts, n_texts, out, n_out);
+    return (mt_embedder_1_api->embed)(c, model, texts, n_texts, out, n_out);
 }
 
 /*
- * Word pieces without the special ones. Fiber: no suspend; pool threads too. State: active.
- * Ownership: none. Fails: 0 while it loads.
+ * Tokens without the special ones; for a model whose tokenizer is not here, an estimate that is
+ * not too low. Fiber: no suspend; pool threads too. State: active. Ownership: none. Fails: 0 while
+ * it loads.
  */
-static inline uint32_t mt_embedder_count_tokens(mt_call *c, mt_slice text)
+static inline uint32_t mt_embedder_count_tokens(mt_call *c, mt_slice model, mt_slice text)
 {
     if (!mt_embedder_1_api)
         return 0;
-    return (mt_embedder_1_api->count_tokens)(c, text);
+    return (mt_embedder_1_api->count_tokens)(c, model, text);
+}
+
+/* --- embedder_engine/1 --- */
+
+/*
+ * What runs embedding models. The provider of embedder/1 chooses among them; everybody else asks
+ * embedder/1. The null slice for a model is the engine's own default. Permission
+ * "embedder_engine". Since 0.1.
+ */
+typedef struct mt_embedder_engine_info {
+    uint32_t size;
+    mt_slice model;
+    uint32_t dimensions;
+    uint32_t max_tokens;
+    mt_slice provider;
+} mt_embedder_engine_info;
+
+typedef struct mt_embedder_engine_1 {
+    uint32_t size;
+    uint32_t version;
+    mt_status (*describe)(mt_call *c, mt_slice provider, mt_slice model,
+                          mt_embedder_engine_info *out);
+    mt_status (*models)(mt_call *c, mt_slice provider, uint32_t index,
+                        mt_embedder_engine_info *out);
+    mt_status (*embed)(mt_call *c, mt_slice provider, mt_slice model, const mt_slice *texts,
+                       size_t n_texts, const float **out, size_t *n_out);
+    uint32_t (*count_tokens)(mt_call *c, mt_slice provider, mt_slice model, mt_slice text);
+} mt_embedder_engine_1;
+
+/* What a provider fills and lists in its mt_service_entry. */
+typedef struct mt_embedder_engine_1_provider {
+    uint32_t size;
+    uint32_t version;
+    mt_status (*describe)(void *self, mt_call *c, mt_slice model, mt_embedder_engine_info *out);
+    mt_status (*models)(void *self, mt_call *c, uint32_t index, mt_embedder_engine_info *out);
+    mt_status (*embed)(void *self, mt_call *c, mt_slice model, const mt_slice *texts,
+                       size_t n_texts, const float **out, size_t *n_out);
+    uint32_t (*count_tokens)(void *self, mt_call *c, mt_slice model, mt_slice text);
+} mt_embedder_engine_1_provider;
+
+extern MT_HIDDEN const mt_embedder_engine_1 *mt_embedder_engine_1_api;
+
+/*
+ * A model by its name. Fiber: no suspend. State: active. Ownership: provider's lifetime. Fails:
+ * MT_NOT_FOUND for a model that nobody has, MT_UNAVAILABLE while it loads.
+ */
+static inline mt_status mt_embedder_engine_describe(mt_call *c, mt_slice provider, mt_slice model,
+                                                    mt_embedder_engine_info *out)
+{
+    if (!mt_embedder_engine_1_api)
+        return MT_DENIED;
+    return (mt_embedder_engine_1_api->describe)(c, provider, model, out);
+}
+
+/*
+ * The models, one by one. Fiber: no suspend. State: active. Ownership: lives as long as the call.
+ * Fails: MT_DONE past the last.
+ */
+static inline mt_status mt_embedder_engine_models(mt_call *c, mt_slice provider, uint32_t index,
+                                                  mt_embedder_engine_info *out)
+{
+    if (!mt_embedder_engine_1_api)
+        return MT_DENIED;
+    return (mt_embedder_engine_1_api->models)(c, provider, index, out);
+}
+
+/*
+ * One L2-normalized fp32 vector of dimensions numbers a text, row after row. Texts over max_tokens
+ * are cut. Fiber: suspends. State: active. Ownership: lives as long as the call. Fails:
+ * MT_NOT_FOUND, MT_UNAVAILABLE, MT_CANCELLED, MT_LIMITED.
+ */
+static inline mt_status mt_embedder_engine_embed(mt_call *c, mt_slice provider, mt_slice model,
+                                                 const mt_slice *texts, size_t n_texts,
+                                                 const float **out, size_t *n_out)
+{
+    if (!mt_embedder_engine_1_api)
+        return MT_DENIED;
+    return (mt_embedder_engine_1_api->embed)(c, provider, model, texts, n_texts, out, n_out);
+}
+
+/*
+ * Tokens without the special ones; for a model whose tokenizer is not here, an estimate that is
+ * not too low. Fiber: no suspend; pool threads too. State: active. Ownership: none. Fails: 0 while
+ * it loads.
+ */
+static inline uint32_t mt_embedder_engine_count_tokens(mt_call *c, mt_slice provider,
+                                                       mt_slice model, mt_slice text)
+{
+    if (!mt_embedder_engine_1_api)
+        return 0;
+    return (mt_embedder_engine_1_api->count_tokens)(c, provider, model, text);
 }
 
 /* --- hook/1 --- */
@@ -621,25 +731,55 @@ static inline mt_status mt_limiter_take(mt_call *c, mt_slice key, uint32_t cost,
 
 /* --- llm/1 --- */
 
-/* Text generation, streamed. Permission "llm". Since 0.1. */
+/* Text generation, streamed: models by name, whoever runs them. Permission "llm". Since 0.1. */
 typedef struct mt_llm_in {
     uint32_t size;
     mt_slice model;
     mt_slice system;
     mt_slice messages;
     mt_slice passages;
+    mt_slice tools;
+    mt_slice tool_choice;
+    mt_slice response_format;
+    mt_slice stop;
+    mt_slice options;
     uint32_t max_tokens;
+    int64_t seed;
     double temperature;
+    double top_p;
 } mt_llm_in;
+
+typedef struct mt_llm_counts {
+    uint32_t size;
+    int64_t input_tokens;
+    int64_t cached_tokens;
+    int64_t output_tokens;
+    int64_t cost_microusd;
+    mt_slice finish;
+    mt_slice model;
+    mt_slice provider;
+} mt_llm_counts;
+
+typedef struct mt_llm_model {
+    uint32_t size;
+    mt_slice model;
+    mt_slice provider;
+    uint32_t context_tokens;
+    bool reads_passages;
+    bool tools;
+    bool json;
+} mt_llm_model;
 
 typedef struct mt_llm_1 {
     uint32_t size;
     uint32_t version;
     mt_status (*open)(mt_call *c, const mt_llm_in *in, mt_handle *out);
     mt_status (*next)(mt_call *c, mt_handle generation, mt_slice *token);
-    mt_status (*usage)(mt_call *c, mt_handle generation, int64_t *input_tokens,
-                       int64_t *output_tokens, mt_slice *finish);
+    mt_status (*tool_calls)(mt_call *c, mt_handle generation, mt_slice *out);
+    mt_status (*usage)(mt_call *c, mt_handle generation, mt_llm_counts *out);
     mt_status (*close)(mt_call *c, mt_handle generation);
+    uint32_t (*count_tokens)(mt_call *c, mt_slice model, mt_slice text);
+    mt_status (*models)(mt_call *c, uint32_t index, mt_llm_model *out);
 } mt_llm_1;
 
 /* What a provider fills and lists in its mt_service_entry. */
@@ -648,17 +788,23 @@ typedef struct mt_llm_1_provider {
     uint32_t version;
     mt_status (*open)(void *self, mt_call *c, const mt_llm_in *in, mt_handle *out);
     mt_status (*next)(void *self, mt_call *c, mt_handle generation, mt_slice *token);
-    mt_status (*usage)(void *self, mt_call *c, mt_handle generation, int64_t *input_tokens,
-                       int64_t *output_tokens, mt_slice *finish);
+    mt_status (*tool_calls)(void *self, mt_call *c, mt_handle generation, mt_slice *out);
+    mt_status (*usage)(void *self, mt_call *c, mt_handle generation, mt_llm_counts *out);
     mt_status (*close)(void *self, mt_call *c, mt_handle generation);
+    uint32_t (*count_tokens)(void *self, mt_call *c, mt_slice model, mt_slice text);
+    mt_status (*models)(void *self, mt_call *c, uint32_t index, mt_llm_model *out);
 } mt_llm_1_provider;
 
 extern MT_HIDDEN const mt_llm_1 *mt_llm_1_api;
 
 /*
- * Starts a generation. messages: JSON array of {role, content}, the question last; passages: JSON
- * array of {number, text, score} that the answer may cite as [number]. Fiber: suspends. State:
- * active. Ownership: ended with the call. Fails: MT_UNAVAILABLE, MT_LIMITED, MT_INVALID.
+ * Starts a generation. model: a name (the null slice: the default). messages: JSON array in
+ * OpenAI's shape ({role, content, tool_calls, tool_call_id}), the newest last. passages: JSON
+ * array of {number, text, score} that the answer may cite as [number]. tools, tool_choice,
+ * response_format, stop: JSON in OpenAI's shape, or null slices. max_tokens 0, temperature and
+ * top_p below 0, seed below 0: the model's own. options: not read. Fiber: suspends. State: active.
+ * Ownership: ended with the call. Fails: MT_NOT_FOUND for a model that nobody has, MT_UNAVAILABLE,
+ * MT_LIMITED (too many wait, or the upstream's 429), MT_TIMEOUT, MT_INVALID.
  */
 static inline mt_status mt_llm_open(mt_call *c, const mt_llm_in *in, mt_handle *out)
 {
@@ -668,8 +814,8 @@ static inline mt_status mt_llm_open(mt_call *c, const mt_llm_in *in, mt_handle *
 }
 
 /*
- * The next piece of text. Fiber: suspends. State: active. Ownership: until the next call on it.
- * Fails: MT_DONE at the end, MT_CANCELLED, MT_UNAVAILABLE.
+ * The next piece of text, whole UTF-8 characters. Fiber: suspends. State: active. Ownership: until
+ * the next call on it. Fails: MT_DONE at the end, MT_CANCELLED, MT_UNAVAILABLE, MT_TIMEOUT.
  */
 static inline mt_status mt_llm_next(mt_call *c, mt_handle generation, mt_slice *token)
 {
@@ -679,23 +825,225 @@ static inline mt_status mt_llm_next(mt_call *c, mt_handle generation, mt_slice *
 }
 
 /*
- * Counts, and why it ended (stop, length, nothing_found). Fiber: no suspend. State: active.
- * Ownership: provider's lifetime. Fails: MT_NOT_FOUND.
+ * After MT_DONE with the finish tool_calls: a JSON array of {id, name, arguments}, arguments a
+ * JSON object; else []. Fiber: no suspend. State: active. Ownership: lives as long as the call.
+ * Fails: never.
  */
-static inline mt_status mt_llm_usage(mt_call *c, mt_handle generation, int64_t *input_tokens,
-                                     int64_t *output_tokens, mt_slice *finish)
+static inline mt_status mt_llm_tool_calls(mt_call *c, mt_handle generation, mt_slice *out)
 {
     if (!mt_llm_1_api)
         return MT_DENIED;
-    return (mt_llm_1_api->usage)(c, generation, input_tokens, output_tokens, finish);
+    return (mt_llm_1_api->tool_calls)(c, generation, out);
 }
 
-/* Ends early. Fiber: no suspend. State: active. Ownership: none. Fails: never. */
+/*
+ * Counts so far and why it ended (stop, length, tool_calls, nothing_found). cost_microusd: by the
+ * model's configured prices. Fiber: no suspend. State: active. Ownership: lives as long as the
+ * call. Fails: MT_NOT_FOUND.
+ */
+static inline mt_status mt_llm_usage(mt_call *c, mt_handle generation, mt_llm_counts *out)
+{
+    if (!mt_llm_1_api)
+        return MT_DENIED;
+    return (mt_llm_1_api->usage)(c, generation, out);
+}
+
+/*
+ * Ends early, or frees what a finished one holds. Fiber: no suspend. State: active. Ownership:
+ * none. Fails: never.
+ */
 static inline mt_status mt_llm_close(mt_call *c, mt_handle generation)
 {
     if (!mt_llm_1_api)
         return MT_DENIED;
     return (mt_llm_1_api->close)(c, generation);
+}
+
+/*
+ * Tokens of a text; for a model whose tokenizer is not here, an estimate that is not too low.
+ * Fiber: no suspend; pool threads too. State: active. Ownership: none. Fails: an estimate while it
+ * loads.
+ */
+static inline uint32_t mt_llm_count_tokens(mt_call *c, mt_slice model, mt_slice text)
+{
+    if (!mt_llm_1_api)
+        return 0;
+    return (mt_llm_1_api->count_tokens)(c, model, text);
+}
+
+/*
+ * The models one by one. Fiber: no suspend. State: active. Ownership: lives as long as the call.
+ * Fails: MT_DONE past the last.
+ */
+static inline mt_status mt_llm_models(mt_call *c, uint32_t index, mt_llm_model *out)
+{
+    if (!mt_llm_1_api)
+        return MT_DENIED;
+    return (mt_llm_1_api->models)(c, index, out);
+}
+
+/* --- llm_engine/1 --- */
+
+/*
+ * What runs models: a local engine or an upstream. The provider of llm/1 chooses among them;
+ * everybody else asks llm/1. Permission "llm_engine". Since 0.1.
+ */
+typedef struct mt_llm_engine_in {
+    uint32_t size;
+    mt_slice model;
+    mt_slice system;
+    mt_slice messages;
+    mt_slice passages;
+    mt_slice tools;
+    mt_slice tool_choice;
+    mt_slice response_format;
+    mt_slice stop;
+    mt_slice options;
+    uint32_t max_tokens;
+    int64_t seed;
+    double temperature;
+    double top_p;
+} mt_llm_engine_in;
+
+typedef struct mt_llm_engine_counts {
+    uint32_t size;
+    int64_t input_tokens;
+    int64_t cached_tokens;
+    int64_t output_tokens;
+    int64_t cost_microusd;
+    mt_slice finish;
+    mt_slice model;
+    mt_slice provider;
+} mt_llm_engine_counts;
+
+typedef struct mt_llm_engine_model {
+    uint32_t size;
+    mt_slice model;
+    mt_slice provider;
+    uint32_t context_tokens;
+    bool reads_passages;
+    bool tools;
+    bool json;
+} mt_llm_engine_model;
+
+typedef struct mt_llm_engine_1 {
+    uint32_t size;
+    uint32_t version;
+    mt_status (*open)(mt_call *c, mt_slice provider, const mt_llm_engine_in *in, mt_handle *out);
+    mt_status (*next)(mt_call *c, mt_slice provider, mt_handle generation, mt_slice *token);
+    mt_status (*tool_calls)(mt_call *c, mt_slice provider, mt_handle generation, mt_slice *out);
+    mt_status (*usage)(mt_call *c, mt_slice provider, mt_handle generation,
+                       mt_llm_engine_counts *out);
+    mt_status (*close)(mt_call *c, mt_slice provider, mt_handle generation);
+    uint32_t (*count_tokens)(mt_call *c, mt_slice provider, mt_slice model, mt_slice text);
+    mt_status (*models)(mt_call *c, mt_slice provider, uint32_t index, mt_llm_engine_model *out);
+} mt_llm_engine_1;
+
+/* What a provider fills and lists in its mt_service_entry. */
+typedef struct mt_llm_engine_1_provider {
+    uint32_t size;
+    uint32_t version;
+    mt_status (*open)(void *self, mt_call *c, const mt_llm_engine_in *in, mt_handle *out);
+    mt_status (*next)(void *self, mt_call *c, mt_handle generation, mt_slice *token);
+    mt_status (*tool_calls)(void *self, mt_call *c, mt_handle generation, mt_slice *out);
+    mt_status (*usage)(void *self, mt_call *c, mt_handle generation, mt_llm_engine_counts *out);
+    mt_status (*close)(void *self, mt_call *c, mt_handle generation);
+    uint32_t (*count_tokens)(void *self, mt_call *c, mt_slice model, mt_slice text);
+    mt_status (*models)(void *self, mt_call *c, uint32_t index, mt_llm_engine_model *out);
+} mt_llm_engine_1_provider;
+
+extern MT_HIDDEN const mt_llm_engine_1 *mt_llm_engine_1_api;
+
+/*
+ * Starts a generation. model: a name (the null slice: the default). messages: JSON array in
+ * OpenAI's shape ({role, content, tool_calls, tool_call_id}), the newest last. passages: JSON
+ * array of {number, text, score} that the answer may cite as [number]. tools, tool_choice,
+ * response_format, stop: JSON in OpenAI's shape, or null slices. max_tokens 0, temperature and
+ * top_p below 0, seed below 0: the model's own. options: JSON object of the route (base_url,
+ * api_key_env …), or the null slice. Fiber: suspends. State: active. Ownership: ended with the
+ * call. Fails: MT_NOT_FOUND for a model that nobody has, MT_UNAVAILABLE, MT_LIMITED (too many
+ * wait, or the upstream's 429), MT_TIMEOUT, MT_INVALID.
+ */
+static inline mt_status mt_llm_engine_open(mt_call *c, mt_slice provider,
+                                           const mt_llm_engine_in *in, mt_handle *out)
+{
+    if (!mt_llm_engine_1_api)
+        return MT_DENIED;
+    return (mt_llm_engine_1_api->open)(c, provider, in, out);
+}
+
+/*
+ * The next piece of text, whole UTF-8 characters. Fiber: suspends. State: active. Ownership: until
+ * the next call on it. Fails: MT_DONE at the end, MT_CANCELLED, MT_UNAVAILABLE, MT_TIMEOUT.
+ */
+static inline mt_status mt_llm_engine_next(mt_call *c, mt_slice provider, mt_handle generation,
+                                           mt_slice *token)
+{
+    if (!mt_llm_engine_1_api)
+        return MT_DENIED;
+    return (mt_llm_engine_1_api->next)(c, provider, generation, token);
+}
+
+/*
+ * After MT_DONE with the finish tool_calls: a JSON array of {id, name, arguments}, arguments a
+ * JSON object; else []. Fiber: no suspend. State: active. Ownership: lives as long as the call.
+ * Fails: never.
+ */
+static inline mt_status mt_llm_engine_tool_calls(mt_call *c, mt_slice provider,
+                                                 mt_handle generation, mt_slice *out)
+{
+    if (!mt_llm_engine_1_api)
+        return MT_DENIED;
+    return (mt_llm_engine_1_api->tool_calls)(c, provider, generation, out);
+}
+
+/*
+ * Counts so far and why it ended (stop, length, tool_calls, nothing_found). cost_microusd and
+ * provider are left to the caller. Fiber: no suspend. State: active. Ownership: lives as long as
+ * the call. Fails: MT_NOT_FOUND.
+ */
+static inline mt_status mt_llm_engine_usage(mt_call *c, mt_slice provider, mt_handle generation,
+                                            mt_llm_engine_counts *out)
+{
+    if (!mt_llm_engine_1_api)
+        return MT_DENIED;
+    return (mt_llm_engine_1_api->usage)(c, provider, generation, out);
+}
+
+/*
+ * Ends early, or frees what a finished one holds. Fiber: no suspend. State: active. Ownership:
+ * none. Fails: never.
+ */
+static inline mt_status mt_llm_engine_close(mt_call *c, mt_slice provider, mt_handle generation)
+{
+    if (!mt_llm_engine_1_api)
+        return MT_DENIED;
+    return (mt_llm_engine_1_api->close)(c, provider, generation);
+}
+
+/*
+ * Tokens of a text; for a model whose tokenizer is not here, an estimate that is not too low.
+ * Fiber: no suspend; pool threads too. State: active. Ownership: none. Fails: an estimate while it
+ * loads.
+ */
+static inline uint32_t mt_llm_engine_count_tokens(mt_call *c, mt_slice provider, mt_slice model,
+                                                  mt_slice text)
+{
+    if (!mt_llm_engine_1_api)
+        return 0;
+    return (mt_llm_engine_1_api->count_tokens)(c, provider, model, text);
+}
+
+/*
+ * The models one by one. Fiber: no suspend. State: active. Ownership: lives as long as the call.
+ * Fails: MT_DONE past the last.
+ */
+static inline mt_status mt_llm_engine_models(mt_call *c, mt_slice provider, uint32_t index,
+                                             mt_llm_engine_model *out)
+{
+    if (!mt_llm_engine_1_api)
+        return MT_DENIED;
+    return (mt_llm_engine_1_api->models)(c, provider, index, out);
 }
 
 /* --- offload/1 --- */
@@ -1124,39 +1472,101 @@ static inline mt_slice mt_setting(mt_call *c, mt_slice name)
     return (mt_request_1_api->setting)(c, name);
 }
 
+/* --- reranker/1 --- */
+
+/*
+ * How well texts answer a question, by a model that reads both together (cross-encoder).
+ * Permission "reranker". Since 0.1.
+ */
+typedef struct mt_reranker_1 {
+    uint32_t size;
+    uint32_t version;
+    mt_status (*score)(mt_call *c, mt_slice model, mt_slice query, const mt_slice *texts,
+                       size_t n_texts, const float **out, size_t *n_out);
+} mt_reranker_1;
+
+/* What a provider fills and lists in its mt_service_entry. */
+typedef struct mt_reranker_1_provider {
+    uint32_t size;
+    uint32_t version;
+    mt_status (*score)(void *self, mt_call *c, mt_slice model, mt_slice query,
+                       const mt_slice *texts, size_t n_texts, const float **out, size_t *n_out);
+} mt_reranker_1_provider;
+
+extern MT_HIDDEN const mt_reranker_1 *mt_reranker_1_api;
+
+/*
+ * One score a text, 0 to 1, higher is better. The null slice for the model is the configured one.
+ * Fiber: suspends. State: active. Ownership: lives as long as the call. Fails: MT_NOT_FOUND when
+ * no such model is configured, MT_UNAVAILABLE while it loads, MT_CANCELLED.
+ */
+static inline mt_status mt_reranker_score(mt_call *c, mt_slice model, mt_slice query,
+                                          const mt_slice *texts, size_t n_texts, const float **out,
+                                          size_t *n_out)
+{
+    if (!mt_reranker_1_api)
+        return MT_DENIED;
+    return (mt_reranker_1_api->score)(c, model, query, texts, n_texts, out, n_out);
+}
+
 /* --- retrieval/1 --- */
 
 /* Passages of the call's workspace that fit a question. Permission "retrieval". Since 0.1. */
 typedef struct mt_retrieval_1 {
     uint32_t size;
     uint32_t version;
-    mt_status (*search)(mt_call *c, mt_slice query, mt_slice mode, uint32_t limit, mt_slice filter,
-                        mt_slice *results);
+    mt_status (*search)(mt_call *c, mt_slice query, mt_slice options, mt_slice *results);
 } mt_retrieval_1;
 
 /* What a provider fills and lists in its mt_service_entry. */
 typedef struct mt_retrieval_1_provider {
     uint32_t size;
     uint32_t version;
-    mt_status (*search)(void *self, mt_call *c, mt_slice query, mt_slice mode, uint32_t limit,
-                        mt_slice filter, mt_slice *results);
+    mt_status (*search)(void *self, mt_call *c, mt_slice query, mt_slice options,
+                        mt_slice *results);
 } mt_retrieval_1_provider;
 
 extern MT_HIDDEN const mt_retrieval_1 *mt_retrieval_1_api;
 
 /*
  * The best passages, as a JSON array of {document_id, file_name, chunk_id, number, score, text,
- * section, page, start_char, end_char}, best first. mode: vector (the null slice: the
- * workspace's). filter: a JSON object as in the search operation, or the null slice. Fiber:
- * suspends. State: active. Ownership: lives as long as the call. Fails: MT_UNAVAILABLE,
- * MT_INVALID.
+ * section, page, start_char, end_char}, best first. options: a JSON object with the members of the
+ * search operation's body but query (mode, limit, filter, …), or the null slice: what the
+ * workspace has set. Fiber: suspends. State: active. Ownership: lives as long as the call. Fails:
+ * MT_UNAVAILABLE, MT_INVALID.
  */
-static inline mt_status mt_retrieval_search(mt_call *c, mt_slice query, mt_slice mode,
-                                            uint32_t limit, mt_slice filter, mt_slice *results)
+static inline mt_status mt_retrieval_search(mt_call *c, mt_slice query, mt_slice options,
+                                            mt_slice *results)
 {
     if (!mt_retrieval_1_api)
         return MT_DENIED;
-    return (mt_retrieval_1_api->search)(c, query, mode, limit, filter, results);
+    return (mt_retrieval_1_api->search)(c, query, options, results);
+}
+
+/* --- service/1 --- */
+
+/*
+ * Who provides a service now: for plugins that choose among providers, or show them. Always
+ * granted. Since 0.1.
+ */
+typedef struct mt_service_1 {
+    uint32_t size;
+    uint32_t version;
+    mt_status (*provider)(mt_call *c, mt_slice interface, uint32_t index, mt_slice *slug);
+} mt_service_1;
+
+extern MT_HIDDEN const mt_service_1 *mt_service_1_api;
+
+/*
+ * The active providers of an interface ("llm_engine/1") one by one, in a stable order. Fiber: no
+ * suspend. State: active. Ownership: host's lifetime. Fails: MT_DONE past the last.
+ */
+static inline mt_status mt_service_provider(mt_call *c, mt_slice interface, uint32_t index,
+                                            mt_slice *slug)
+{
+    if (!mt_service_1_api)
+        return MT_DENIED;
+    return (mt_service_1_api->provider)(c, interface, index, slug);
 }
 
 /* --- stream/1 --- */
@@ -1205,12 +1615,148 @@ static inline mt_status mt_stream_end(mt_call *c)
     return (mt_stream_1_api->end)(c);
 }
 
+/* --- text_index/1 --- */
+
+/*
+ * Passages of a workspace by their words (BM25). Answers ids and scores only; rows decide what is
+ * shown. version is the workspace's index version, advanced in the transaction that changes
+ * chunks. Permission "text_index". Since 0.1.
+ */
+typedef struct mt_text_index_1 {
+    uint32_t size;
+    uint32_t version;
+    mt_status (*held_version)(mt_call *c, mt_slice workspace_id, int64_t *version);
+    mt_status (*add)(mt_call *c, mt_slice workspace_id, const mt_slice *ids, size_t n_ids,
+                     const mt_slice *texts, size_t n_texts, const mt_slice *languages,
+                     size_t n_languages, int64_t from_version, int64_t to_version);
+    mt_status (*remove)(mt_call *c, mt_slice workspace_id, const mt_slice *ids, size_t n_ids,
+                        int64_t from_version, int64_t to_version);
+    mt_status (*search)(mt_call *c, mt_slice workspace_id, mt_slice query, mt_slice language,
+                        uint32_t limit, const mt_slice *filter, size_t n_filter, mt_handle *out);
+    mt_status (*hit)(mt_call *c, mt_handle result, uint32_t index, mt_slice *id, double *score);
+    mt_status (*marks)(mt_call *c, mt_slice query, mt_slice language, mt_slice text, mt_slice *out);
+    mt_status (*drop)(mt_call *c, mt_slice workspace_id);
+} mt_text_index_1;
+
+/* What a provider fills and lists in its mt_service_entry. */
+typedef struct mt_text_index_1_provider {
+    uint32_t size;
+    uint32_t version;
+    mt_status (*held_version)(void *self, mt_call *c, mt_slice workspace_id, int64_t *version);
+    mt_status (*add)(void *self, mt_call *c, mt_slice workspace_id, const mt_slice *ids,
+                     size_t n_ids, const mt_slice *texts, size_t n_texts, const mt_slice *languages,
+                     size_t n_languages, int64_t from_version, int64_t to_version);
+    mt_status (*remove)(void *self, mt_call *c, mt_slice workspace_id, const mt_slice *ids,
+                        size_t n_ids, int64_t from_version, int64_t to_version);
+    mt_status (*search)(void *self, mt_call *c, mt_slice workspace_id, mt_slice query,
+                        mt_slice language, uint32_t limit, const mt_slice *filter, size_t n_filter,
+                        mt_handle *out);
+    mt_status (*hit)(void *self, mt_call *c, mt_handle result, uint32_t index, mt_slice *id,
+                     double *score);
+    mt_status (*marks)(void *self, mt_call *c, mt_slice query, mt_slice language, mt_slice text,
+                       mt_slice *out);
+    mt_status (*drop)(void *self, mt_call *c, mt_slice workspace_id);
+} mt_text_index_1_provider;
+
+extern MT_HIDDEN const mt_text_index_1 *mt_text_index_1_api;
+
+/*
+ * The version that the index holds; 0 when it has none. Fiber: suspends. State: active. Ownership:
+ * none. Fails: MT_UNAVAILABLE.
+ */
+static inline mt_status mt_text_index_held_version(mt_call *c, mt_slice workspace_id,
+                                                   int64_t *version)
+{
+    if (!mt_text_index_1_api)
+        return MT_DENIED;
+    return (mt_text_index_1_api->held_version)(c, workspace_id, version);
+}
+
+/*
+ * Adds passages (ids are UUID texts, languages ISO 639-1 codes, an empty one is detected) and
+ * moves the version on; from_version must be what the index holds. Fiber: suspends. State: active.
+ * Ownership: copied. Fails: MT_CONFLICT when from_version differs: compare and top up.
+ */
+static inline mt_status mt_text_index_add(mt_call *c, mt_slice workspace_id, const mt_slice *ids,
+                                          size_t n_ids, const mt_slice *texts, size_t n_texts,
+                                          const mt_slice *languages, size_t n_languages,
+                                          int64_t from_version, int64_t to_version)
+{
+    if (!mt_text_index_1_api)
+        return MT_DENIED;
+    return (mt_text_index_1_api->add)(c, workspace_id, ids, n_ids, texts, n_texts, languages,
+                                      n_languages, from_version, to_version);
+}
+
+/*
+ * Removes passages and moves the version on. Fiber: suspends. State: active. Ownership: copied.
+ * Fails: MT_CONFLICT.
+ */
+static inline mt_status mt_text_index_remove(mt_call *c, mt_slice workspace_id, const mt_slice *ids,
+                                             size_t n_ids, int64_t from_version, int64_t to_version)
+{
+    if (!mt_text_index_1_api)
+        return MT_DENIED;
+    return (mt_text_index_1_api->remove)(c, workspace_id, ids, n_ids, from_version, to_version);
+}
+
+/*
+ * The best passages by BM25, best first; language: how the query's words are stemmed (the null
+ * slice: detected); filter: only these ids (none: all). Fiber: suspends. State: active. Ownership:
+ * lives as long as the call. Fails: MT_UNAVAILABLE.
+ */
+static inline mt_status mt_text_index_search(mt_call *c, mt_slice workspace_id, mt_slice query,
+                                             mt_slice language, uint32_t limit,
+                                             const mt_slice *filter, size_t n_filter,
+                                             mt_handle *out)
+{
+    if (!mt_text_index_1_api)
+        return MT_DENIED;
+    return (mt_text_index_1_api->search)(c, workspace_id, query, language, limit, filter, n_filter,
+                                         out);
+}
+
+/*
+ * One hit. Fiber: no suspend. State: active. Ownership: as search. Fails: MT_DONE past the last.
+ */
+static inline mt_status mt_text_index_hit(mt_call *c, mt_handle result, uint32_t index,
+                                          mt_slice *id, double *score)
+{
+    if (!mt_text_index_1_api)
+        return MT_DENIED;
+    return (mt_text_index_1_api->hit)(c, result, index, id, score);
+}
+
+/*
+ * Where words of the query stand in a text, by the same analysis as search: a JSON array of
+ * [start, end) pairs in code points, in order. Fiber: no suspend. State: active. Ownership: lives
+ * as long as the call. Fails: MT_TOO_LARGE.
+ */
+static inline mt_status mt_text_index_marks(mt_call *c, mt_slice query, mt_slice language,
+                                            mt_slice text, mt_slice *out)
+{
+    if (!mt_text_index_1_api)
+        return MT_DENIED;
+    return (mt_text_index_1_api->marks)(c, query, language, text, out);
+}
+
+/*
+ * Forgets the workspace's index (rebuild, deletion). Fiber: suspends. State: active. Ownership:
+ * none. Fails: MT_UNAVAILABLE.
+ */
+static inline mt_status mt_text_index_drop(mt_call *c, mt_slice workspace_id)
+{
+    if (!mt_text_index_1_api)
+        return MT_DENIED;
+    return (mt_text_index_1_api->drop)(c, workspace_id);
+}
+
 /* --- vector_index/1 --- */
 
 /*
- * Nearest vectors of a workspace (the call's). Answers ids and scores only; rows decide what is
- * shown. version is the workspace's index version, advanced in the transaction that changes
- * chunks. Permission "vector_index". Since 0.1.
+ * Nearest vectors of a workspace and a model: each pair is an index of its own. Answers ids and
+ * scores only; rows decide what is shown. version is the workspace's index version, advanced in
+ * the transaction that changes chunks. Permission "vector_index". Since 0.1.
  */
 typedef struct mt_index_hits {
     uint32_t size;
@@ -1223,15 +1769,16 @@ typedef struct mt_vector_index_1 {
     uint32_t version;
     mt_status (*held_version)(mt_call *c, mt_slice workspace_id, mt_slice model,
                               uint32_t dimensions, int64_t *version);
-    mt_status (*add)(mt_call *c, mt_slice workspace_id, const mt_slice *ids, size_t n_ids,
-                     const float *vectors, size_t n_vectors, int64_t from_version,
+    mt_status (*add)(mt_call *c, mt_slice workspace_id, mt_slice model, const mt_slice *ids,
+                     size_t n_ids, const float *vectors, size_t n_vectors, int64_t from_version,
                      int64_t to_version);
-    mt_status (*remove)(mt_call *c, mt_slice workspace_id, const mt_slice *ids, size_t n_ids,
-                        int64_t from_version, int64_t to_version);
-    mt_status (*search)(mt_call *c, mt_slice workspace_id, const float *query, size_t n_query,
-                        uint32_t limit, const mt_slice *filter, size_t n_filter, mt_handle *out);
+    mt_status (*remove)(mt_call *c, mt_slice workspace_id, mt_slice model, const mt_slice *ids,
+                        size_t n_ids, int64_t from_version, int64_t to_version);
+    mt_status (*search)(mt_call *c, mt_slice workspace_id, mt_slice model, const float *query,
+                        size_t n_query, uint32_t limit, const mt_slice *filter, size_t n_filter,
+                        mt_handle *out);
     mt_status (*hit)(mt_call *c, mt_handle result, uint32_t index, mt_slice *id, double *score);
-    mt_status (*drop)(mt_call *c, mt_slice workspace_id);
+    mt_status (*drop)(mt_call *c, mt_slice workspace_id, mt_slice model);
 } mt_vector_index_1;
 
 /* What a provider fills and lists in its mt_service_entry. */
@@ -1240,24 +1787,25 @@ typedef struct mt_vector_index_1_provider {
     uint32_t version;
     mt_status (*held_version)(void *self, mt_call *c, mt_slice workspace_id, mt_slice model,
                               uint32_t dimensions, int64_t *version);
-    mt_status (*add)(void *self, mt_call *c, mt_slice workspace_id, const mt_slice *ids,
-                     size_t n_ids, const float *vectors, size_t n_vectors, int64_t from_version,
-                     int64_t to_version);
-    mt_status (*remove)(void *self, mt_call *c, mt_slice workspace_id, const mt_slice *ids,
-                        size_t n_ids, int64_t from_version, int64_t to_version);
-    mt_status (*search)(void *self, mt_call *c, mt_slice workspace_id, const float *query,
-                        size_t n_query, uint32_t limit, const mt_slice *filter, size_t n_filter,
-                        mt_handle *out);
+    mt_status (*add)(void *self, mt_call *c, mt_slice workspace_id, mt_slice model,
+                     const mt_slice *ids, size_t n_ids, const float *vectors, size_t n_vectors,
+                     int64_t from_version, int64_t to_version);
+    mt_status (*remove)(void *self, mt_call *c, mt_slice workspace_id, mt_slice model,
+                        const mt_slice *ids, size_t n_ids, int64_t from_version,
+                        int64_t to_version);
+    mt_status (*search)(void *self, mt_call *c, mt_slice workspace_id, mt_slice model,
+                        const float *query, size_t n_query, uint32_t limit, const mt_slice *filter,
+                        size_t n_filter, mt_handle *out);
     mt_status (*hit)(void *self, mt_call *c, mt_handle result, uint32_t index, mt_slice *id,
                      double *score);
-    mt_status (*drop)(void *self, mt_call *c, mt_slice workspace_id);
+    mt_status (*drop)(void *self, mt_call *c, mt_slice workspace_id, mt_slice model);
 } mt_vector_index_1_provider;
 
 extern MT_HIDDEN const mt_vector_index_1 *mt_vector_index_1_api;
 
 /*
- * The version that the index holds; 0 when it has none. Fiber: suspends. State: active. Ownership:
- * none. Fails: MT_UNAVAILABLE.
+ * The version that the index holds; 0 when it has none. An index of other dimensions is dropped.
+ * Fiber: suspends. State: active. Ownership: none. Fails: MT_UNAVAILABLE.
  */
 static inline mt_status mt_index_held_version(mt_call *c, mt_slice workspace_id, mt_slice model,
                                               uint32_t dimensions, int64_t *version)
@@ -1272,13 +1820,13 @@ static inline mt_status mt_index_held_version(mt_call *c, mt_slice workspace_id,
  * holds. Fiber: suspends. State: active. Ownership: copied. Fails: MT_CONFLICT when from_version
  * differs: compare and top up.
  */
-static inline mt_status mt_index_add(mt_call *c, mt_slice workspace_id, const mt_slice *ids,
-                                     size_t n_ids, const float *vectors, size_t n_vectors,
-                                     int64_t from_version, int64_t to_version)
+static inline mt_status mt_index_add(mt_call *c, mt_slice workspace_id, mt_slice model,
+                                     const mt_slice *ids, size_t n_ids, const float *vectors,
+                                     size_t n_vectors, int64_t from_version, int64_t to_version)
 {
     if (!mt_vector_index_1_api)
         return MT_DENIED;
-    return (mt_vector_index_1_api->add)(c, workspace_id, ids, n_ids, vectors, n_vectors,
+    return (mt_vector_index_1_api->add)(c, workspace_id, model, ids, n_ids, vectors, n_vectors,
                                         from_version, to_version);
 }
 
@@ -1286,12 +1834,14 @@ static inline mt_status mt_index_add(mt_call *c, mt_slice workspace_id, const mt
  * Removes vectors and moves the version on. Fiber: suspends. State: active. Ownership: copied.
  * Fails: MT_CONFLICT.
  */
-static inline mt_status mt_index_remove(mt_call *c, mt_slice workspace_id, const mt_slice *ids,
-                                        size_t n_ids, int64_t from_version, int64_t to_version)
+static inline mt_status mt_index_remove(mt_call *c, mt_slice workspace_id, mt_slice model,
+                                        const mt_slice *ids, size_t n_ids, int64_t from_version,
+                                        int64_t to_version)
 {
     if (!mt_vector_index_1_api)
         return MT_DENIED;
-    return (mt_vector_index_1_api->remove)(c, workspace_id, ids, n_ids, from_version, to_version);
+    return (mt_vector_index_1_api->remove)(c, workspace_id, model, ids, n_ids, from_version,
+                                           to_version);
 }
 
 /*
@@ -1299,14 +1849,14 @@ static inline mt_status mt_index_remove(mt_call *c, mt_slice workspace_id, const
  * State: active. Ownership: lives as long as the call. Fails: MT_UNAVAILABLE, MT_INVALID for other
  * dimensions.
  */
-static inline mt_status mt_index_search(mt_call *c, mt_slice workspace_id, const float *query,
-                                        size_t n_query, uint32_t limit, const mt_slice *filter,
-                                        size_t n_filter, mt_handle *out)
+static inline mt_status mt_index_search(mt_call *c, mt_slice workspace_id, mt_slice model,
+                                        const float *query, size_t n_query, uint32_t limit,
+                                        const mt_slice *filter, size_t n_filter, mt_handle *out)
 {
     if (!mt_vector_index_1_api)
         return MT_DENIED;
-    return (mt_vector_index_1_api->search)(c, workspace_id, query, n_query, limit, filter, n_filter,
-                                           out);
+    return (mt_vector_index_1_api->search)(c, workspace_id, model, query, n_query, limit, filter,
+                                           n_filter, out);
 }
 
 /*
@@ -1321,14 +1871,14 @@ static inline mt_status mt_index_hit(mt_call *c, mt_handle result, uint32_t inde
 }
 
 /*
- * Forgets the workspace's index (rebuild, deletion). Fiber: suspends. State: active. Ownership:
- * none. Fails: MT_UNAVAILABLE.
+ * Forgets the index (rebuild, deletion); the null slice for the model forgets all of the
+ * workspace. Fiber: suspends. State: active. Ownership: none. Fails: MT_UNAVAILABLE.
  */
-static inline mt_status mt_index_drop(mt_call *c, mt_slice workspace_id)
+static inline mt_status mt_index_drop(mt_call *c, mt_slice workspace_id, mt_slice model)
 {
     if (!mt_vector_index_1_api)
         return MT_DENIED;
-    return (mt_vector_index_1_api->drop)(c, workspace_id);
+    return (mt_vector_index_1_api->drop)(c, workspace_id, model);
 }
 
 #ifdef __cplusplus

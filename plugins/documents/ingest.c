@@ -19,13 +19,13 @@ typedef struct work {
     char reason[DOC_REASON];
     float *vectors;
     char *scratch;                              /* where each batch's JSON is written: thousands would not fit in the call's memory */
-    uint32_t dimensions;
-    mt_slice model;
+    mt_embedder_info model, usual;              /* the document's, the workspace's */
 } work;
 
 static size_t count_tokens(void *user, const char *p, size_t n)
 {
-    return mt_embedder_count_tokens(user, (mt_slice){0}, (mt_slice){p, n});
+    work *w = user;
+    return mt_embedder_count_tokens(w->c, w->model.model, (mt_slice){p, n});
 }
 
 /* On a pool thread. */
@@ -40,14 +40,29 @@ static void extract(void *arg)
         w->status = chunk_doc(&w->doc, &w->options, &w->chunks);
 }
 
+/* A model that is gone is passing trouble: it may come back, and the document is not at fault. */
+static mt_status describe(work *w, mt_slice model, mt_embedder_info *out)
+{
+    *out = (mt_embedder_info){.size = sizeof *out};
+    mt_status s = mt_embedder_describe(w->c, model, out);
+    return s == MT_NOT_FOUND ? MT_UNAVAILABLE : s;
+}
+
+static mt_status choose_model(work *w)
+{
+    mt_handle row;
+    const mt_field id = {MT_SLICE("id"), w->id};
+    MT_TRY(mt_db_one(w->c, MT_SLICE("document_model"), &id, 1, &row));
+    MT_TRY(describe(w, mt_db_value(w->c, row, 0, MT_SLICE("usual")), &w->usual));
+    return describe(w, mt_db_value(w->c, row, 0, MT_SLICE("model")), &w->model);
+}
+
 static mt_status embed(work *w)
 {
     mt_call *c = w->c;
-    mt_embedder_info info = {.size = sizeof info};
-    MT_TRY(mt_embedder_describe(c, (mt_slice){0}, &info));
-    w->dimensions = info.dimensions;
-    w->model = info.model;
-    w->vectors = malloc((w->chunks.n + 1) * info.dimensions * sizeof(float));
+    size_t dimensions = w->model.dimensions;
+    free(w->vectors);
+    w->vectors = malloc((w->chunks.n + 1) * dimensions * sizeof(float));
     mt_slice *texts = mt_alloc(c, BATCH * sizeof *texts);
     if (!w->vectors || !texts)
         return MT_NO_MEMORY;
@@ -58,8 +73,10 @@ static mt_status embed(work *w)
             const chunk *k = &w->chunks.items[at + i];
             texts[i] = (mt_slice){w->doc.text + k->start, k->end - k->start};
         }
-        MT_TRY(mt_embedder_embed(c, w->model, texts, n, &out, &floats));
-        memcpy(w->vectors + at * info.dimensions, out, n * info.dimensions * sizeof(float));
+        MT_TRY(mt_embedder_embed(c, w->model.model, texts, n, &out, &floats));
+        if (floats != n * dimensions)
+            return MT_INTERNAL;
+        memcpy(w->vectors + at * dimensions, out, floats * sizeof(float));
         MT_TRY(mt_queue_progress(c, (int64_t)(at + n), (int64_t)w->chunks.n));
     }
     return MT_OK;
@@ -77,8 +94,8 @@ static void write_hex(char *out, const void *p, size_t n)
 static mt_status write_chunk(work *w, mt_writer *json, size_t i, char *hex)
 {
     const chunk *k = &w->chunks.items[i];
-    size_t bytes = w->dimensions * sizeof(float);
-    write_hex(hex, w->vectors + i * w->dimensions, bytes);
+    size_t bytes = w->model.dimensions * sizeof(float);
+    write_hex(hex, w->vectors + i * w->model.dimensions, bytes);
     mt_write_object(json, NULL);
     mt_write_text(json, "id", mt_new_id(w->c));
     mt_write_int(json, "number", (int64_t)i + 1);
@@ -95,8 +112,9 @@ static mt_status write_chunk(work *w, mt_writer *json, size_t i, char *hex)
 static mt_status insert_chunks(work *w, mt_slice version)
 {
     mt_call *c = w->c;
-    char *hex = mt_alloc(c, 2 * w->dimensions * sizeof(float));
-    w->scratch = malloc(SCRATCH);
+    char *hex = mt_alloc(c, 2 * w->model.dimensions * sizeof(float));
+    if (!w->scratch)
+        w->scratch = malloc(SCRATCH);
     if (!hex || !w->scratch)
         return MT_NO_MEMORY;
     for (size_t at = 0; at < w->chunks.n; at += BATCH) {
@@ -109,10 +127,20 @@ static mt_status insert_chunks(work *w, mt_slice version)
             MT_TRY(write_chunk(w, &json, i, hex));
         mt_write_close(&json);
         MT_TRY(mt_write_end(&json, &text));
-        const mt_field args[] = {{MT_SLICE("workspace_id"), w->workspace_id}, {MT_SLICE("id"), w->id}, {MT_SLICE("version"), version}, {MT_SLICE("chunks"), text}};
-        MT_TRY(mt_db_exec(c, MT_SLICE("chunks_add"), args, 4, NULL));
+        const mt_field args[] = {{MT_SLICE("workspace_id"), w->workspace_id}, {MT_SLICE("id"), w->id}, {MT_SLICE("version"), version},
+                                 {MT_SLICE("model"), w->model.model}, {MT_SLICE("chunks"), text}};
+        MT_TRY(mt_db_exec(c, MT_SLICE("chunks_add"), args, 5, NULL));
     }
     return MT_OK;
+}
+
+/* The document must still be of the model that its vectors were made with. */
+static mt_status lock_document(work *w, mt_slice usual)
+{
+    mt_handle row;
+    const mt_field args[] = {{MT_SLICE("id"), w->id}, {MT_SLICE("usual"), usual}};
+    MT_TRY(mt_db_one(w->c, MT_SLICE("document_lock"), args, 2, &row));
+    return mt_slice_eq(mt_db_value(w->c, row, 0, MT_SLICE("model")), w->model.model) ? MT_OK : MT_CONFLICT;
 }
 
 static mt_status write_rows(work *w)
@@ -121,9 +149,11 @@ static mt_status write_rows(work *w)
     mt_handle row;
     /* locks the job's row until the commit, so that nobody takes the job over meanwhile, however long this lasts */
     MT_TRY(mt_queue_progress(c, (int64_t)w->chunks.n, (int64_t)w->chunks.n));
-    const mt_field next[] = {{MT_SLICE("workspace_id"), w->workspace_id}, {MT_SLICE("model"), w->model}, {MT_SLICE("dimensions"), mt_printf(c, "%u", w->dimensions)}};
+    const mt_field next[] = {{MT_SLICE("workspace_id"), w->workspace_id}, {MT_SLICE("model"), w->usual.model},
+                             {MT_SLICE("dimensions"), mt_printf(c, "%u", w->usual.dimensions)}};
     MT_TRY(mt_db_one(c, MT_SLICE("version_next"), next, 3, &row));
     mt_slice version = mt_db_value(c, row, 0, MT_SLICE("version"));
+    MT_TRY(lock_document(w, mt_db_value(c, row, 0, MT_SLICE("model"))));
     const mt_field drop[] = {{MT_SLICE("id"), w->id}, {MT_SLICE("version"), version}};
     MT_TRY(mt_db_exec(c, MT_SLICE("chunks_drop"), drop, 2, NULL));
     MT_TRY(insert_chunks(w, version));
@@ -150,6 +180,20 @@ static void announce(work *w)
     mt_hook_emit(w->c, MT_SLICE("document.indexed"), &in);
 }
 
+/* Again where the document was moved, or its workspace's model changed, under it. */
+static mt_status embed_and_save(work *w)
+{
+    enum { TRIES = 3 };
+    mt_status s = MT_CONFLICT;
+    for (int i = 0; i < TRIES && s == MT_CONFLICT; i++) {
+        if (i)
+            MT_TRY(choose_model(w));
+        MT_TRY(embed(w));
+        s = save(w);
+    }
+    return s == MT_CONFLICT ? MT_UNAVAILABLE : s;
+}
+
 static int64_t config_int(mt_call *c, mt_slice pointer, int64_t fallback)
 {
     mt_slice v = mt_config(c, pointer);
@@ -159,18 +203,16 @@ static int64_t config_int(mt_call *c, mt_slice pointer, int64_t fallback)
 static mt_status run(work *w)
 {
     mt_call *c = w->c;
-    mt_embedder_info info = {.size = sizeof info};
-    MT_TRY(mt_embedder_describe(c, (mt_slice){0}, &info));
-    w->options = (chunk_options){.target = (size_t)config_int(c, MT_SLICE("/chunk_tokens"), 200), .max = info.max_tokens - 2,
-                                 .overlap = (size_t)config_int(c, MT_SLICE("/overlap_tokens"), 0), .count = count_tokens, .user = c};
+    MT_TRY(choose_model(w));
+    w->options = (chunk_options){.target = (size_t)config_int(c, MT_SLICE("/chunk_tokens"), 200), .max = w->model.max_tokens - 2,
+                                 .overlap = (size_t)config_int(c, MT_SLICE("/overlap_tokens"), 0), .count = count_tokens, .user = w};
     MT_TRY(mt_offload_run(c, extract, w));
     MT_TRY(w->status);
     if (!w->chunks.n) {
         snprintf(w->reason, sizeof w->reason, "The file holds no text.");
         return MT_INVALID;
     }
-    MT_TRY(embed(w));
-    return save(w);
+    return embed_and_save(w);
 }
 
 /* Passing trouble is tried again; the file's own faults are final. The job itself is done in both cases that are told to the document. */

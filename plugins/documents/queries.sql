@@ -47,6 +47,17 @@ UPDATE documents.document SET status = CASE WHEN attempts >= 5 THEN 'failed' ELS
 -- name: document_failed :exec
 UPDATE documents.document SET status = 'failed', reason = :reason, version = version + 1 WHERE id = :id;
 
+-- name: document_model :one
+-- What the document is embedded with: its collection's model or the workspace's; NULL before the workspace has one.
+SELECT coalesce(k.model, v.model) AS model, v.model AS usual
+FROM documents.document d LEFT JOIN documents.collection k ON k.org_id = d.org_id AND k.id = d.collection_id
+LEFT JOIN documents.index_version v ON v.org_id = d.org_id AND v.workspace_id = d.workspace_id WHERE d.id = :id;
+
+-- name: document_lock :one write
+-- After version_next: from here to the commit neither the document's collection nor the workspace's model changes.
+SELECT coalesce((SELECT k.model FROM documents.collection k WHERE k.org_id = d.org_id AND k.id = d.collection_id), :usual::text) AS model
+FROM documents.document d WHERE d.id = :id FOR UPDATE;
+
 -- name: version_next :one write
 INSERT INTO documents.index_version AS v (workspace_id, version, model, dimensions) VALUES (:workspace_id, 1, :model, :dimensions)
 ON CONFLICT (org_id, workspace_id) DO UPDATE SET version = v.version + 1 RETURNING version, model, dimensions;
@@ -56,9 +67,14 @@ WITH gone AS (DELETE FROM documents.chunk WHERE document_id = :id RETURNING work
 INSERT INTO documents.removed (workspace_id, chunk_id, version) SELECT workspace_id, id, :version::bigint FROM gone;
 
 -- name: chunks_add :exec
-INSERT INTO documents.chunk (workspace_id, document_id, id, number, section, page, start_char, end_char, tokens, text, vector, added)
-SELECT :workspace_id::uuid, :id::uuid, x.id, x.number, x.section, x.page, x.start_char, x.end_char, x.tokens, x.text, decode(x.vector, 'hex'), :version::bigint
-FROM jsonb_to_recordset(:chunks::jsonb) AS x(id uuid, number int, section text, page int, start_char int, end_char int, tokens int, text text, vector text);
+WITH x AS MATERIALIZED (
+  SELECT * FROM jsonb_to_recordset(:chunks::jsonb)
+    AS x(id uuid, number int, section text, page int, start_char int, end_char int, tokens int, text text, vector text)),
+added AS (
+  INSERT INTO documents.chunk (workspace_id, document_id, id, number, section, page, start_char, end_char, tokens, text, added)
+  SELECT :workspace_id::uuid, :id::uuid, x.id, x.number, x.section, x.page, x.start_char, x.end_char, x.tokens, x.text, :version::bigint FROM x)
+INSERT INTO documents.vector (workspace_id, document_id, chunk_id, model, vector, added)
+SELECT :workspace_id::uuid, :id::uuid, x.id, :model::text, decode(x.vector, 'hex'), :version::bigint FROM x;
 
 -- name: document_indexed :exec
 UPDATE documents.document SET status = 'indexed', reason = NULL, title = :title, content = :content, chunk_count = :chunk_count::int,

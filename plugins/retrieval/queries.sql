@@ -1,9 +1,19 @@
--- name: index_state :one
-SELECT version, model, dimensions FROM documents.index_version WHERE workspace_id = :workspace_id;
+-- name: index_version :one
+SELECT version, floor FROM documents.index_version WHERE workspace_id = :workspace_id;
 
--- name: chunks_added :many slow
-SELECT id, vector, added FROM documents.chunk
-WHERE workspace_id = :workspace_id AND (added, id) > (:added::bigint, :after::uuid) AND added <= :upto::bigint ORDER BY added, id LIMIT 1000;
+-- name: models_in_use :many
+-- The workspace's model first, then those that collections are bound to.
+SELECT model, dimensions FROM (
+  SELECT 0 AS place, v.model, v.dimensions FROM documents.index_version v WHERE v.workspace_id = :workspace_id
+  UNION
+  SELECT 1, k.model, k.dimensions FROM documents.collection k
+  WHERE k.workspace_id = :workspace_id AND k.model <> (SELECT v.model FROM documents.index_version v WHERE v.workspace_id = :workspace_id)) m
+ORDER BY place, model;
+
+-- name: vectors_added :many slow
+SELECT chunk_id AS id, vector, added FROM documents.vector
+WHERE workspace_id = :workspace_id AND model = :model::text AND (added, chunk_id) > (:added::bigint, :after::uuid) AND added <= :upto::bigint
+ORDER BY added, chunk_id LIMIT 1000;
 
 -- name: chunks_removed :many slow
 SELECT chunk_id, version FROM documents.removed

@@ -20,8 +20,9 @@ static mt_status on_search(void *self, mt_call *c)
 
 static mt_outcome on_indexed(void *self, mt_call *c, const void *in, mt_patch *out)
 {
-    mt_slice model;
-    mt_status s = retrieval_sync(c, &model);
+    retrieval_model *models;
+    uint32_t n;
+    mt_status s = retrieval_sync(c, &models, &n);
     return s == MT_OK || s == MT_NOT_FOUND ? MT_CONTINUE : MT_ERROR;
 }
 

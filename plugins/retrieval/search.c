@@ -3,8 +3,15 @@
 
 #include <stdlib.h>
 
+typedef struct hit {
+    mt_slice id;
+    double score;
+} hit;
+
 typedef struct found {
-    mt_handle hits, rows;
+    hit *hits;
+    uint32_t n_hits;
+    mt_handle rows;
     uint32_t limit;
     mt_slice *allowed;           /* chunk ids that the filter allows */
     size_t n_allowed;
@@ -55,23 +62,57 @@ static mt_status resolve_filter(mt_call *c, mt_handle options, found *f)
     return f->allowed ? MT_OK : MT_TOO_LARGE;
 }
 
+/* Best first; a passage that several models know counts by its best score. */
+static void keep(found *f, hit h)
+{
+    uint32_t at = 0, old = 0;
+    while (old < f->n_hits && !mt_slice_eq(f->hits[old].id, h.id))
+        old++;
+    if (old < f->n_hits && f->hits[old].score >= h.score)
+        return;
+    while (at < old && f->hits[at].score >= h.score)
+        at++;
+    if (at == f->limit)
+        return;
+    if (old == f->n_hits && f->n_hits < f->limit)
+        f->n_hits++;
+    else if (old == f->n_hits)
+        old--;
+    memmove(f->hits + at + 1, f->hits + at, (old - at) * sizeof h);
+    f->hits[at] = h;
+}
+
 static mt_status ask_index(mt_call *c, mt_slice model, mt_slice query, found *f)
 {
     const float *vector;
     size_t n;
+    mt_handle result;
+    hit h;
     MT_TRY(mt_embedder_embed(c, model, &query, 1, &vector, &n));
-    return mt_index_search(c, mt_workspace_id(c), model, vector, n, f->limit, f->allowed, f->n_allowed, &f->hits);
+    MT_TRY(mt_index_search(c, mt_workspace_id(c), model, vector, n, f->limit, f->allowed, f->n_allowed, &result));
+    for (uint32_t i = 0; i < f->limit && mt_index_hit(c, result, i, &h.id, &h.score) == MT_OK; i++)
+        keep(f, h);
+    return MT_OK;
 }
 
-static mt_status read_rows(mt_call *c, found *f, uint32_t *n)
+static mt_status ask_indexes(mt_call *c, const retrieval_model *models, uint32_t n, mt_slice query, found *f)
 {
-    mt_slice *ids = mt_alloc(c, (f->limit + 1) * sizeof *ids);
-    double score;
+    f->hits = mt_alloc(c, (f->limit + 1) * sizeof *f->hits);
+    if (!f->hits)
+        return MT_NO_MEMORY;
+    for (uint32_t i = 0; i < n; i++)
+        MT_TRY(ask_index(c, models[i].name, query, f));
+    return MT_OK;
+}
+
+static mt_status read_rows(mt_call *c, found *f)
+{
+    mt_slice *ids = mt_alloc(c, (f->n_hits + 1) * sizeof *ids);
     if (!ids)
         return MT_NO_MEMORY;
-    for (*n = 0; *n < f->limit && mt_index_hit(c, f->hits, *n, &ids[*n], &score) == MT_OK; ++*n)
-        ;
-    const mt_field arg = {MT_SLICE("ids"), uuid_array(c, ids, *n)};
+    for (uint32_t i = 0; i < f->n_hits; i++)
+        ids[i] = f->hits[i].id;
+    const mt_field arg = {MT_SLICE("ids"), uuid_array(c, ids, f->n_hits)};
     return mt_db_query(c, MT_SLICE("passages"), &arg, 1, &f->rows);
 }
 
@@ -91,21 +132,17 @@ static void write_passage(mt_call *c, mt_writer *w, mt_handle rows, uint32_t i, 
 }
 
 /* In the index's order; a hit whose row is gone is left out. */
-static mt_status write_results(mt_call *c, found *f, uint32_t hits, mt_slice *json)
+static mt_status write_results(mt_call *c, found *f, mt_slice *json)
 {
     mt_writer w = mt_write_begin(c);
     uint32_t number = 0, n_rows = mt_db_rows(c, f->rows);
     mt_write_array(&w, NULL);
-    for (uint32_t i = 0; i < hits; i++) {
-        mt_slice id;
-        double score;
-        MT_TRY(mt_index_hit(c, f->hits, i, &id, &score));
+    for (uint32_t i = 0; i < f->n_hits; i++)
         for (uint32_t k = 0; k < n_rows; k++)
-            if (mt_slice_eq(id, mt_db_value(c, f->rows, k, MT_SLICE("id")))) {
-                write_passage(c, &w, f->rows, k, ++number, score);
+            if (mt_slice_eq(f->hits[i].id, mt_db_value(c, f->rows, k, MT_SLICE("id")))) {
+                write_passage(c, &w, f->rows, k, ++number, f->hits[i].score);
                 break;
             }
-    }
     mt_write_close(&w);
     return mt_write_end(&w, json);
 }
@@ -121,24 +158,24 @@ static mt_status tell_hook(mt_call *c, mt_slice query, mt_slice *results)
 mt_status retrieval_search(void *self, mt_call *c, mt_slice query, mt_slice options, mt_slice *results)
 {
     found f = {0};
-    uint32_t hits;
+    uint32_t n_models;
     mt_handle doc;
-    mt_slice model;
+    retrieval_model *models;
     MT_TRY(mt_json_parse(c, options.len ? options : MT_SLICE("{}"), &doc));
     f.limit = (uint32_t)mt_json_number(c, doc, MT_SLICE("/limit"), 10);
     mt_slice mode = mt_json_text(c, doc, MT_SLICE("/mode"));
     if (mode.p && !mt_slice_eq(mode, MT_SLICE("vector")))
         return mt_problem(c, 422, MT_SLICE("mode_unsupported"), MT_SLICE("The mode is \"vector\"."), MT_SLICE("/mode"));
     *results = MT_SLICE("[]");
-    mt_status s = retrieval_sync(c, &model);
+    mt_status s = retrieval_sync(c, &models, &n_models);
     if (s == MT_NOT_FOUND)
         return MT_OK;
     MT_TRY(s);
     MT_TRY(resolve_filter(c, doc, &f));
     if (f.filtered && !f.n_allowed)
         return MT_OK;
-    MT_TRY(ask_index(c, model, query, &f));
-    MT_TRY(read_rows(c, &f, &hits));
-    MT_TRY(write_results(c, &f, hits, results));
+    MT_TRY(ask_indexes(c, models, n_models, query, &f));
+    MT_TRY(read_rows(c, &f));
+    MT_TRY(write_results(c, &f, results));
     return tell_hook(c, query, results);
 }

@@ -271,7 +271,7 @@ def test_delete_removes_rows_chunks_and_vectors(tenant, server, docs):
     document = api.upload(tenant.workspace, ("hangar.txt", text))[0]["document"]
     question = "When did the zeppelin hangar burn?"
     assert api.search(tenant.workspace, question)[0]["document_id"] == document["id"]
-    assert database.count("documents.chunk", f"document_id = '{document['id']}' AND length(vector) = 384 * 4") == document["chunk_count"]
+    assert database.count("documents.vector", f"document_id = '{document['id']}' AND length(vector) = 384 * 4") == document["chunk_count"]
     api.call("DELETE", f"{base(tenant)}/{document['id']}", 204)
     assert database.count("documents.document", f"id = '{document['id']}'") == 0
     assert database.count("documents.chunk", f"document_id = '{document['id']}'") == 0

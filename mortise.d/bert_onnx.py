@@ -111,8 +111,9 @@ class Graph:
     def weight(self, name):
         return self.constant(name, FLOAT, *self.weights.get(name))
 
-    def matrix(self, name):
-        return self.constant(name, FLOAT, *transposed(self.weights.columns(name)))
+    def multiply(self, x, name, output):
+        matrix = self.constant(name, FLOAT, *transposed(self.weights.columns(name)))
+        return self.add("MatMul", [x, matrix], output)
 
     def norm(self, name):
         return [self.weight(name + ".weight"), self.weight(name + ".bias")]
@@ -136,13 +137,13 @@ class Graph:
 
     def project(self, x, skip, name, output):
         """The dense layer called name, its bias and skip added, normalized."""
-        dense = self.add("MatMul", [x, self.matrix(name + ".dense.weight")], name + ".dense")
+        dense = self.multiply(x, name + ".dense.weight", name + ".dense")
         inputs = [dense, skip, *self.norm(name + ".LayerNorm"), self.weight(name + ".dense.bias")]
         return self.add("SkipLayerNormalization", inputs, output, "com.microsoft", epsilon=EPSILON)
 
     def feed_forward(self, x, layer, output):
         name = layer + ".intermediate.dense"
-        dense = self.add("MatMul", [x, self.matrix(name + ".weight")], name)
+        dense = self.multiply(x, name + ".weight", name)
         wide = self.add("BiasGelu", [dense, self.weight(name + ".bias")], layer + ".gelu", "com.microsoft")
         return self.project(wide, x, layer + ".output", output)
 
@@ -168,10 +169,12 @@ class Graph:
             x = self.feed_forward(x, layer, "last_hidden_state" if number_of == layers - 1 else layer + ".out")
         self.pool(x)
 
+    def inputs(self):
+        return ["input_ids", "attention_mask", "token_type_ids"]
+
     def message(self):
         hidden = self.weights.index["embeddings.LayerNorm.bias"]["shape"][0]
-        inputs = [value_info(name, INT64, ["batch", "sequence"])
-                  for name in ("input_ids", "attention_mask", "token_type_ids")]
+        inputs = [value_info(name, INT64, ["batch", "sequence"]) for name in self.inputs()]
         outputs = [value_info("last_hidden_state", FLOAT, ["batch", "sequence", hidden]),
                    value_info("sentence_embedding", FLOAT, ["batch", hidden])]
         return (b"".join(block(1, item) for item in self.nodes) + block(2, "bert")
@@ -179,11 +182,14 @@ class Graph:
                 + b"".join(block(11, item) for item in inputs) + b"".join(block(12, item) for item in outputs))
 
 
-def model_bytes(weights_path, heads):
-    graph = Graph(Weights(weights_path), heads)
+def whole(graph):
     graph.build()
     opsets = block(8, number(2, 17)) + block(8, block(1, "com.microsoft") + number(2, 1))
     return number(1, 8) + block(2, "mortise") + block(7, graph.message()) + opsets
+
+
+def model_bytes(weights_path, heads):
+    return whole(Graph(Weights(weights_path), heads))
 
 
 if __name__ == "__main__":

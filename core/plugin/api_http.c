@@ -97,4 +97,16 @@ static mt_status http_close(mt_call *c, mt_handle stream)
     return MT_OK;
 }
 
-const mt_http_1 mti_api_http = {.size = sizeof mti_api_http, .version = 1, .fetch = http_fetch, .open = http_open, .next = http_next, .close = http_close};
+static mt_slice http_header(mt_call *c, mt_handle stream, mt_slice name)
+{
+    const mti_http_fetch *f = (const mti_http_fetch *)(uintptr_t)stream;
+    mt_slice found = {NULL, 0};
+    mt_field h;
+    for (size_t i = 0; f && mti_http_fetch_header_at(f, i, &h); i++)
+        if (mt_slice_eq(h.name, name))
+            found = h.value;
+    return found;
+}
+
+const mt_http_1 mti_api_http = {.size = sizeof mti_api_http, .version = 1, .fetch = http_fetch, .open = http_open, .next = http_next, .close = http_close,
+                                .header = http_header};

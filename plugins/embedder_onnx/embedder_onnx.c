@@ -1,129 +1,71 @@
-/* embedder/1 over one model in memory. The model is opened once, on the pool, when the plugin becomes active. */
+/* embedder_engine/1 and reranker/1 over the models of a folder. The default model is opened when the plugin becomes active, the others when they
+   are first asked for; all of it on the pool. */
 #include "embed.h"
+#include "folder.h"
 
 #include <mortise/entry.h>
 
-enum { DEFAULT_WINDOW = 256 };
-
 typedef struct self {
-    wordpiece *tokens;
-    embedder embed;
-    char model[128];
-    uint32_t dimensions;
+    model_set models;
+    char name[128], reranker[128];       /* of the default models; "" for no reranker */
 } self;
 
-typedef struct opening {
-    self *s;
-    char library[4096], folder[4096];
-    int threads;
-    mt_status status;
-    char reason[ONNX_REASON];
-} opening;
-
 /* The folder of the runtime, from the file that the set-up keeps. */
-static mt_status find_library(opening *o)
+static bool find_library(char library[4096])
 {
     char prefix[3900] = "";
     const char *given = getenv("MORTISE_ONNXRUNTIME");
     if (given && *given) {
-        snprintf(o->library, sizeof o->library, "%s", given);
-        return MT_OK;
+        snprintf(library, 4096, "%s", given);
+        return true;
     }
     FILE *f = fopen(MORTISE_ONNXRUNTIME_PREFIX_FILE, "re");
     bool read = f && fgets(prefix, sizeof prefix, f);
     if (f)
         fclose(f);
-    if (!read) {
-        snprintf(o->reason, sizeof o->reason, "ONNX Runtime is not set up: run ./mortise setup");
-        return MT_NOT_FOUND;
-    }
     prefix[strcspn(prefix, "\n")] = 0;
-    snprintf(o->library, sizeof o->library, "%s/lib/libonnxruntime.so.1", prefix);
-    return MT_OK;
+    snprintf(library, 4096, "%s/lib/libonnxruntime.so.1", prefix);
+    return read;
 }
 
-static void open_model(void *arg)
-{
-    opening *o = arg;
-    self *s = o->s;
-    char path[4200];
-    snprintf(path, sizeof path, "%s/vocab.txt", o->folder);
-    o->status = wordpiece_load(&s->tokens, path, o->reason);
-    if (o->status != MT_OK)
-        return;
-    snprintf(path, sizeof path, "%s/model.onnx", o->folder);
-    const onnx_options options = {.library = o->library, .model = path, .threads = o->threads};
-    o->status = onnx_session_open(&s->embed.session, &options, o->reason);
-    if (o->status != MT_OK) {
-        wordpiece_destroy(s->tokens);       /* activation is tried again, as long as it takes */
-        s->tokens = NULL;
-        return;
-    }
-    s->embed.tokens = s->tokens;
-    s->embed.window = DEFAULT_WINDOW;
-    s->dimensions = (uint32_t)onnx_session_dim(s->embed.session);
-}
-
-static void find_folder(mt_call *c, opening *o)
+static void find_folder(mt_call *c, char folder[4096])
 {
     mt_slice dir = mt_setting(c, MT_SLICE("models.dir"));
     const char *cache = getenv("MORTISE_CACHE"), *home = getenv("HOME");
     if (dir.len)
-        snprintf(o->folder, sizeof o->folder, "%.*s/%s", (int)dir.len, dir.p, o->s->model);
+        snprintf(folder, 4096, "%.*s", (int)dir.len, dir.p);
     else if (cache && *cache)
-        snprintf(o->folder, sizeof o->folder, "%s/models/%s", cache, o->s->model);
+        snprintf(folder, 4096, "%s/models", cache);
     else
-        snprintf(o->folder, sizeof o->folder, "%s/.cache/mortise/models/%s", home ? home : "", o->s->model);
+        snprintf(folder, 4096, "%s/.cache/mortise/models", home ? home : "");
 }
 
-static mt_status activate(void *arg, mt_call *c)
+static int64_t config_int(mt_call *c, mt_slice pointer, int64_t fallback)
 {
-    self *s = arg;
-    if (s->embed.session)
-        return MT_OK;
-    opening *o = mt_alloc(c, sizeof *o);
-    if (!o)
-        return MT_NO_MEMORY;
-    o->s = s;
-    mt_slice model = mt_config(c, MT_SLICE("/model")), threads = mt_config(c, MT_SLICE("/threads"));
-    snprintf(s->model, sizeof s->model, "%.*s", (int)model.len, model.p);
-    o->threads = threads.p ? atoi(threads.p) : 1;
-    find_folder(c, o);
-    if (find_library(o) != MT_OK)
-        return mt_problem(c, 503, MT_SLICE("runtime_missing"), mt_str(o->reason), MT_SLICE(""));
-    MT_TRY(mt_offload_run(c, open_model, o));
-    if (o->status == MT_OK)
-        return MT_OK;
-    return mt_problem(c, 503, MT_SLICE("model_unavailable"), mt_printf(c, "%s (mortise model pull %s fetches it)", o->reason, s->model), MT_SLICE(""));
+    mt_slice v = mt_config(c, pointer);
+    return v.p ? strtoll(v.p, NULL, 10) : fallback;
 }
 
-static mt_status check_model(const self *s, mt_call *c, mt_slice model)
+static void read_config(self *s, mt_call *c)
 {
-    if (!model.p || mt_slice_eq(model, mt_str(s->model)))
-        return MT_OK;
-    return mt_problem(c, 404, MT_SLICE("model_not_found"), mt_printf(c, "There is no embedding model \"%.*s\" here.", (int)model.len, model.p), MT_SLICE("/model"));
+    mt_slice name = mt_config(c, MT_SLICE("/model")), reranker = mt_config(c, MT_SLICE("/rerank_model"));
+    snprintf(s->name, sizeof s->name, "%.*s", (int)name.len, name.p ? name.p : "");
+    snprintf(s->reranker, sizeof s->reranker, "%.*s", (int)reranker.len, reranker.p ? reranker.p : "");
+    s->models.threads = (int)config_int(c, MT_SLICE("/threads"), 1);
+    s->models.max_open = (unsigned)config_int(c, MT_SLICE("/open_models"), 2);
 }
 
-static mt_status service_describe(void *arg, mt_call *c, mt_slice model, mt_embedder_info *out)
-{
-    self *s = arg;
-    MT_TRY(check_model(s, c, model));
-    *out = (mt_embedder_info){.size = sizeof *out, .model = mt_str(s->model), .dimensions = s->dimensions, .max_tokens = DEFAULT_WINDOW,
-                              .provider = MT_SLICE("embedder_onnx")};
-    return MT_OK;
-}
-
-static mt_status service_models(void *arg, mt_call *c, uint32_t index, mt_embedder_info *out)
-{
-    return index ? MT_DONE : service_describe(arg, c, (mt_slice){0}, out);
-}
+/* --- one run on the pool --- */
 
 typedef struct run {
     self *s;
     mt_call *c;
+    model *m;
+    mt_slice query;              /* of a reranker */
     const mt_slice *texts;
     size_t n;
     float *out;
+    bool opened;
     mt_status status;
     char reason[ONNX_REASON];
 } run;
@@ -133,34 +75,127 @@ static bool stopped(void *arg)
     return mt_cancelled(arg);
 }
 
-static void embed_on_pool(void *arg)
+static void on_pool(void *arg)
 {
     run *r = arg;
-    r->status = embed_texts(&r->s->embed, r->texts, r->n, r->out, NULL, stopped, r->c, r->reason);
+    embedder e = {.tokens = r->m->tokens, .window = r->m->window, .prefix = mt_str(r->m->prefix)};
+    embed_watch watch = {stopped, r->c};
+    r->status = model_acquire(&r->s->models, r->m, &e.session, r->reason);
+    if (r->status != MT_OK)
+        return;
+    r->opened = true;
+    r->status = r->m->head == ONNX_SCORE ? rerank_texts(&e, r->query, r->texts, r->n, r->out, watch, r->reason)
+                                         : embed_texts(&e, r->texts, r->n, r->out, NULL, watch, r->reason);
+    model_release(&r->s->models, r->m);
 }
 
-static mt_status service_embed(void *arg, mt_call *c, mt_slice model, const mt_slice *texts, size_t n, const float **out, size_t *n_out)
+static mt_status run_model(run *r, const float **out, size_t *n_out)
+{
+    mt_call *c = r->c;
+    *n_out = r->n * r->m->dimensions;
+    r->out = mt_alloc(c, (*n_out + 1) * sizeof(float));
+    if (!r->out)
+        return mt_problem(c, 413, MT_SLICE("texts_too_many"), MT_SLICE("So many vectors do not fit into the memory of one call: send fewer texts at once."), MT_SLICE(""));
+    *out = r->out;
+    MT_TRY(mt_offload_run(c, on_pool, r));
+    if (r->status == MT_OK || r->status == MT_CANCELLED)
+        return r->status;
+    if (!r->opened)
+        return mt_problem(c, 503, MT_SLICE("model_unavailable"), mt_printf(c, "%s (mortise model pull %s fetches it)", r->reason, r->m->name), MT_SLICE(""));
+    return mt_problem(c, 500, MT_SLICE("embedding_failed"), mt_str(r->reason), MT_SLICE(""));
+}
+
+/* --- embedder_engine/1 --- */
+
+static model *find_embedder(const self *s, mt_slice name)
+{
+    model *m = model_find(&s->models, name.p ? name : mt_str(s->name));
+    return m && m->head != ONNX_SCORE ? m : NULL;
+}
+
+static mt_status not_here(mt_call *c, const char *kind, mt_slice name)
+{
+    return mt_problem(c, 404, MT_SLICE("model_not_found"), mt_printf(c, "There is no %s model \"%.*s\" here.", kind, (int)(name.len < 100 ? name.len : 100), name.p ? name.p : ""),
+                      MT_SLICE("/model"));
+}
+
+static void describe(const model *m, mt_embedder_engine_info *out)
+{
+    *out = (mt_embedder_engine_info){.size = sizeof *out, .model = mt_str(m->name), .dimensions = m->dimensions, .max_tokens = m->max_tokens,
+                                     .provider = MT_SLICE("embedder_onnx")};
+}
+
+static mt_status service_describe(void *arg, mt_call *c, mt_slice name, mt_embedder_engine_info *out)
+{
+    const model *m = find_embedder(arg, name);
+    if (!m)
+        return not_here(c, "embedding", name);
+    describe(m, out);
+    return MT_OK;
+}
+
+static mt_status service_models(void *arg, mt_call *c, uint32_t index, mt_embedder_engine_info *out)
+{
+    const self *s = arg;
+    for (unsigned i = 0; i < s->models.n; i++)
+        if (s->models.items[i]->head != ONNX_SCORE && !index--) {
+            describe(s->models.items[i], out);
+            return MT_OK;
+        }
+    return MT_DONE;
+}
+
+static mt_status service_embed(void *arg, mt_call *c, mt_slice name, const mt_slice *texts, size_t n, const float **out, size_t *n_out)
+{
+    run r = {.s = arg, .c = c, .m = find_embedder(arg, name), .texts = texts, .n = n};
+    return r.m ? run_model(&r, out, n_out) : not_here(c, "embedding", name);
+}
+
+static uint32_t service_count_tokens(void *arg, mt_call *c, mt_slice name, mt_slice text)
+{
+    const model *m = find_embedder(arg, name);
+    return m ? (uint32_t)wordpiece_count(m->tokens, text.p, text.len) : 0;
+}
+
+/* --- reranker/1 --- */
+
+static mt_status service_score(void *arg, mt_call *c, mt_slice name, mt_slice query, const mt_slice *texts, size_t n, const float **out, size_t *n_out)
 {
     self *s = arg;
-    run r = {.s = s, .c = c, .texts = texts, .n = n, .out = mt_alloc(c, (n * s->dimensions + 1) * sizeof(float))};
-    if (!r.out)
-        return MT_TOO_LARGE;
-    MT_TRY(check_model(s, c, model));
-    MT_TRY(mt_offload_run(c, embed_on_pool, &r));
-    *out = r.out;
-    *n_out = n * s->dimensions;
-    return r.status == MT_OK || r.status == MT_CANCELLED ? r.status : mt_problem(c, 500, MT_SLICE("embedding_failed"), mt_str(r.reason), MT_SLICE(""));
+    run r = {.s = s, .c = c, .m = model_find(&s->models, name.p ? name : mt_str(s->reranker)), .query = query, .texts = texts, .n = n};
+    return r.m && r.m->head == ONNX_SCORE ? run_model(&r, out, n_out) : not_here(c, "rerank", name.p ? name : mt_str(s->reranker));
 }
 
-static uint32_t service_count_tokens(void *arg, mt_call *c, mt_slice model, mt_slice text)
+/* --- life cycle --- */
+
+/* Embeds a word with the default model: what is broken shows here, and the first question does not wait for the file. */
+static mt_status activate(void *arg, mt_call *c)
 {
-    return (uint32_t)wordpiece_count(((self *)arg)->tokens, text.p, text.len);
+    self *s = arg;
+    const mt_slice word = MT_SLICE("ready");
+    const float *out;
+    size_t n;
+    char *folder = mt_alloc(c, 4096);
+    if (!folder)
+        return MT_NO_MEMORY;
+    read_config(s, c);
+    if (!find_library(s->models.library))
+        return mt_problem(c, 503, MT_SLICE("runtime_missing"), MT_SLICE("ONNX Runtime is not set up: run ./mortise setup"), MT_SLICE(""));
+    find_folder(c, folder);
+    MT_TRY(folder_read(c, &s->models, folder));
+    if (!find_embedder(s, (mt_slice){0}))
+        return mt_problem(c, 503, MT_SLICE("model_unavailable"), mt_printf(c, "The model %s is not in %s (mortise model pull %s fetches it)", s->name, folder, s->name), MT_SLICE(""));
+    return service_embed(s, c, (mt_slice){0}, &word, 1, &out, &n);
 }
 
 static mt_status create(void **out)
 {
-    *out = calloc(1, sizeof(self));
-    return *out ? MT_OK : MT_NO_MEMORY;
+    self *s = calloc(1, sizeof *s);
+    if (!s)
+        return MT_NO_MEMORY;
+    model_set_init(&s->models);
+    *out = s;
+    return MT_OK;
 }
 
 static mt_status load(void *arg, const mt_host *host)
@@ -172,16 +207,15 @@ static mt_status load(void *arg, const mt_host *host)
 static void unload(void *arg)
 {
     self *s = arg;
-    if (s->embed.session)
-        onnx_session_close(s->embed.session);
-    wordpiece_destroy(s->tokens);
+    model_set_dispose(&s->models);
     free(s);
 }
 
-static const mt_embedder_1_provider service = {.size = sizeof service, .version = 1, .describe = service_describe, .models = service_models, .embed = service_embed,
-                                               .count_tokens = service_count_tokens};
-static const mt_service_entry services[] = {{"embedder/1", &service}};
+static const mt_embedder_engine_1_provider engine = {.size = sizeof engine, .version = 1, .describe = service_describe, .models = service_models,
+                                                     .embed = service_embed, .count_tokens = service_count_tokens};
+static const mt_reranker_1_provider reranker = {.size = sizeof reranker, .version = 1, .score = service_score};
+static const mt_service_entry services[] = {{"embedder_engine/1", &engine}, {"reranker/1", &reranker}};
 
 MT_EXPORT const mt_plugin embedder_onnx_plugin = {
     .abi = MT_ABI, .size = sizeof(mt_plugin), .slug = "embedder_onnx", .version = "0.1.0", .create = create, .load = load,
-    .activate = activate, .unload = unload, .services = services, .n_services = 1};
+    .activate = activate, .unload = unload, .services = services, .n_services = 2};

@@ -2,6 +2,7 @@
 #include "onnx_session.h"
 
 #include <dlfcn.h>
+#include <math.h>
 #include <onnxruntime_c_api.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@ struct onnx_session {
     OrtMemoryInfo *memory;
     const char *version;
     size_t dim;
+    onnx_head head;
     bool has_types, pooled;
     char output[64];
 };
@@ -127,29 +129,44 @@ static mt_status check_inputs(onnx_session *s, char *reason)
     }
     if (known == n && known == 2u + s->has_types)
         return MT_OK;
-    snprintf(reason, ONNX_REASON, "The model does not take input_ids and attention_mask: it is no text embedding model.");
+    snprintf(reason, ONNX_REASON, "The model does not take input_ids and attention_mask: it is no text model.");
     return MT_UNSUPPORTED;
 }
 
-/* Prefers the model's own pooling, then last_hidden_state, then whatever comes first. */
+/* How well an output of this name suits: the best one is taken, the first of equals. */
+static int suits(onnx_head head, const char *name)
+{
+    if (head == ONNX_SCORE)
+        return strcmp(name, "logits") == 0;
+    return (head == ONNX_MEAN && strcmp(name, "sentence_embedding") == 0) * 2 + (strcmp(name, "last_hidden_state") == 0);
+}
+
+static bool shape_fits(const onnx_session *s, size_t rank, int64_t last)
+{
+    switch (s->head) {
+    case ONNX_SCORE: return rank == 2 && last == 1;
+    case ONNX_CLS: return rank == 3 && last >= 1 && last <= 16384;
+    default: return (rank == 2 || rank == 3) && last >= 1 && last <= 16384;
+    }
+}
+
 static mt_status choose_output(onnx_session *s, char *reason)
 {
     size_t n = 0, best = 0, rank = 0;
     int64_t last = 0;
+    int how_well = -1;
     if (failed(s->api, s->api->SessionGetOutputCount(s->session, &n), "outputs", reason))
         return MT_INTERNAL;
     for (size_t i = 0; i < n; i++) {
         char name[64];
-        if (!name_of(s, false, i, name))
+        if (!name_of(s, false, i, name) || suits(s->head, name) <= how_well)
             continue;
-        if (i == 0 || strcmp(name, "sentence_embedding") == 0 ||
-            (strcmp(name, "last_hidden_state") == 0 && strcmp(s->output, "sentence_embedding") != 0)) {
-            best = i;
-            snprintf(s->output, sizeof s->output, "%s", name);
-        }
+        how_well = suits(s->head, name);
+        best = i;
+        snprintf(s->output, sizeof s->output, "%s", name);
     }
-    if (!output_shape(s, best, &rank, &last, reason) || (rank != 2 && rank != 3) || last < 1 || last > 16384) {
-        snprintf(reason, ONNX_REASON, "The model's output %.60s has not the shape of embeddings.", s->output);
+    if (!output_shape(s, best, &rank, &last, reason) || !shape_fits(s, rank, last)) {
+        snprintf(reason, ONNX_REASON, "The model's output %.60s has not the shape of %s.", s->output, s->head == ONNX_SCORE ? "one score a row" : "embeddings");
         return MT_UNSUPPORTED;
     }
     s->pooled = rank == 2;
@@ -163,6 +180,7 @@ mt_status onnx_session_open(onnx_session **out, const onnx_options *options, cha
     onnx_session *s = calloc(1, sizeof *s);
     if (!s)
         return MT_NO_MEMORY;
+    s->head = options->head;
     mt_status status = open_library(s, options->library, reason);
     if (status == MT_OK)
         status = open_session(s, options, reason);
@@ -209,12 +227,29 @@ static OrtValue *wrap(const onnx_session *s, const int64_t *p, const int64_t sha
     return failed(s->api, status, "input", reason) ? NULL : value;
 }
 
-static mt_status take_output(const onnx_session *s, OrtValue *value, const int64_t *mask, size_t rows, size_t length, float *out,
-                             char *reason)
+static void read_rows(const onnx_session *s, const float *data, const onnx_batch *b, float *out)
+{
+    if (s->head == ONNX_SCORE) {
+        for (size_t r = 0; r < b->rows; r++)
+            out[r] = 1 / (1 + expf(-data[r]));
+        return;
+    }
+    if (s->pooled)
+        memcpy(out, data, b->rows * s->dim * sizeof *out);
+    else if (s->head == ONNX_CLS)
+        for (size_t r = 0; r < b->rows; r++)
+            memcpy(out + r * s->dim, data + r * b->length * s->dim, s->dim * sizeof *out);
+    else
+        pooling_mean(data, b->mask, b->rows, b->length, s->dim, out);
+    for (size_t r = 0; r < b->rows; r++)
+        pooling_normalize(out + r * s->dim, s->dim);
+}
+
+static mt_status take_output(const onnx_session *s, OrtValue *value, const onnx_batch *b, float *out, char *reason)
 {
     const OrtApi *api = s->api;
     OrtTensorTypeAndShapeInfo *info = NULL;
-    size_t count = 0, want = rows * s->dim * (s->pooled ? 1 : length);
+    size_t count = 0, want = b->rows * s->dim * (s->pooled ? 1 : b->length);
     float *data = NULL;
     if (failed(api, api->GetTensorTypeAndShape(value, &info), "output", reason))
         return MT_INTERNAL;
@@ -226,40 +261,29 @@ static mt_status take_output(const onnx_session *s, OrtValue *value, const int64
         snprintf(reason, ONNX_REASON, "The model answered %zu numbers where %zu were due.", count, want);
         return MT_INTERNAL;
     }
-    if (s->pooled)
-        memcpy(out, data, want * sizeof *out);
-    else
-        pooling_mean(data, mask, rows, length, s->dim, out);
-    for (size_t r = 0; r < rows; r++)
-        pooling_normalize(out + r * s->dim, s->dim);
+    read_rows(s, data, b, out);
     return MT_OK;
 }
 
-mt_status onnx_session_run(onnx_session *s, const int64_t *ids, const int64_t *mask, size_t rows, size_t length, float *out,
-                           char reason[ONNX_REASON])
+mt_status onnx_session_run(onnx_session *s, const onnx_batch *b, float *out, char reason[ONNX_REASON])
 {
     static const char *const names[3] = {"input_ids", "attention_mask", "token_type_ids"};
     const char *output_name = s->output;
-    const int64_t shape[2] = {(int64_t)rows, (int64_t)length};
+    const int64_t shape[2] = {(int64_t)b->rows, (int64_t)b->length}, *data[3] = {b->ids, b->mask, b->types};
     OrtValue *in[3] = {NULL, NULL, NULL}, *value = NULL;
     size_t n_in = s->has_types ? 3 : 2;
     mt_status status = MT_INTERNAL;
-    int64_t *types = calloc(rows * length, sizeof *types);
-    if (!types)
-        return MT_NO_MEMORY;
-    const int64_t *data[3] = {ids, mask, types};
     for (size_t i = 0; i < n_in; i++)
         if (!(in[i] = wrap(s, data[i], shape, reason)))
             goto out;
     if (!failed(s->api, s->api->Run(s->session, NULL, names, (const OrtValue *const *)in, n_in, &output_name, 1, &value),
                 "The model failed", reason))
-        status = take_output(s, value, mask, rows, length, out, reason);
+        status = take_output(s, value, b, out, reason);
 out:
     if (value)
         s->api->ReleaseValue(value);
     for (size_t i = 0; i < n_in; i++)
         if (in[i])
             s->api->ReleaseValue(in[i]);
-    free(types);
     return status;
 }

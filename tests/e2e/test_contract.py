@@ -51,6 +51,7 @@ BODIES = {
     "core.policy_test": lambda w: {"name": "p", "source": POLICY, "cases": [{"ctx": {"operation": "notes.list"}, "expect": {"outcome": "deny", "status": 403}}]},
     "chat.ask": lambda w: {"query": "Who wrote the first program?"},
     "chat.query": lambda w: {"query": "Who wrote the first program?", "workspace_id": w.workspace},
+    "embedding.embed": lambda w: {"texts": ["Ada wrote the first program."], "workspace_id": w.workspace},
     "notes.create": lambda w: {"title": "two", "text": "words", "tags": ["a"], "pinned": True},
     "notes.update": lambda w: {"text": "changed"},
     "retrieval.search": lambda w: {"query": "program", "limit": 3},
@@ -159,7 +160,7 @@ def test_paths_are_unknown_to_strangers(checked):
 def test_a_narrow_key_is_refused_what_it_may_not(contract, checked, server, world):
     """scopes: search. What it holds answers; all else is 403, the platform's operations too."""
     api = checked(world.make_key(world.api, f"/organizations/{world.org}/api-keys", scopes=["search"])[1])
-    may = {"search.use", "document.read", "workspace.read", "hello.read"}
+    may = {"search.use", "embedding.use", "document.read", "workspace.read", "hello.read"}
     for operation in every(contract, public=False):
         answer = api.request(operation.method, fill(operation.path, world.ids), **request_of(operation, world))
         if operation.spec["x-permission"] in may:

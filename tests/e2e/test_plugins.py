@@ -71,7 +71,7 @@ def test_what_is_needed_or_essential_stays_on(admin):
     needed = admin.call("POST", "/plugins/documents/disable", 409).data
     assert needed["code"] == "plugin_needed" and "retrieval" in needed["detail"]
     needed = admin.call("POST", "/plugins/embedder_onnx/disable", 409).data
-    assert needed["code"] == "plugin_needed"
+    assert needed["code"] == "plugin_needed" and "embedding" in needed["detail"]
     admin.call("POST", "/plugins/nothing/enable", 404)
 
 

@@ -1,4 +1,5 @@
-/* Throughput: CALLERS threads share the texts of standard input (each ends with a NUL); one JSON line. */
+/* Throughput: CALLERS threads share the texts of standard input (each ends with a NUL); one JSON line. The environment
+   variable MODEL names another model.onnx of the same vocabulary. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -19,7 +20,7 @@ static void *work(void *arg)
     char reason[ONNX_REASON];
     while ((at = atomic_fetch_add(&next_text, step)) < n_texts) {
         size_t n = n_texts - at < step ? n_texts - at : step;
-        if (embed_texts(&e, texts + at, n, out, NULL, NULL, NULL, reason) != MT_OK)
+        if (embed_texts(&e, texts + at, n, out, NULL, (embed_watch){0}, reason) != MT_OK)
             abort();
     }
     free(out);
@@ -38,12 +39,13 @@ int main(int argc, char **argv)
     static char in[32 << 20];
     size_t len = fread(in, 1, sizeof in - 1, stdin);
     int callers = argc > 1 ? atoi(argv[1]) : 1, threads = argc > 2 ? atoi(argv[2]) : 1;
+    const char *model = getenv("MODEL") ? getenv("MODEL") : MODEL_DIR "/model.onnx";
     wordpiece *w;
     char reason[ONNX_REASON] = "";
     for (size_t at = 0; at < len && n_texts < 65536; at += texts[n_texts++].len + 1)
         texts[n_texts] = mt_str(in + at);
     if (callers > 16 || wordpiece_load(&w, MODEL_DIR "/vocab.txt", reason) != MT_OK ||
-        onnx_session_open(&e.session, &(onnx_options){ONNX_LIBRARY, MODEL_DIR "/model.onnx", threads, argc > 5}, reason) != MT_OK)
+        onnx_session_open(&e.session, &(onnx_options){.library = ONNX_LIBRARY, .model = model, .threads = threads, .spin = argc > 5}, reason) != MT_OK)
         return fprintf(stderr, "%s\n", reason), 1;
     e.tokens = w;
     e.window = 256;

@@ -26,7 +26,7 @@ static int open_model(void **state)
         print_message("skipped: %s or %s is missing\n", MODEL, ONNX_LIBRARY);
         return 0;
     }
-    if (onnx_session_open(&session, &(onnx_options){ONNX_LIBRARY, MODEL, 1, false}, reason) != MT_OK)
+    if (onnx_session_open(&session, &(onnx_options){.library = ONNX_LIBRARY, .model = MODEL, .threads = 1}, reason) != MT_OK)
         print_error("%s\n", reason);
     return wordpiece_load(&tokens, MODEL_DIR "/vocab.txt", reason) != MT_OK || !session;
 }
@@ -75,8 +75,8 @@ static void test_reference(void **state)
     size_t n = read_reference(lines, texts, want), cut = 0;
     assert_true(n >= 6);
     for (size_t waste = 1; waste <= 99; waste += 98) { /* one text a batch, then all in one */
-        embedder e = {tokens, session, 256, {.waste = waste}};
-        assert_int_equal(embed_texts(&e, texts, n, got, &cut, NULL, NULL, reason), MT_OK);
+        embedder e = {.tokens = tokens, .session = session, .window = 256, .limits = {.waste = waste}};
+        assert_int_equal(embed_texts(&e, texts, n, got, &cut, (embed_watch){0}, reason), MT_OK);
         assert_int_equal(cut, 1);
         for (size_t i = 0; i < n; i++) {
             assert_true(dot(got + i * DIM, want + i * DIM) > 0.9999);
@@ -96,30 +96,30 @@ static void test_edges(void **state)
 {
     if (!session)
         skip();
-    embedder e = {tokens, session, 256, {.rows = 1}};
+    embedder e = {.tokens = tokens, .session = session, .window = 256, .limits = {.rows = 1}};
     char reason[ONNX_REASON] = "";
     float out[3 * DIM];
     mt_slice texts[3] = {{NULL, 0}, MT_SLICE_INIT("x"), MT_SLICE_INIT("\xFF\xFE")};
-    assert_int_equal(embed_texts(&e, texts, 0, NULL, NULL, NULL, NULL, reason), MT_OK);
-    assert_int_equal(embed_texts(&e, texts, 3, out, NULL, NULL, NULL, reason), MT_OK);
+    assert_int_equal(embed_texts(&e, texts, 0, NULL, NULL, (embed_watch){0}, reason), MT_OK);
+    assert_int_equal(embed_texts(&e, texts, 3, out, NULL, (embed_watch){0}, reason), MT_OK);
     assert_true(dot(out, out + 2 * DIM) > 0.99999); /* nothing readable: as empty */
     int asked = 0;
-    assert_int_equal(embed_texts(&e, texts, 3, out, NULL, stop_now, &asked, reason), MT_CANCELLED);
+    assert_int_equal(embed_texts(&e, texts, 3, out, NULL, (embed_watch){stop_now, &asked}, reason), MT_CANCELLED);
     e.window = 2;
-    assert_int_equal(embed_texts(&e, texts, 3, out, NULL, NULL, NULL, reason), MT_INVALID);
-    int64_t ids[2] = {5, 999999999}, mask[2] = {1, 1}; /* an id outside the vocabulary: refused, not read */
-    assert_int_equal(onnx_session_run(session, ids, mask, 1, 2, out, reason), MT_INTERNAL);
+    assert_int_equal(embed_texts(&e, texts, 3, out, NULL, (embed_watch){0}, reason), MT_INVALID);
+    int64_t ids[2] = {5, 999999999}, mask[2] = {1, 1}, types[2] = {0, 0}; /* an id outside the vocabulary: refused, not read */
+    assert_int_equal(onnx_session_run(session, &(onnx_batch){ids, mask, types, 1, 2}, out, reason), MT_INTERNAL);
     assert_non_null(strstr(reason, "model failed"));
 }
 
 static void *embed_many(void *arg)
 {
-    embedder e = {tokens, session, 256, {0}};
+    embedder e = {.tokens = tokens, .session = session, .window = 256};
     char reason[ONNX_REASON];
     mt_slice texts[2] = {MT_SLICE_INIT("What is Debian?"), MT_SLICE_INIT("Package management with apt and dpkg")};
     float *out = arg;
     for (int i = 0; i < 30; i++)
-        if (embed_texts(&e, texts, 2, out, NULL, NULL, NULL, reason) != MT_OK)
+        if (embed_texts(&e, texts, 2, out, NULL, (embed_watch){0}, reason) != MT_OK)
             return arg;
     return NULL;
 }
@@ -155,7 +155,7 @@ static void test_not_a_model(void **state)
     char path[] = "/tmp/mortise-model-XXXXXX", reason[ONNX_REASON] = "", junk[5000];
     close(mkstemp(path));
     onnx_session *s;
-    onnx_options o = {ONNX_LIBRARY, path, 1, false};
+    onnx_options o = {.library = ONNX_LIBRARY, .model = path, .threads = 1};
     assert_int_equal(onnx_session_open(&s, &o, reason), MT_INVALID); /* empty */
     memset(junk, 0xA7, sizeof junk);
     write_file(path, junk, sizeof junk);
@@ -178,6 +178,63 @@ static void test_not_a_model(void **state)
     assert_int_equal(onnx_session_open(&s, &o, reason), MT_UNSUPPORTED);
 }
 
+/* The paragraphs of a text of this tree that hold more than a line. */
+static size_t read_paragraphs(char *text, size_t room, mt_slice *out, size_t cap)
+{
+    FILE *f = fopen("sdk/docs/README.md", "r");
+    size_t n = 0;
+    assert_non_null(f);
+    text[fread(text, 1, room - 1, f)] = 0;
+    fclose(f);
+    for (char *p = text, *end; *p && n < cap; p = end + strspn(end, "\n")) {
+        end = strstr(p, "\n\n");
+        end = end ? end : p + strlen(p);
+        if (end - p > 80)
+            out[n++] = (mt_slice){p, (size_t)(end - p)};
+    }
+    return n;
+}
+
+static size_t nearest(const float *vectors, size_t n, size_t to)
+{
+    size_t best = to ? 0 : 1;
+    for (size_t i = 0; i < n; i++)
+        if (i != to && dot(vectors + i * DIM, vectors + to * DIM) > dot(vectors + best * DIM, vectors + to * DIM))
+            best = i;
+    return best;
+}
+
+/* Real text through the 8-bit model beside the whole one: the vectors lie close, and the nearest paragraph of a paragraph is mostly the same. */
+static void test_int8(void **state)
+{
+    static char text[1 << 16];
+    static float whole[64 * DIM], small[64 * DIM];
+    mt_slice paragraphs[64];
+    char reason[ONNX_REASON] = "";
+    onnx_session *int8;
+    double sum = 0, least = 1;
+    size_t same = 0;
+    if (!session || access(INT8_MODEL, R_OK) != 0)
+        skip();
+    if (onnx_session_open(&int8, &(onnx_options){.library = ONNX_LIBRARY, .model = INT8_MODEL, .threads = 1}, reason) != MT_OK)
+        fail_msg("%s", reason);
+    size_t n = read_paragraphs(text, sizeof text, paragraphs, 64);
+    assert_true(n >= 30);
+    embedder e = {.tokens = tokens, .session = session, .window = 256}, e8 = {.tokens = tokens, .session = int8, .window = 256};
+    assert_int_equal(embed_texts(&e, paragraphs, n, whole, NULL, (embed_watch){0}, reason), MT_OK);
+    assert_int_equal(embed_texts(&e8, paragraphs, n, small, NULL, (embed_watch){0}, reason), MT_OK);
+    for (size_t i = 0; i < n; i++) {
+        double cosine = dot(whole + i * DIM, small + i * DIM);
+        sum += cosine;
+        least = cosine < least ? cosine : least;
+        same += nearest(whole, n, i) == nearest(small, n, i);
+    }
+    print_message("int8: %zu paragraphs, cosine %.4f on average, %.4f at least; %zu keep their nearest\n", n, sum / (double)n, least, same);
+    assert_true(sum / (double)n >= 0.98 && least >= 0.95);
+    assert_true(same * 10 >= n * 8);
+    onnx_session_close(int8);
+}
+
 int main(void)
 {
     const char *small = getenv("MORTISE_TEST_SMALL");
@@ -187,7 +244,7 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reference), cmocka_unit_test(test_edges), cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_not_a_model),
+        cmocka_unit_test(test_int8),      cmocka_unit_test(test_not_a_model),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
 }

@@ -587,6 +587,7 @@ typedef struct mt_http_1 {
                       size_t n_headers, int32_t *status, mt_handle *out);
     mt_status (*next)(mt_call *c, mt_handle stream, mt_slice *part);
     mt_status (*close)(mt_call *c, mt_handle stream);
+    mt_slice (*header)(mt_call *c, mt_handle stream, mt_slice name);
 } mt_http_1;
 
 extern MT_HIDDEN const mt_http_1 *mt_http_1_api;
@@ -635,6 +636,18 @@ static inline mt_status mt_http_close(mt_call *c, mt_handle stream)
     if (!mt_http_1_api)
         return MT_DENIED;
     return (mt_http_1_api->close)(c, stream);
+}
+
+/*
+ * A header of the answer by its lower-case name (retry-after …); the last one when there are
+ * several. Fiber: no suspend. State: active. Ownership: until the stream is closed. Fails: the
+ * null slice when absent.
+ */
+static inline mt_slice mt_http_header(mt_call *c, mt_handle stream, mt_slice name)
+{
+    if (!mt_http_1_api)
+        return (mt_slice){NULL, 0};
+    return (mt_http_1_api->header)(c, stream, name);
 }
 
 /* --- json/1 --- */

@@ -166,6 +166,8 @@ def test_foreign_ids_in_bodies_and_filters(victim, attackers):
             assert foreign.status_code == 404 and picture(foreign) == picture(api.post(w + "/chat", json={"query": "vault", **unknown}))
         foreign = clean(api.post("/query", json={"query": "vault", "workspace_id": victim.workspace}), name)
         assert foreign.status_code == 404 and picture(foreign) == picture(api.post("/query", json={"query": "vault", "workspace_id": UNKNOWN}))
+        foreign = clean(api.post("/embed", json={"texts": ["vault"], "workspace_id": victim.workspace}), name)
+        assert foreign.status_code == 404 and picture(foreign) == picture(api.post("/embed", json={"texts": ["vault"], "workspace_id": UNKNOWN}))
         for search in ({"document_ids": [victim.ids["document_id"]]}, {"file_name": victim.mark("file") + ".txt"}):
             found = clean(api.post(w + "/search", json={"query": "password of the vault in Basel", "filter": search}), name)
             assert found.status_code == 200 and found.json()["results"] == []

@@ -181,9 +181,14 @@ static void test_models_are_listed(void **state)
     unsetenv("MORTISE_CACHE");
     json_t *tree = NULL;
     assert_int_equal(mti_json_parse(mti_buf_slice(&out), 0, &tree, NULL), MT_OK);
-    json_t *first = json_array_get(json_object_get(tree, "items"), 0);
-    assert_string_equal(json_string_value(json_object_get(first, "name")), "all-minilm-l6-v2");
-    assert_true(json_is_false(json_object_get(first, "pulled")));
+    size_t i, found = 0;
+    json_t *item;
+    json_array_foreach(json_object_get(tree, "items"), i, item)
+    {
+        found += strcmp(json_string_value(json_object_get(item, "name")), "all-minilm-l6-v2") == 0;
+        assert_true(json_is_false(json_object_get(item, "pulled")));
+    }
+    assert_int_equal(found, 1);
     json_decref(tree);
 }
 

@@ -72,6 +72,8 @@ static const mti_option options[] = {
      "Threads for processor-heavy work; 0 is one per processor core."},
     {"outbound.allow_private", MTI_OPT_BOOL, "false", NULL, NULL, NULL, true,
      "Plugins may call private addresses through the host's HTTP client."},
+    {"outbound.connections", MTI_OPT_INT, "4096", "1..65536", NULL, NULL, true,
+     "Outbound HTTP connections, a loop; twice as many calls may wait for one, more fail at once."},
     {"outbound.timeout", MTI_OPT_DURATION, "30s", "100ms..10m", NULL, NULL, true,
      "Deadline of an outbound HTTP call that states none."},
 

@@ -159,7 +159,7 @@ static mt_status fail_of(const mti_http_fetch *f, mti_error *e)
     if (f->refused)
         return mti_fail(
             e, MT_DENIED, "upstream_address_refused",
-            "The address is not a public one, and private addresses are not allowed here.");
+            "The address is not a public one: outbound.allow_private lets plugins call private addresses.");
     if (f->too_large)
         return mti_fail(e, MT_TOO_LARGE, "upstream_answer_too_large",
                         "The answer is larger than allowed.");

@@ -138,7 +138,8 @@ static void attach_loop(void *arg)
     mti_fiber_set_limit(l, (unsigned)mti_config_int(p->host.config, "http.max_fibers"));
     mti_db_attach(p->host.db, l);
     mti_identities_attach(p->host.identities, l);
-    mti_http_client_create(l, NULL);
+    unsigned outbound = (unsigned)mti_config_int(p->host.config, "outbound.connections");
+    mti_http_client_create(l, &(mti_http_client_options){.max_connections = outbound, .max_host_connections = outbound, .max_exchanges = 2 * outbound});
     mti_http_listen(p->http, l, p->setup->listen_fd);
     if (mti_loop_index(l))
         return;
@@ -238,6 +239,7 @@ static void provide_interfaces(mti_plugins *plugins)
     mti_plugins_provide(plugins, "hook/1", &mti_api_hook);
     mti_plugins_provide(plugins, "service/1", &mti_api_service);
     mti_plugins_provide(plugins, "offload/1", &mti_api_offload);
+    mti_plugins_provide(plugins, "defer/1", &mti_api_defer);
     mti_plugins_provide(plugins, "http/1", &mti_api_http);
     mti_plugins_provide(plugins, "auth/1", &mti_api_auth);
     mti_plugins_provide(plugins, "request/1", &mti_api_request);

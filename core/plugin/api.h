@@ -8,6 +8,7 @@ extern const mt_db_1 mti_api_db;
 extern const mt_json_1 mti_api_json;
 extern const mt_hook_1 mti_api_hook;
 extern const mt_offload_1 mti_api_offload;
+extern const mt_defer_1 mti_api_defer;
 extern const mt_http_1 mti_api_http;
 extern const mt_auth_1 mti_api_auth;
 extern const mt_service_1 mti_api_service;

@@ -1,4 +1,4 @@
-/* hook/1 and offload/1. */
+/* hook/1, offload/1 and defer/1. */
 #include "plugin/api.h"
 #include "plugin/host.h"
 
@@ -49,3 +49,11 @@ static mt_status offload_run(mt_call *c, void (*work)(void *), void *arg)
 }
 
 const mt_offload_1 mti_api_offload = {.size = sizeof mti_api_offload, .version = 1, .run = offload_run};
+
+static mt_status defer_add(mt_call *c, void (*work)(void *), void *arg)
+{
+    mti_arena_defer(&c->arena, work, arg);
+    return MT_OK;
+}
+
+const mt_defer_1 mti_api_defer = {.size = sizeof mti_api_defer, .version = 1, .add = defer_add};

@@ -51,6 +51,7 @@ static mt_status prepare(mt_call *c, const mt_http_exchange *in, const mt_field 
         return mti_fail(&c->error, MT_DENIED, "host_not_granted", "The plugin was not granted the host %.*s.", (int)host.len, host.p ? host.p : "");
     *o = (mti_http_outgoing){.method = text(c, in->method), .url = text(c, in->url), .headers = headers, .header_count = n, .body = in->body,
                              .head_ms = in->timeout_ms ? in->timeout_ms : mti_config_int(c->host->config, "outbound.timeout"),
+                             .idle_ms = in->idle_ms > 0 ? in->idle_ms : 0,
                              .max_body = in->max_bytes > 0 ? (size_t)in->max_bytes : 0,
                              .allow_private = mti_config_bool(c->host->config, "outbound.allow_private")};
     return MT_OK;

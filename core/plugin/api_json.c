@@ -17,6 +17,14 @@ static mt_status json_1_parse(mt_call *c, mt_slice text, mt_handle *out)
     return MT_OK;
 }
 
+static mt_status json_1_free(mt_call *c, mt_handle doc)
+{
+    json_t *json = (json_t *)(uintptr_t)doc;
+    if (json && mti_arena_undefer(&c->arena, release, json))
+        json_decref(json);
+    return MT_OK;
+}
+
 static json_t *at(mt_handle doc, mt_slice pointer)
 {
     return doc ? mti_json_at((json_t *)(uintptr_t)doc, pointer) : NULL;
@@ -40,4 +48,4 @@ static double json_1_number(mt_call *c, mt_handle doc, mt_slice pointer, double 
 }
 
 const mt_json_1 mti_api_json = {.size = sizeof mti_api_json, .version = 1, .parse = json_1_parse, .text = json_1_text,
-                                .count = json_1_count, .number = json_1_number};
+                                .count = json_1_count, .number = json_1_number, .free = json_1_free};

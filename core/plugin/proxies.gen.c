@@ -909,6 +909,8 @@ const mti_interface_info mti_interface_catalogue[] = {
      sizeof(mt_cache_1_provider), false},
     {"db/1", "db", -1, NULL,
      sizeof(mt_db_1), false},
+    {"defer/1", NULL, -1, NULL,
+     sizeof(mt_defer_1), true},
     {"embedder/1", "embedder", MTI_SVC_EMBEDDER, &mti_proxy_embedder,
      sizeof(mt_embedder_1_provider), false},
     {"embedder_engine/1", "embedder_engine", MTI_SVC_EMBEDDER_ENGINE, &mti_proxy_embedder_engine,

@@ -1,4 +1,4 @@
-/* llm/1 without a model: the whole answer is made at open, on the pool, and handed out word by word. */
+/* llm_engine/1 without a model: the whole answer is made at open, on the pool, and handed out word by word. */
 #include "extract.h"
 
 #include <mortise/entry.h>
@@ -22,9 +22,10 @@ static void work(void *arg)
 
 static mt_status read_passages(mt_call *c, mt_slice json, generation *g)
 {
-    mt_handle doc;
-    MT_TRY(mt_json_parse(c, json, &doc));
-    int64_t n = mt_json_count(c, doc, MT_SLICE(""));
+    mt_handle doc = 0;
+    if (json.p)
+        MT_TRY(mt_json_parse(c, json, &doc));
+    int64_t n = doc ? mt_json_count(c, doc, MT_SLICE("")) : 0;
     g->n = n > 0 ? (size_t)n : 0;
     g->passages = mt_alloc(c, (g->n + 1) * sizeof *g->passages);
     for (size_t i = 0; g->passages && i < g->n; i++) {
@@ -58,8 +59,10 @@ static mt_status keep_answer(mt_call *c, generation *g)
     return text ? MT_OK : MT_TOO_LARGE;
 }
 
-static mt_status llm_open(void *self, mt_call *c, const mt_llm_in *in, mt_handle *out)
+static mt_status llm_open(void *self, mt_call *c, const mt_llm_engine_in *in, mt_handle *out)
 {
+    if (in->model.p && !mt_slice_eq(in->model, MT_SLICE("extractive")))
+        return mt_problem(c, 404, MT_SLICE("model_unknown"), MT_SLICE("This engine has one model: extractive."), MT_SLICE("/model"));
     generation *g = mt_alloc(c, sizeof *g);
     mt_slice quotes = mt_config(c, MT_SLICE("/max_quotes")), threshold = mt_config(c, MT_SLICE("/threshold"));
     if (!g)
@@ -92,10 +95,10 @@ static mt_status llm_next(void *self, mt_call *c, mt_handle handle, mt_slice *to
 }
 
 /* Counted in words of about four bytes: there is no tokenizer here. */
-static mt_status llm_usage(void *self, mt_call *c, mt_handle handle, mt_llm_counts *out)
+static mt_status llm_usage(void *self, mt_call *c, mt_handle handle, mt_llm_engine_counts *out)
 {
     const generation *g = (const generation *)(uintptr_t)handle;
-    *out = (mt_llm_counts){.size = sizeof *out, .input_tokens = (g->input_bytes + 3) / 4, .output_tokens = (int64_t)(g->at + 3) / 4,
+    *out = (mt_llm_engine_counts){.size = sizeof *out, .input_tokens = (g->input_bytes + 3) / 4, .output_tokens = (int64_t)(g->at + 3) / 4,
                            .finish = g->answer.n_quotes ? MT_SLICE("stop") : MT_SLICE("nothing_found"), .model = MT_SLICE("extractive"), .provider = MT_SLICE("llm_extractive")};
     return MT_OK;
 }
@@ -111,11 +114,11 @@ static uint32_t llm_count_tokens(void *self, mt_call *c, mt_slice model, mt_slic
     return (uint32_t)((text.len + 3) / 4);
 }
 
-static mt_status llm_models(void *self, mt_call *c, uint32_t index, mt_llm_model *out)
+static mt_status llm_models(void *self, mt_call *c, uint32_t index, mt_llm_engine_model *out)
 {
     if (index)
         return MT_DONE;
-    *out = (mt_llm_model){.size = sizeof *out, .model = MT_SLICE("extractive"), .provider = MT_SLICE("llm_extractive"), .context_tokens = 65536, .reads_passages = true};
+    *out = (mt_llm_engine_model){.size = sizeof *out, .model = MT_SLICE("extractive"), .provider = MT_SLICE("llm_extractive"), .context_tokens = 65536, .reads_passages = true};
     return MT_OK;
 }
 
@@ -130,9 +133,9 @@ static mt_status load(void *self, const mt_host *host)
     return MT_OK;
 }
 
-static const mt_llm_1_provider service = {.size = sizeof service, .version = 1, .open = llm_open, .next = llm_next, .tool_calls = llm_tool_calls,
+static const mt_llm_engine_1_provider service = {.size = sizeof service, .version = 1, .open = llm_open, .next = llm_next, .tool_calls = llm_tool_calls,
                                           .usage = llm_usage, .close = llm_close, .count_tokens = llm_count_tokens, .models = llm_models};
-static const mt_service_entry services[] = {{"llm/1", &service}};
+static const mt_service_entry services[] = {{"llm_engine/1", &service}};
 
 MT_EXPORT const mt_plugin llm_extractive_plugin = {
     .abi = MT_ABI, .size = sizeof(mt_plugin), .slug = "llm_extractive", .version = "0.1.0", .load = load, .services = services, .n_services = 1};

@@ -45,6 +45,10 @@ void kit_call_destroy(mt_call *c)
 {
     if (!c)
         return;
+    while (c->n_defers) {
+        kit_defer d = c->defers[--c->n_defers];
+        d.work(d.arg);
+    }
     for (struct kit_block *b = c->memory, *next; b; b = next) {
         next = b->next;
         free(b);

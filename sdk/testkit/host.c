@@ -1,4 +1,4 @@
-/* json/1, offload/1, http/1, auth/1, and which table an interface has. */
+/* json/1, offload/1, defer/1, http/1, auth/1, and which table an interface has. */
 #include "kit.h"
 
 #include <strings.h>
@@ -29,7 +29,18 @@ static double number(mt_call *c, mt_handle doc, mt_slice pointer, double fallbac
     return json_is_number(v) ? json_number_value(v) : fallback;
 }
 
-const mt_json_1 kit_json = {.size = sizeof kit_json, .version = 1, .parse = parse, .text = text, .count = count, .number = number};
+static mt_status free_doc(mt_call *c, mt_handle doc)
+{
+    if (kit_object(c, doc)) {
+        json_decref(c->objects[doc - 1]);
+        c->objects[doc - 1] = NULL;
+        if (doc == c->n_objects)
+            c->n_objects--;
+    }
+    return MT_OK;
+}
+
+const mt_json_1 kit_json = {.size = sizeof kit_json, .version = 1, .parse = parse, .text = text, .count = count, .number = number, .free = free_doc};
 
 static mt_status run(mt_call *c, void (*work)(void *), void *arg)
 {
@@ -39,6 +50,16 @@ static mt_status run(mt_call *c, void (*work)(void *), void *arg)
 }
 
 const mt_offload_1 kit_offload = {.size = sizeof kit_offload, .version = 1, .run = run};
+
+static mt_status defer_add(mt_call *c, void (*work)(void *), void *arg)
+{
+    if (c->n_defers == sizeof c->defers / sizeof *c->defers)
+        kit_wrong("more than %zu defers in one call", sizeof c->defers / sizeof *c->defers);
+    c->defers[c->n_defers++] = (kit_defer){work, arg};
+    return MT_OK;
+}
+
+const mt_defer_1 kit_defer_table = {.size = sizeof kit_defer_table, .version = 1, .add = defer_add};
 
 /* --- http/1 --- */
 
@@ -146,7 +167,7 @@ const void *kit_host_interface(mt_slice id)
 {
     static const struct { const char *id; const void *table; } tables[] = {
         {"request/1", &kit_request}, {"stream/1", &kit_stream}, {"db/1", &kit_db}, {"json/1", &kit_json},
-        {"hook/1", &kit_hook}, {"offload/1", &kit_offload}, {"http/1", &kit_http}, {"auth/1", &kit_auth},
+        {"hook/1", &kit_hook}, {"offload/1", &kit_offload}, {"defer/1", &kit_defer_table}, {"http/1", &kit_http}, {"auth/1", &kit_auth},
         {"service/1", &kit_service}};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         if (mt_slice_eq(id, mt_str(tables[i].id)))

@@ -31,6 +31,11 @@ typedef struct kit_emit {
     void *arg;
 } kit_emit;
 
+typedef struct kit_defer {
+    void (*work)(void *arg);
+    void *arg;
+} kit_defer;
+
 typedef struct kit_file {
     mt_slice field, name, type, data;
 } kit_file;
@@ -62,6 +67,8 @@ struct mt_call {
     size_t allocated;
     void *objects[KIT_HANDLES];  /* by handle - 1: json_t * of documents and results */
     unsigned n_objects;
+    kit_defer defers[64];
+    unsigned n_defers;
     json_t *params, *headers, *body;
     mt_slice payload;            /* of a job */
     kit_file files[32];
@@ -129,6 +136,7 @@ extern const mt_db_1 kit_db;
 extern const mt_json_1 kit_json;
 extern const mt_hook_1 kit_hook;
 extern const mt_offload_1 kit_offload;
+extern const mt_defer_1 kit_defer_table;
 extern const mt_http_1 kit_http;
 extern const mt_auth_1 kit_auth;
 extern const mt_service_1 kit_service;

@@ -49,6 +49,7 @@ def world(server, contract, checked):
 BODIES = {
     "core.plugin_configure": lambda w: {"greeting": "Hello"},
     "core.policy_test": lambda w: {"name": "p", "source": POLICY, "cases": [{"ctx": {"operation": "notes.list"}, "expect": {"outcome": "deny", "status": 403}}]},
+    "models.settings_put": lambda w: {"default_model": "extractive", "allowed_models": ["extractive"], "max_output_tokens": 500},
     "chat.ask": lambda w: {"query": "Who wrote the first program?"},
     "chat.query": lambda w: {"query": "Who wrote the first program?", "workspace_id": w.workspace},
     "embedding.embed": lambda w: {"texts": ["Ada wrote the first program."], "workspace_id": w.workspace},

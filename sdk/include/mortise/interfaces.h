@@ -311,6 +311,32 @@ static inline mt_status mt_db_as_org(mt_call *c, mt_slice org_id, mt_slice works
     return (mt_db_1_api->as_org)(c, org_id, workspace_id);
 }
 
+/* --- defer/1 --- */
+
+/*
+ * The end of a call, however it ends: for what a caller may just walk away from (a stream, a
+ * counted use). Always granted. Since 0.1.
+ */
+typedef struct mt_defer_1 {
+    uint32_t size;
+    uint32_t version;
+    mt_status (*add)(mt_call *c, void (*work)(void *arg), void *arg);
+} mt_defer_1;
+
+extern MT_HIDDEN const mt_defer_1 *mt_defer_1_api;
+
+/*
+ * Runs work(arg) on the call's thread when the call's memory is freed, last added first. The
+ * memory of the call may still be read; nothing may be allocated in it, and nothing may suspend.
+ * Fiber: no suspend. State: active. Ownership: arg must live until then. Fails: never.
+ */
+static inline mt_status mt_defer_add(mt_call *c, void (*work)(void *arg), void *arg)
+{
+    if (!mt_defer_1_api)
+        return MT_DENIED;
+    return (mt_defer_1_api->add)(c, work, arg);
+}
+
 /* --- embedder/1 --- */
 
 /*
@@ -567,7 +593,8 @@ static inline bool mt_hook_should_stop(mt_call *c)
 
 /*
  * Outbound HTTP through the host: granted hosts only, no private addresses unless configured,
- * time-outs and size caps. Permission "http". Since 0.1.
+ * time-outs and size caps. timeout_ms: until the answer's head; idle_ms: between two parts of its
+ * body; 0: the host's own. Permission "http". Since 0.1.
  */
 typedef struct mt_http_exchange {
     uint32_t size;
@@ -576,6 +603,7 @@ typedef struct mt_http_exchange {
     mt_slice body;
     int64_t timeout_ms;
     int64_t max_bytes;
+    int64_t idle_ms;
 } mt_http_exchange;
 
 typedef struct mt_http_1 {
@@ -663,6 +691,7 @@ typedef struct mt_json_1 {
     mt_slice (*text)(mt_call *c, mt_handle doc, mt_slice pointer);
     int64_t (*count)(mt_call *c, mt_handle doc, mt_slice pointer);
     double (*number)(mt_call *c, mt_handle doc, mt_slice pointer, double fallback);
+    mt_status (*free)(mt_call *c, mt_handle doc);
 } mt_json_1;
 
 extern MT_HIDDEN const mt_json_1 *mt_json_1_api;
@@ -706,6 +735,17 @@ static inline double mt_json_number(mt_call *c, mt_handle doc, mt_slice pointer,
     if (!mt_json_1_api)
         return 0;
     return (mt_json_1_api->number)(c, doc, pointer, fallback);
+}
+
+/*
+ * Frees a document early (long streams of small ones); texts read from it end with it. Fiber: no
+ * suspend. State: active. Ownership: none. Fails: never.
+ */
+static inline mt_status mt_json_free(mt_call *c, mt_handle doc)
+{
+    if (!mt_json_1_api)
+        return MT_DENIED;
+    return (mt_json_1_api->free)(c, doc);
 }
 
 /* --- limiter/1 --- */
@@ -927,6 +967,7 @@ typedef struct mt_llm_engine_counts {
     mt_slice finish;
     mt_slice model;
     mt_slice provider;
+    int64_t retry_after_ms;
 } mt_llm_engine_counts;
 
 typedef struct mt_llm_engine_model {
@@ -973,9 +1014,10 @@ extern MT_HIDDEN const mt_llm_engine_1 *mt_llm_engine_1_api;
  * array of {number, text, score} that the answer may cite as [number]. tools, tool_choice,
  * response_format, stop: JSON in OpenAI's shape, or null slices. max_tokens 0, temperature and
  * top_p below 0, seed below 0: the model's own. options: JSON object of the route (base_url,
- * api_key_env …), or the null slice. Fiber: suspends. State: active. Ownership: ended with the
- * call. Fails: MT_NOT_FOUND for a model that nobody has, MT_UNAVAILABLE, MT_LIMITED (too many
- * wait, or the upstream's 429), MT_TIMEOUT, MT_INVALID.
+ * api_key_env, timeout_ms between two pieces …), or the null slice. With MT_LIMITED, *out may name
+ * a failed generation, whose usage tells retry_after_ms; else it is 0. Fiber: suspends. State:
+ * active. Ownership: ended with the call. Fails: MT_NOT_FOUND for a model that nobody has,
+ * MT_UNAVAILABLE, MT_LIMITED (too many wait, or the upstream's 429), MT_TIMEOUT, MT_INVALID.
  */
 static inline mt_status mt_llm_engine_open(mt_call *c, mt_slice provider,
                                            const mt_llm_engine_in *in, mt_handle *out)

@@ -17,6 +17,7 @@ UNKNOWN = "01890000-0000-7000-8000-00000000dead"
 SECRET = "The canary-document-7f3a password of the vault in Basel is marmalade."
 BODIES = {
     "chat.ask": {"query": "What is the password of the vault in Basel?"},
+    "models.settings_put": {"default_model": "stolen"},
     "notes.create": {"title": "x"},
     "notes.update": {"title": "stolen"},
     "retrieval.search": {"query": "password of the vault in Basel"},

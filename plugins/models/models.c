@@ -1,0 +1,23 @@
+/* The entry table. */
+#include "models.h"
+
+#include <mortise/entry.h>
+
+static mt_status load(void *self, const mt_host *host)
+{
+    mt_bind(host);
+    return MT_OK;
+}
+
+static void deactivate(void *self, mt_call *c)
+{
+    models_usage_flush_all(c);
+}
+
+static const mt_handler_entry handlers[] = {{"on_usage", models_on_usage}, {"on_health", models_on_health}};
+static const mt_hook_entry hooks[] = {{"on_done", models_on_done}};
+static const mt_service_entry services[] = {{"llm/1", &models_llm}};
+
+MT_EXPORT const mt_plugin models_plugin = {
+    .abi = MT_ABI, .size = sizeof(mt_plugin), .slug = "models", .version = "0.1.0", .load = load, .deactivate = deactivate,
+    .handlers = handlers, .n_handlers = sizeof handlers / sizeof *handlers, .hooks = hooks, .n_hooks = 1, .services = services, .n_services = 1};

@@ -1,0 +1,67 @@
+/* Plugin models: who answers. What its files share. */
+#ifndef MODELS_MODELS_H
+#define MODELS_MODELS_H
+
+#include "health.h"
+#include "ledger.h"
+
+#include <mortise/json.h>
+
+enum { MODELS_TARGETS = 16, MODELS_FALLBACKS = 8 };
+
+/* One engine's model as a route names it. Texts live as long as the call. */
+typedef struct models_target {
+    mt_slice engine, model;
+    mt_slice options;                         /* JSON object for the engine; the null slice: none */
+    double input_price, output_price, cached_price; /* USD a million tokens */
+    uint32_t weight;
+    bool reads_passages;
+    health *health;                           /* the process's; never freed */
+} models_target;
+
+/* A name that may be asked for, and what answers to it. */
+typedef struct models_route {
+    mt_slice name;
+    models_target targets[MODELS_TARGETS];
+    unsigned n_targets;
+    mt_slice fallbacks[MODELS_FALLBACKS];     /* names of other models, tried in order */
+    unsigned n_fallbacks;
+    uint32_t retries, backoff_ms;
+    int64_t timeout_ms, deadline_ms;
+    health_limits limits;
+} models_route;
+
+/* What a workspace allows. */
+typedef struct models_policy {
+    mt_slice default_model, allowed;          /* allowed: JSON array of names; the null slice: all */
+    uint32_t max_output_tokens;               /* 0: no limit */
+    int64_t max_input_tokens;                 /* 0: no limit */
+} models_policy;
+
+/* routes.c. A model by name (the null slice: the platform's default); MT_NOT_FOUND with the problem set. No suspend. */
+mt_status models_route_find(mt_call *c, mt_slice name, models_route *out);
+/* The n-th model: routes, then the engines' own. MT_DONE past the last. */
+mt_status models_route_list(mt_call *c, uint32_t index, mt_llm_model *out);
+/* The target that a count of tokens asks; false: nobody has it. No suspend, any thread, allocates nothing. */
+bool models_route_engine(mt_call *c, mt_slice name, mt_slice *engine, mt_slice *model);
+/* Picks by weight among the targets that are not tried yet and that are not resting; -1: none. dice: a uniform random number. */
+int models_route_pick(const models_route *r, uint32_t tried, uint64_t dice, int64_t now_us);
+
+/* settings.c */
+mt_status models_policy_read(mt_call *c, models_policy *out);
+/* Refuses what the workspace does not allow. */
+mt_status models_policy_check(mt_call *c, const models_policy *p, mt_slice name);
+
+/* prompt.c: the engine's messages and system text with the passages written in, for engines that do not read passages. */
+mt_status models_prompt_render(mt_call *c, const mt_llm_in *in, mt_slice *system, mt_slice *messages);
+
+/* usage.c */
+void models_usage_add(const ledger_row *delta);
+mt_outcome models_on_done(void *self, mt_call *c, const void *in, mt_patch *out);
+void models_usage_flush_all(mt_call *c);
+mt_status models_on_usage(void *self, mt_call *c);
+mt_status models_on_health(void *self, mt_call *c);
+
+extern const mt_llm_1_provider models_llm; /* llm.c */
+
+#endif

@@ -1,0 +1,29 @@
+-- What was used: written in batches, one row a day, model and provider.
+CREATE TABLE models.usage (
+  org_id        uuid NOT NULL DEFAULT mt.org_id(),
+  day           date NOT NULL,
+  model         text NOT NULL,
+  provider      text NOT NULL,
+  calls         bigint NOT NULL,
+  errors        bigint NOT NULL,
+  cancelled     bigint NOT NULL,
+  input_tokens  bigint NOT NULL,
+  cached_tokens bigint NOT NULL,
+  output_tokens bigint NOT NULL,
+  cost_microusd bigint NOT NULL,
+  latency       bigint[] NOT NULL,   -- calls by the length of their answer: 48 buckets, half an octave each from 1 ms
+  PRIMARY KEY (org_id, day, model, provider),
+  CONSTRAINT usage_organization FOREIGN KEY (org_id) REFERENCES tenancy.organization (org_id) ON DELETE CASCADE);
+SELECT mt.tenant_table('models.usage');
+
+CREATE TABLE models.settings (
+  org_id            uuid NOT NULL DEFAULT mt.org_id(),
+  workspace_id      uuid NOT NULL,
+  default_model     text,
+  allowed_models    text[],          -- NULL: all
+  max_input_tokens  integer,
+  max_output_tokens integer,
+  version           bigint NOT NULL DEFAULT 1,
+  PRIMARY KEY (org_id, workspace_id),
+  CONSTRAINT settings_workspace FOREIGN KEY (org_id, workspace_id) REFERENCES tenancy.workspace (org_id, id) ON DELETE CASCADE);
+SELECT mt.tenant_table('models.settings');

@@ -71,6 +71,16 @@ static const mti_hook_field document_indexed_fields[] = {
     FIELD(mt_document_indexed, chunks, MTI_F_I64, false),
 };
 
+static const mti_hook_field document_failed_fields[] = {
+    FIELD(mt_document_failed, workspace_id, MTI_F_SLICE, false),
+    FIELD(mt_document_failed, document_id, MTI_F_SLICE, false),
+    FIELD(mt_document_failed, reason, MTI_F_SLICE, false),
+};
+
+static const mti_hook_field workspace_deleting_fields[] = {
+    FIELD(mt_workspace_deleting, workspace_id, MTI_F_SLICE, false),
+};
+
 static const mti_hook_field retrieval_results_fields[] = {
     FIELD(mt_retrieval_results, workspace_id, MTI_F_SLICE, false),
     FIELD(mt_retrieval_results, query, MTI_F_SLICE, false),
@@ -136,6 +146,14 @@ const mti_hook_info mti_hook_catalogue[] = {
      .suspends = true,
      .budget_us = 100000, .size = sizeof(mt_document_indexed),
      .fields = document_indexed_fields, .n_fields = 3},
+    {.name = "document.failed",
+     .suspends = true,
+     .budget_us = 100000, .size = sizeof(mt_document_failed),
+     .fields = document_failed_fields, .n_fields = 3},
+    {.name = "workspace.deleting",
+     .suspends = true,
+     .budget_us = 1000000, .size = sizeof(mt_workspace_deleting),
+     .fields = workspace_deleting_fields, .n_fields = 1},
     {.name = "retrieval.results",
      .filter = true, .suspends = true,
      .budget_us = 100000, .size = sizeof(mt_retrieval_results),

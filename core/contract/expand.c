@@ -153,14 +153,26 @@ static json_t *reference(const char *kind, const char *name)
     return json_pack("{s:s}", "$ref", ref);
 }
 
+/* Parameters may be sent as fields of the form too. */
+static json_t *multipart_body(const json_t *o)
+{
+    const char *name;
+    json_t *v, *fields = json_pack("{s:{s:s,s:i,s:{s:s,s:s}}}", "file", "type", "array", "minItems", 1, "items", "type", "string", "format", "binary");
+    json_object_foreach(json_object_get(o, "x-params"), name, v) {
+        json_t *field = json_deep_copy(v);
+        json_object_del(field, "x-required");
+        json_object_set_new(fields, name, field);
+    }
+    return json_pack("{s:b,s:{s:{s:{s:s,s:[s],s:o}}}}", "required", 1, "content", "multipart/form-data", "schema", "type", "object", "required", "file",
+                     "properties", fields);
+}
+
 static json_t *request_body(const json_t *o)
 {
     const char *body = json_string_value(json_object_get(o, "x-body"));
     const char *content = json_string_value(json_object_get(o, "x-content"));
     if (content && !strcmp(content, "multipart"))
-        return json_pack("{s:b,s:{s:{s:{s:s,s:[s],s:{s:{s:s,s:i,s:{s:s,s:s}}}}}}}", "required", 1, "content",
-                         "multipart/form-data", "schema", "type", "object", "required", "file", "properties", "file",
-                         "type", "array", "minItems", 1, "items", "type", "string", "format", "binary");
+        return multipart_body(o);
     return body ? json_pack("{s:b,s:{s:{s:o}}}", "required", 1, "content", "application/json", "schema",
                             reference("schemas", body))
                 : NULL;

@@ -13,7 +13,9 @@ static void release(void *json)
 static json_t *typed(const json_t *schema, mt_slice text)
 {
     const char *type = json_string_value(json_object_get(schema, "type"));
-    json_t *number = NULL;
+    json_t *number = NULL, *object = NULL;
+    if (type && !strcmp(type, "object") && mti_json_parse(text, 0, &object, NULL) == MT_OK)
+        return object;
     if (type && !strcmp(type, "boolean") && (mt_slice_eq(text, MT_SLICE("true")) || mt_slice_eq(text, MT_SLICE("false"))))
         return json_boolean(text.p[0] == 't');
     if (type && (!strcmp(type, "integer") || !strcmp(type, "number")) && mti_json_parse(text, 0, &number, NULL) == MT_OK && json_is_number(number))
@@ -71,15 +73,31 @@ static mt_status invalid(mt_call *c, mt_status s, const char *where)
     return s;
 }
 
+/* Plain fields of a form are parameters too: those that the operation declares. */
+static mt_status add_fields(mti_request *r, json_t *out)
+{
+    const json_t *properties = json_object_get(r->match.op->query_schema, "properties");
+    for (unsigned i = 0; i < r->multipart.n; i++) {
+        const mti_part *part = &r->multipart.parts[i];
+        if (part->file_name.p || !part->field.len)
+            continue;
+        json_t *value = typed(json_object_getn(properties, part->field.p, part->field.len), part->data);
+        if (!value || json_object_setn_new(out, part->field.p, part->field.len, value))
+            return mti_fail(&r->call.error, MT_INVALID, "field_invalid", "A field of the form is not UTF-8 text.");
+    }
+    return MT_OK;
+}
+
 static mt_status read_query(mti_request *r)
 {
     const mti_operation *op = r->match.op;
     mt_call *c = &r->call;
-    if (!op->query_check && !mti_http_query(r->http).len)
+    if (!op->query_check && !mti_http_query(r->http).len && !r->multipart.n)
         return MT_OK;
     json_t *q = json_object();
     mti_arena_defer(&c->arena, release, q);
     MT_TRY(parse_query(r, q));
+    MT_TRY(add_fields(r, q));
     if (!op->query_check) {
         const char *name = json_object_iter_key(json_object_iter(q));
         if (!name)
@@ -148,11 +166,13 @@ static mt_status read_multipart(mti_request *r)
 mt_status mti_stage_body(mti_request *r)
 {
     const mti_operation *op = r->match.op;
+    if (op->content == MTI_CONTENT_MULTIPART) {
+        MT_TRY(read_multipart(r));
+        return read_query(r);
+    }
     MT_TRY(read_query(r));
     if (op->content == MTI_CONTENT_JSON)
         return read_json(r);
-    if (op->content == MTI_CONTENT_MULTIPART)
-        return read_multipart(r);
     /* a body nobody asked for is read to keep the connection usable, within reason */
     return mti_http_has_body(r->http) ? fetch(r, 4096) : MT_OK;
 }

@@ -1,4 +1,4 @@
-/* Uploads and deletions; reading is queries only. */
+/* Uploads; reading is queries only. */
 #include "documents.h"
 
 #include <mortise/entry.h>
@@ -91,14 +91,11 @@ static mt_status read_part(mt_call *c, uint32_t i, upload *u)
 static mt_status find_same(mt_call *c, upload *u)
 {
     mt_handle row;
-    const mt_field sha = {MT_SLICE("sha256"), u->sha256};
-    MT_TRY(mt_db_one(c, MT_SLICE("document_same"), &sha, 1, &row));
+    const mt_field same[] = {{MT_SLICE("sha256"), u->sha256}, {MT_SLICE("workspace_id"), mt_workspace_id(c)}};
+    MT_TRY(mt_db_one(c, MT_SLICE("document_same"), same, 2, &row));
     u->id = mt_db_value(c, row, 0, MT_SLICE("id"));
     u->duplicate = true;
-    if (!mt_slice_eq(mt_db_value(c, row, 0, MT_SLICE("status")), MT_SLICE("failed")))
-        return MT_OK;
-    const mt_field id = {MT_SLICE("id"), u->id};
-    return mt_db_exec(c, MT_SLICE("document_again"), &id, 1, NULL);
+    return documents_queue_again(c, u->id, false);
 }
 
 /* The row and its job are one transaction: what was acknowledged is ingested. */
@@ -107,10 +104,12 @@ static mt_status store(mt_call *c, upload *u)
     mt_handle row;
     u->id = mt_new_id(c);
     const mt_field args[] = {{MT_SLICE("id"), u->id}, {MT_SLICE("sha256"), u->sha256}, {MT_SLICE("file_name"), u->name},
-                             {MT_SLICE("content_type"), u->type.p ? u->type : MT_SLICE("")}, {MT_SLICE("bytes"), mt_printf(c, "%zu", u->data.len)}};
+                             {MT_SLICE("content_type"), u->type.p ? u->type : MT_SLICE("")}, {MT_SLICE("bytes"), mt_printf(c, "%zu", u->data.len)},
+                             {MT_SLICE("collection_id"), mt_param(c, MT_SLICE("collection_id"))}, {MT_SLICE("metadata"), mt_param(c, MT_SLICE("metadata"))},
+                             {MT_SLICE("workspace_id"), mt_workspace_id(c)}};
     MT_TRY(mt_db_query(c, MT_SLICE("document_add"), args, sizeof args / sizeof *args, &row));
     if (!mt_db_rows(c, row))
-        MT_TRY(find_same(c, u));
+        return find_same(c, u);
     mt_slice payload = mt_printf(c, "{\"document_id\":\"%.*s\"}", (int)u->id.len, u->id.p);
     return mt_queue_put(c, MT_SLICE("documents.ingest"), payload, u->id, 0);
 }
@@ -127,26 +126,27 @@ static mt_status store_all(mt_call *c, upload *list, uint32_t n)
     return s;
 }
 
-/* The blob goes a minute later, if no document has its content then: an upload of the same content may be under way. */
-static mt_status sweep_later(mt_call *c, mt_slice sha)
-{
-    return mt_queue_put(c, MT_SLICE("documents.sweep"), mt_printf(c, "{\"sha256\":\"%.*s\"}", (int)sha.len, sha.p), sha, 60000);
-}
-
 /* A refused upload (a hook, the quota) leaves no files behind. */
 static void sweep_all(mt_call *c, const upload *list, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++)
+    mt_slice *gone = mt_alloc(c, (n + 1) * sizeof *gone);
+    uint32_t k = 0;
+    for (uint32_t i = 0; gone && i < n; i++)
         if (list[i].sha256.p)
-            sweep_later(c, list[i].sha256);
+            gone[k++] = list[i].sha256;
+    const mt_field arg = {MT_SLICE("list"), k ? documents_array(c, gone, k) : (mt_slice){0}};
+    if (k && mt_db_exec(c, MT_SLICE("blobs_noted"), &arg, 1, NULL) == MT_OK)
+        documents_sweep_later(c);
 }
 
 /* Writes the answer's items; answers how many are not finished yet. */
 static mt_status write_items(mt_call *c, const upload *list, uint32_t n, mt_slice *json, uint32_t *open)
 {
     mt_writer w = mt_write_begin(c);
+    mt_slice of_first = {0};
     *open = 0;
     mt_write_object(&w, NULL);
+    mt_write_text(&w, "job_id", list[0].id);
     mt_write_array(&w, "items");
     for (uint32_t i = 0; i < n; i++) {
         mt_handle row;
@@ -154,15 +154,17 @@ static mt_status write_items(mt_call *c, const upload *list, uint32_t n, mt_slic
         const mt_field id = {MT_SLICE("id"), list[i].id};
         MT_TRY(mt_db_one(c, MT_SLICE("document_state"), &id, 1, &row));
         mt_slice status = mt_db_value(c, row, 0, MT_SLICE("status"));
+        if (!i)
+            of_first = status;
         *open += mt_slice_eq(status, MT_SLICE("queued")) || mt_slice_eq(status, MT_SLICE("indexing"));
         MT_TRY(mt_db_json(c, row, 0, &document));
         mt_write_object(&w, NULL);
         mt_write_raw(&w, "document", document);
         mt_write_bool(&w, "duplicate", list[i].duplicate);
         mt_write_close(&w);
-        mt_db_free(c, row);
     }
     mt_write_close(&w);
+    mt_write_text(&w, "status", of_first);
     mt_write_close(&w);
     return mt_write_end(&w, json);
 }
@@ -215,17 +217,10 @@ static mt_status on_upload(void *self, mt_call *c)
     return mt_respond(c, open ? 202 : 200, json);
 }
 
-static mt_status on_delete(void *self, mt_call *c)
+static mt_status on_upload_to(void *self, mt_call *c)
 {
-    mt_handle row;
-    MT_TRY(mt_db_begin(c));
-    mt_status s = mt_db_one(c, MT_SLICE("document_delete"), NULL, 0, &row);
-    if (s == MT_OK)
-        s = sweep_later(c, mt_db_value(c, row, 0, MT_SLICE("sha256")));
-    if (s == MT_OK)
-        return mt_db_commit(c);
-    mt_db_rollback(c);
-    return s;
+    MT_TRY(mt_enter_workspace(c, mt_param(c, MT_SLICE("workspace_id"))));
+    return on_upload(self, c);
 }
 
 static mt_status load(void *self, const mt_host *host)
@@ -235,8 +230,14 @@ static mt_status load(void *self, const mt_host *host)
 }
 
 static const mt_handler_entry handlers[] = {
-    {"on_upload", on_upload}, {"on_delete", on_delete}, {"on_ingest", documents_ingest}, {"on_sweep", documents_sweep}};
+    {"on_upload", on_upload}, {"on_upload_to", on_upload_to}, {"on_delete", documents_on_delete}, {"on_update", documents_on_update},
+    {"on_reindex", documents_on_reindex}, {"on_reindex_all", documents_on_reindex_all}, {"on_events", documents_on_events},
+    {"on_collection_create", documents_on_collection_create}, {"on_collection_delete", documents_on_collection_delete},
+    {"on_embedding_get", documents_on_embedding_get}, {"on_embedding_put", documents_on_embedding_put},
+    {"on_ingest", documents_ingest}, {"on_sweep", documents_sweep}, {"on_reindex_job", documents_reindex_job}, {"on_reembed", documents_reembed},
+    {"on_forget", documents_forget}, {"on_prune", documents_prune}};
+static const mt_hook_entry hooks[] = {{"on_workspace_deleting", documents_on_workspace_deleting}};
 
 MT_EXPORT const mt_plugin documents_plugin = {
     .abi = MT_ABI, .size = sizeof(mt_plugin), .slug = "documents", .version = "0.1.0", .load = load,
-    .handlers = handlers, .n_handlers = sizeof handlers / sizeof *handlers};
+    .handlers = handlers, .n_handlers = sizeof handlers / sizeof *handlers, .hooks = hooks, .n_hooks = 1};

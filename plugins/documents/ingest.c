@@ -6,6 +6,7 @@
 #include "chunker.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 enum { BATCH = 64, SCRATCH = 1 << 20 };
 
@@ -19,6 +20,7 @@ typedef struct work {
     char reason[DOC_REASON];
     float *vectors;
     char *scratch;                              /* where each batch's JSON is written: thousands would not fit in the call's memory */
+    time_t told_at;                             /* of the last progress, seconds */
     mt_embedder_info model, usual;              /* the document's, the workspace's */
 } work;
 
@@ -57,6 +59,18 @@ static mt_status choose_model(work *w)
     return describe(w, mt_db_value(w->c, row, 0, MT_SLICE("model")), &w->model);
 }
 
+/* At most once a second: what is told is for people. */
+static mt_status tell_progress(work *w, size_t done)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    if (now.tv_sec == w->told_at)
+        return MT_OK;
+    w->told_at = now.tv_sec;
+    const mt_field args[] = {{MT_SLICE("id"), w->id}, {MT_SLICE("done"), mt_printf(w->c, "%zu", done)}, {MT_SLICE("total"), mt_printf(w->c, "%zu", w->chunks.n)}};
+    return mt_db_exec(w->c, MT_SLICE("document_progress"), args, 3, NULL);
+}
+
 static mt_status embed(work *w)
 {
     mt_call *c = w->c;
@@ -78,24 +92,16 @@ static mt_status embed(work *w)
             return MT_INTERNAL;
         memcpy(w->vectors + at * dimensions, out, floats * sizeof(float));
         MT_TRY(mt_queue_progress(c, (int64_t)(at + n), (int64_t)w->chunks.n));
+        MT_TRY(tell_progress(w, at + n));
     }
     return MT_OK;
-}
-
-static void write_hex(char *out, const void *p, size_t n)
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < n; i++) {
-        out[2 * i] = digits[((const uint8_t *)p)[i] >> 4];
-        out[2 * i + 1] = digits[((const uint8_t *)p)[i] & 15];
-    }
 }
 
 static mt_status write_chunk(work *w, mt_writer *json, size_t i, char *hex)
 {
     const chunk *k = &w->chunks.items[i];
     size_t bytes = w->model.dimensions * sizeof(float);
-    write_hex(hex, w->vectors + i * w->model.dimensions, bytes);
+    documents_hex(hex, w->vectors + i * w->model.dimensions, bytes);
     mt_write_object(json, NULL);
     mt_write_text(json, "id", mt_new_id(w->c));
     mt_write_int(json, "number", (int64_t)i + 1);
@@ -161,7 +167,9 @@ static mt_status write_rows(work *w)
                              {MT_SLICE("content"), {w->doc.text, w->doc.len}}, {MT_SLICE("chunk_count"), mt_printf(c, "%zu", w->chunks.n)}};
     int64_t touched;
     MT_TRY(mt_db_exec(c, MT_SLICE("document_indexed"), done, 4, &touched));
-    return touched ? MT_OK : MT_NOT_FOUND;      /* deleted meanwhile: nothing is kept */
+    if (!touched)
+        return MT_NOT_FOUND;                    /* deleted meanwhile: nothing is kept */
+    return documents_prune_later(c, w->workspace_id, version);
 }
 
 static mt_status save(work *w)
@@ -194,18 +202,12 @@ static mt_status embed_and_save(work *w)
     return s == MT_CONFLICT ? MT_UNAVAILABLE : s;
 }
 
-static int64_t config_int(mt_call *c, mt_slice pointer, int64_t fallback)
-{
-    mt_slice v = mt_config(c, pointer);
-    return v.p ? strtoll(v.p, NULL, 10) : fallback;
-}
-
 static mt_status run(work *w)
 {
     mt_call *c = w->c;
     MT_TRY(choose_model(w));
-    w->options = (chunk_options){.target = (size_t)config_int(c, MT_SLICE("/chunk_tokens"), 200), .max = w->model.max_tokens - 2,
-                                 .overlap = (size_t)config_int(c, MT_SLICE("/overlap_tokens"), 0), .count = count_tokens, .user = w};
+    w->options = (chunk_options){.target = (size_t)documents_config(c, MT_SLICE("/chunk_tokens"), 200), .max = w->model.max_tokens - 2,
+                                 .overlap = (size_t)documents_config(c, MT_SLICE("/overlap_tokens"), 0), .count = count_tokens, .user = w};
     MT_TRY(mt_offload_run(c, extract, w));
     MT_TRY(w->status);
     if (!w->chunks.n) {
@@ -215,20 +217,37 @@ static mt_status run(work *w)
     return embed_and_save(w);
 }
 
-/* Passing trouble is tried again; the file's own faults are final. The job itself is done in both cases that are told to the document. */
-static mt_status conclude(work *w, mt_status s)
+static void announce_failure(work *w, mt_slice reason)
+{
+    mt_document_failed in = {.size = sizeof in, .workspace_id = w->workspace_id, .document_id = w->id, .reason = reason};
+    mt_hook_emit(w->c, MT_SLICE("document.failed"), &in);
+}
+
+/* Passing trouble is tried again, in the end in vain; the file's own faults are final. */
+static mt_status tell_document(work *w, mt_status s, mt_slice reason)
 {
     mt_call *c = w->c;
-    mt_slice why = w->reason[0] ? mt_str(w->reason) : mt_problem_detail(c);
-    const mt_field args[] = {{MT_SLICE("id"), w->id}, {MT_SLICE("reason"), why.len ? why : MT_SLICE("Something failed inside the host.")}};
+    mt_handle row;
+    const mt_field args[] = {{MT_SLICE("id"), w->id}, {MT_SLICE("reason"), reason}};
+    bool final = s == MT_INVALID || s == MT_TOO_LARGE || s == MT_NO_MEMORY;
+    if (final)
+        MT_TRY(mt_db_exec(c, MT_SLICE("document_failed"), args, 2, NULL));
+    else if (mt_db_query(c, MT_SLICE("document_waits"), args, 2, &row) != MT_OK || !mt_db_rows(c, row) ||
+             !mt_slice_eq(mt_db_value(c, row, 0, MT_SLICE("status")), MT_SLICE("failed")))
+        return s;
+    announce_failure(w, reason);
+    return final ? MT_OK : s;
+}
+
+/* The job itself is done when all is written, or its document is at fault or gone. */
+static mt_status conclude(work *w, mt_status s)
+{
+    mt_slice why = w->reason[0] ? mt_str(w->reason) : mt_problem_detail(w->c);
     if (s == MT_OK)
         announce(w);
     if (s == MT_OK || s == MT_NOT_FOUND)
         return MT_OK;
-    if (s == MT_INVALID || s == MT_TOO_LARGE || s == MT_NO_MEMORY)
-        return mt_db_exec(c, MT_SLICE("document_failed"), args, 2, NULL);
-    mt_db_exec(c, MT_SLICE("document_waits"), args, 2, NULL);
-    return s;
+    return tell_document(w, s, why.len ? why : MT_SLICE("Something failed inside the host."));
 }
 
 static mt_status read_document(work *w, mt_slice *sha256, bool *finished)
@@ -269,14 +288,4 @@ mt_status documents_ingest(void *self, mt_call *c)
     free(w.vectors);
     free(w.scratch);
     return s;
-}
-
-mt_status documents_sweep(void *self, mt_call *c)
-{
-    mt_handle payload, row;
-    MT_TRY(mt_json_parse(c, mt_body(c), &payload));
-    mt_slice sha256 = mt_json_text(c, payload, MT_SLICE("/sha256"));
-    const mt_field arg = {MT_SLICE("sha256"), sha256};
-    MT_TRY(mt_db_one(c, MT_SLICE("blob_used"), &arg, 1, &row));
-    return mt_slice_eq(mt_db_value(c, row, 0, MT_SLICE("n")), MT_SLICE("0")) ? mt_blob_remove(c, sha256) : MT_OK;
 }

@@ -2,6 +2,7 @@
  * that is not there yet; plans set limits. */
 #include "tenancy.h"
 
+#include <mortise/hooks.h>
 #include <mortise/json.h>
 
 static mt_slice number(mt_call *c, int64_t limit)
@@ -99,19 +100,47 @@ mt_status tenancy_on_organization_update(void *self, mt_call *c)
     return answer(c, 200, row);
 }
 
+/* Tells whoever keeps something outside of the rows, of one workspace or of all (the null slice), and deletes; in a transaction of its own. */
+static mt_status delete_told(mt_call *c, mt_slice workspace_id, mt_slice query)
+{
+    mt_handle rows;
+    int64_t gone = 0;
+    const mt_field which = {MT_SLICE("of_workspace"), workspace_id};
+    MT_TRY(mt_db_query(c, MT_SLICE("workspace_ids"), &which, 1, &rows));
+    for (uint32_t i = 0; i < mt_db_rows(c, rows); i++) {
+        mt_workspace_deleting in = {.size = sizeof in, .workspace_id = mt_db_value(c, rows, i, MT_SLICE("id"))};
+        mt_hook_emit(c, MT_SLICE("workspace.deleting"), &in);
+    }
+    MT_TRY(mt_db_exec(c, query, NULL, 0, &gone));
+    return gone ? MT_OK
+                : mt_problem(c, 404, MT_SLICE("not_found"),
+                             MT_SLICE("There is nothing of this id here."), MT_SLICE(""));
+}
+
+static mt_status delete_all(mt_call *c, mt_slice workspace_id, mt_slice query)
+{
+    MT_TRY(mt_db_begin(c));
+    mt_status s = delete_told(c, workspace_id, query);
+    if (s == MT_OK)
+        return mt_db_commit(c);
+    mt_db_rollback(c);
+    return s;
+}
+
+mt_status tenancy_on_workspace_delete(void *self, mt_call *c)
+{
+    return delete_all(c, mt_param(c, MT_SLICE("workspace_id")), MT_SLICE("workspace_delete"));
+}
+
 mt_status tenancy_on_organization_delete(void *self, mt_call *c)
 {
     mt_handle row;
-    int64_t gone = 0;
     MT_TRY(mt_db_one(c, MT_SLICE("platform_keys"), NULL, 0, &row));
     if (!mt_slice_eq(mt_db_value(c, row, 0, MT_SLICE("keys")), MT_SLICE("0")))
         return mt_problem(c, 409, MT_SLICE("organization_holds_administrators"),
                           MT_SLICE("The administrators' keys are in this organization: it stays."),
                           MT_SLICE(""));
-    MT_TRY(mt_db_exec(c, MT_SLICE("organization_delete"), NULL, 0, &gone));
-    return gone ? mt_respond(c, 204, (mt_slice){0})
-                : mt_problem(c, 404, MT_SLICE("not_found"),
-                             MT_SLICE("There is nothing of this id here."), MT_SLICE(""));
+    return delete_all(c, (mt_slice){0}, MT_SLICE("organization_delete"));
 }
 
 /* A page: ids from the core's directory, then each row as its own organization, for no context sees

@@ -74,6 +74,9 @@ SET (slug, name, description, settings, version, updated_at) =
 WHERE w.id = :workspace_id
 RETURNING w.id, w.org_id AS organization_id, w.name, w.slug, w.description, w.settings, w.created_at, w.updated_at, w.version AS _etag;
 
+-- name: workspace_ids :many write
+SELECT id FROM tenancy.workspace WHERE :of_workspace::uuid IS NULL OR id = :of_workspace FOR UPDATE;
+
 -- name: workspace_delete :exec
 DELETE FROM tenancy.workspace WHERE id = :workspace_id;
 

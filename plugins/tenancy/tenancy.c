@@ -40,6 +40,7 @@ static const mt_handler_entry handlers[] = {
     {"on_organization_list", tenancy_on_organization_list},
     {"on_organization_update", tenancy_on_organization_update},
     {"on_organization_delete", tenancy_on_organization_delete},
+    {"on_workspace_delete", tenancy_on_workspace_delete},
     {"on_key_create", tenancy_on_key_create},
 };
 

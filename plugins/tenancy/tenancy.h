@@ -25,6 +25,7 @@ mt_status tenancy_on_organization_create(void *self, mt_call *c);
 mt_status tenancy_on_organization_list(void *self, mt_call *c);
 mt_status tenancy_on_organization_update(void *self, mt_call *c);
 mt_status tenancy_on_organization_delete(void *self, mt_call *c);
+mt_status tenancy_on_workspace_delete(void *self, mt_call *c);
 mt_status tenancy_on_key_create(void *self, mt_call *c);
 mt_outcome tenancy_on_authenticate(void *self, mt_call *c, const void *in, mt_patch *out);
 mt_outcome tenancy_on_done(void *self, mt_call *c, const void *in, mt_patch *out);

@@ -38,6 +38,7 @@ def world(server, contract, checked):
     tenant.ids["agent_id"] = api.call("POST", w + "/agents", 201, json={"name": "one", "slug": "one"}).data["id"]
     document = api.upload(tenant.workspace, ("a.txt", b"Ada Lovelace wrote the first program in 1843."))[0]["document"]
     tenant.ids["document_id"] = document["id"]
+    tenant.ids["collection_id"] = api.call("POST", w + "/collections", 201, json={"name": "one"}).data["id"]
     tenant.ids["session_id"] = api.chat(tenant.workspace, "Who wrote the first program?")["session_id"]
     tenant.ids["key_id"] = tenant.make_key(api, w + "/api-keys")[0]
     failed = api.call("GET", "/hello", 422, params={"name": ""})
@@ -65,6 +66,10 @@ BODIES = {
     "agents.create": lambda w: {"name": "Next", "slug": "next-" + client.new_id()[:8]},
     "agents.replace": lambda w: {"name": "One", "slug": "one"},
     "agents.update": lambda w: {"temperature": 0.1},
+    "documents.update": lambda w: {"metadata": {"shelf": "north"}},
+    "collections.create": lambda w: {"name": "Shelf " + client.new_id()[:8]},
+    "collections.update": lambda w: {"description": "changed"},
+    "embedding.set": lambda w: {"model": "all-minilm-l6-v2"},
     "organization_keys.create": lambda w: {"name": "key", "scopes": ["read"]},
     "keys.create": lambda w: {"name": "key", "scopes": ["search"]},
 }
@@ -72,6 +77,7 @@ BODIES = {
 FRESH = {
     "notes.delete": ("note_id", "/workspaces/{workspace_id}/notes", {"title": "x"}),
     "agents.delete": ("agent_id", "/workspaces/{workspace_id}/agents", {"name": "x", "slug": "doomed"}),
+    "collections.delete": ("collection_id", "/workspaces/{workspace_id}/collections", {"name": "doomed"}),
     "workspaces.delete": ("workspace_id", "/organizations/{organization_id}/workspaces", {"name": "x", "slug": "doomed"}),
     "keys.revoke": ("key_id", "/workspaces/{workspace_id}/api-keys", {"name": "x"}),
     "organization_keys.revoke": ("key_id", "/organizations/{organization_id}/api-keys", {"name": "x"}),
@@ -90,7 +96,8 @@ def request_of(operation, world):
         assert operation.id in BODIES, f"tell BODIES a right body of {operation.id}"
         return {"json": BODIES[operation.id](world)}
     if operation.content == "multipart/form-data":
-        return {"files": [("file", ("b.txt", b"Charles Babbage designed the analytical engine."))]}
+        data = {"workspace_id": world.workspace} if operation.id == "documents.upload_to" else {}
+        return {"files": [("file", ("b.txt", b"Charles Babbage designed the analytical engine."))], "data": data}
     return {}
 
 
@@ -198,7 +205,7 @@ def test_wrong_method(contract, checked, server):
     admin = checked(server.admin_key)
     for path in contract.document["paths"]:
         methods = {m.upper() for m in contract.document["paths"][path] if m in ("get", "post", "put", "patch", "delete")}
-        url = fill(path, {p: NOBODY for p in ("workspace_id", "organization_id", "note_id", "agent_id", "document_id", "session_id", "key_id")})
+        url = fill(path, {p: NOBODY for p in ("workspace_id", "organization_id", "note_id", "agent_id", "document_id", "session_id", "key_id", "collection_id")})
         for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "PROPFIND"} - methods:
             answer = admin.request(method, url.replace("{slug}", "hello").replace("{trace_id}", "0" * 32))
             assert answer.status_code == 405, f"{method} {url}: {answer.status_code} {answer.text}"

@@ -37,6 +37,7 @@ CREATE TABLE documents.document (
   version       bigint NOT NULL DEFAULT 1,
   created_at    timestamptz NOT NULL DEFAULT now(),
   indexed_at    timestamptz,
+  updated_at    timestamptz NOT NULL DEFAULT clock_timestamp(), -- of status and progress: what the stream of events follows
   PRIMARY KEY (org_id, id),
   CONSTRAINT document_content UNIQUE (org_id, workspace_id, sha256),
   CONSTRAINT document_metadata CHECK (jsonb_typeof(metadata) = 'object' AND octet_length(metadata::text) <= 16384),
@@ -45,6 +46,7 @@ CREATE TABLE documents.document (
     ON DELETE SET NULL (collection_id));
 CREATE INDEX document_list ON documents.document (org_id, workspace_id, id);
 CREATE INDEX document_collection ON documents.document (org_id, workspace_id, collection_id, id);
+CREATE INDEX document_updated ON documents.document (org_id, workspace_id, updated_at);
 CREATE INDEX document_blob ON documents.document (org_id, sha256);
 
 -- added: the index version of the workspace that brought the chunk.
@@ -87,7 +89,14 @@ CREATE TABLE documents.removed (
   workspace_id  uuid NOT NULL,
   chunk_id      uuid NOT NULL,
   version       bigint NOT NULL,
-  PRIMARY KEY (org_id, workspace_id, version, chunk_id));
+  PRIMARY KEY (org_id, workspace_id, version, chunk_id),
+  CONSTRAINT removed_workspace FOREIGN KEY (org_id, workspace_id) REFERENCES tenancy.workspace (org_id, id) ON DELETE CASCADE);
+
+-- Contents that a document gave up: the blob goes when no document has it. Outlives workspace and organization.
+CREATE TABLE documents.blob_gone (
+  org_id        uuid NOT NULL DEFAULT mt.org_id(),
+  sha256        text NOT NULL,
+  PRIMARY KEY (org_id, sha256));
 
 -- One row a workspace: advanced in every transaction that changes its chunks or vectors; all of its indexes follow it. floor: removals up to it are
 -- pruned, so an index that is older is built anew. next_model: what the workspace is changing to.
@@ -108,4 +117,5 @@ SELECT mt.tenant_table('documents.document', quota => 'documents@workspace_id', 
 SELECT mt.tenant_table('documents.chunk', mask => '{text}');
 SELECT mt.tenant_table('documents.vector', mask => '{vector}');
 SELECT mt.tenant_table('documents.removed');
+SELECT mt.tenant_table('documents.blob_gone');
 SELECT mt.tenant_table('documents.index_version');

@@ -116,6 +116,27 @@ typedef struct mt_document_indexed {
 } mt_document_indexed;
 
 /*
+ * document.failed (action, fail-open, may suspend, 100 ms, organization). A document cannot be
+ * read, for the reason given.
+ */
+typedef struct mt_document_failed {
+    uint32_t size;
+    mt_slice workspace_id;
+    mt_slice document_id;
+    mt_slice reason;
+} mt_document_failed;
+
+/*
+ * workspace.deleting (action, fail-open, may suspend, 1000 ms, organization). A workspace is about
+ * to be deleted, inside the transaction that does it: note what its rows alone know of. Handlers
+ * see it once more when the deletion is tried again.
+ */
+typedef struct mt_workspace_deleting {
+    uint32_t size;
+    mt_slice workspace_id;
+} mt_workspace_deleting;
+
+/*
  * retrieval.results (filter, fail-open, may suspend, 100 ms, organization). What a search found,
  * before it is answered or given to a model.
  */

@@ -31,6 +31,10 @@ BODIES = {
     "agents.update": {"name": "stolen"},
     "organization_keys.create": {"name": "x"},
     "keys.create": {"name": "x"},
+    "documents.update": {"file_name": "stolen.txt", "collection_id": None},
+    "collections.create": {"name": "stolen"},
+    "collections.update": {"name": "stolen"},
+    "embedding.set": {"model": "all-minilm-l6-v2"},
 }
 
 
@@ -52,18 +56,19 @@ class Victim:
         agent = api.call("POST", w + "/agents", 201, json={"name": mark("agent"), "slug": "agent", "system_prompt": mark("prompt")}).data["id"]
         notes = [api.call("POST", w + "/notes", 201, json={"title": mark("note"), "text": mark("text"), "tags": [mark("tag")]}).data["id"] for _ in range(3)]
         document = api.upload(workspace, (mark("file") + ".txt", text.encode()))[0]["document"]["id"]
+        collection = api.call("POST", w + "/collections", 201, json={"name": mark("collection")}).data["id"]
         chat = api.chat(workspace, f"What does {mark('question')} say of the vault in Basel?", agent_id=agent)
         key, self.workspace_key = self.tenant.make_key(api, w + "/api-keys", name=mark("key"))
         chunk = api.call("GET", f"{w}/documents/{document}/chunks").data["items"][0]["id"]
         return {"workspace_id": workspace, "agent_id": agent, "note_id": notes[0], "document_id": document, "session_id": chat["session_id"],
-                "key_id": key, "chunk_id": chunk}
+                "key_id": key, "chunk_id": chunk, "collection_id": collection}
 
     def snapshot(self):
         """All that the owner can read, to be compared after the attack."""
         w = f"/workspaces/{self.workspace}"
         paths = [w, f"/organizations/{self.org}", *(f"{w}/{kind}/{self.ids[name]}" for kind, name in
-                 (("notes", "note_id"), ("agents", "agent_id"), ("documents", "document_id"), ("sessions", "session_id")))]
-        lists = [f"{w}/notes", f"{w}/agents", f"{w}/documents", f"{w}/sessions", f"/organizations/{self.org}/workspaces",
+                 (("notes", "note_id"), ("agents", "agent_id"), ("documents", "document_id"), ("sessions", "session_id"), ("collections", "collection_id")))]
+        lists = [f"{w}/collections", f"{w}/notes", f"{w}/agents", f"{w}/documents", f"{w}/sessions", f"/organizations/{self.org}/workspaces",
                  f"{w}/sessions/{self.ids['session_id']}/messages", f"{w}/documents/{self.ids['document_id']}/chunks"]
         return {path: self.api.call("GET", path).data for path in paths} | {path: self.api.pages(path, limit=100) for path in lists}
 
@@ -102,7 +107,7 @@ def request_options(operation, **changes):
     if operation.content == "application/json":
         return {"json": {**BODIES[operation.id], **changes}} if operation.id in BODIES else {"json": changes}
     if operation.content == "multipart/form-data":
-        return {"files": [("file", ("x.txt", b"An intruder was here."))]}
+        return {"files": [("file", ("x.txt", b"An intruder was here."))], "data": changes}
     return {}
 
 
@@ -169,6 +174,13 @@ def test_foreign_ids_in_bodies_and_filters(victim, attackers):
         assert foreign.status_code == 404 and picture(foreign) == picture(api.post("/query", json={"query": "vault", "workspace_id": UNKNOWN}))
         foreign = clean(api.post("/embed", json={"texts": ["vault"], "workspace_id": victim.workspace}), name)
         assert foreign.status_code == 404 and picture(foreign) == picture(api.post("/embed", json={"texts": ["vault"], "workspace_id": UNKNOWN}))
+        put = lambda path, **data: clean(api.post(path, files=[("file", ("x.txt", b"Theirs."))], data=data), name)
+        answers = [put("/documents/upload", workspace_id=w) for w in (victim.workspace, UNKNOWN)]
+        assert answers[0].status_code == 404 and picture(answers[0]) == picture(answers[1])
+        answers = [put(w + "/documents/upload", collection_id=c) for c in (victim.ids["collection_id"], UNKNOWN)]
+        assert answers[0].status_code == 422 and picture(answers[0]) == picture(answers[1])
+        listed = clean(api.get(w + "/documents", params={"collection_id": victim.ids["collection_id"]}), name)
+        assert listed.json()["items"] == []
         for search in ({"document_ids": [victim.ids["document_id"]]}, {"file_name": victim.mark("file") + ".txt"}):
             found = clean(api.post(w + "/search", json={"query": "password of the vault in Basel", "filter": search}), name)
             assert found.status_code == 200 and found.json()["results"] == []
@@ -293,12 +305,12 @@ def test_an_expired_key_stops_working(server, attacker):
 
 
 def test_deleting_an_organization_leaves_nothing(server, victim):
-    """Every tenant table of every plugin, and the directories."""
+    """Every tenant table of every plugin, and the directories. The notes of blobs to be removed outlive it for a minute (test_data.py)."""
     database = server.database()
     doomed = Victim(server, "doomed", True)
     tables = [row[0] for row in database.rows(
         "SELECT c.oid::regclass FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'org_id' JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'mt')")] + ["mt.credential", "mt.scope_directory"]
+        " WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'mt') AND c.relname <> 'blob_gone'")] + ["mt.credential", "mt.scope_directory"]
     assert sum(database.count(table, f"org_id = '{doomed.org}'") for table in tables) > 10
     with server.admin() as admin:
         admin.call("DELETE", f"/organizations/{doomed.org}", 204)

@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 
+import ann
 import embedding
 from rounds import Mortise, Server, Skip, compare, drive, free_port, resident_kib
 
@@ -24,9 +25,10 @@ ORGANIZATION = "00000000-0000-0000-0000-000000000001"
 class Bench:
     """Holds the servers that several measurements share."""
 
-    def __init__(self, rounds, seconds, fetch):
+    def __init__(self, rounds, seconds, fetch, rows, smoke):
         self.rounds, self.seconds = rounds, seconds
-        self.fetch = fetch                   # what is large and only one measurement needs
+        self.fetch = fetch                   # names of measurements whose large peers may be fetched
+        self.rows, self.smoke = rows, smoke  # rows: of ann
         self.servers = {}
 
     def server(self, name, start):
@@ -136,28 +138,24 @@ def loop(b):
             micro("bench_loop", {"offload": "loop.offload_round_trip"}, rounds, None))
 
 
-def exact_scan(b):
-    """100,000 × 384: int8 scan with fp32 re-rank, beside a plain fp32 scan; one thread each."""
-    ours, plain = [], []
-    for _ in range(min(b.rounds, 3)):
-        for program, into in ((os.path.join(BUILD, "plugins", "index_exact", "bench_scan"), ours), (os.path.join(HERE, "scan_plain"), plain)):
-            text = subprocess.run([program, "100000"], capture_output=True, text=True, check=True).stdout
-            into.append(json.loads(text)["queries_per_s"])
-    ratio = statistics.median(a / p for a, p in zip(ours, plain))
-    return {"exact_scan": {"value": statistics.median(ours), "unit": "queries/s", "peer": statistics.median(plain), "ratio": round(ratio, 3)}}
+def vector_search(b):
+    """Nearest neighbours among clustered vectors of 384 numbers, beside usearch, hnswlib and FAISS called bare: see ann.py."""
+    return ann.measure(BUILD, CACHE, HERE, b)
 
 
 def embed(b):
     """Passages of the Debian FAQ through the embedder, beside sentence-transformers with the same weights and cores."""
-    return {"embedding": embedding.measure(BUILD, CACHE, min(b.rounds, 2), b.fetch)}
+    return {"embedding": embedding.measure(BUILD, CACHE, min(b.rounds, 2), "embedding" in b.fetch)}
 
 
 # What must hold, as (field, at least or at most, bound). Ratios of rates hold by the clock or by processor time: on a machine that
 # others use too, one of the two may be blurred.
 BOUNDS = {"full_chain": (("ratio", "cpu_ratio"), ">=", 0.5), "named_query": (("ratio", "cpu_ratio"), ">=", 0.8),
-          "hook_dispatch": (("value",), "<=", 100), "lua_policy": (("value",), "<=", 10), "memory": (("ratio",), "<=", 1.1)}
-MEASUREMENTS = {f.__name__ if f is not embed else "embedding": f
-                for f in (http_hello, full_chain, named_query, policed_query, hook_dispatch, lua_policy, loop, embed, exact_scan, memory)}
+          "hook_dispatch": (("value",), "<=", 100), "lua_policy": (("value",), "<=", 10), "memory": (("ratio",), "<=", 1.1),
+          "ann_search": (("ratio",), ">=", 0.9), "ann_filter_recall": (("value",), ">=", 0.99), "ann_memory": (("ratio",), "<=", 1.1),
+          "ann_open": (("value",), "<=", 1000)}
+MEASUREMENTS = {{embed: "embedding", vector_search: "ann"}.get(f, f.__name__): f
+                for f in (http_hello, full_chain, named_query, policed_query, hook_dispatch, lua_policy, loop, embed, vector_search, memory)}
 
 
 def verdict(name, figure):
@@ -167,6 +165,8 @@ def verdict(name, figure):
         return figure.get("note", "")
     fields, sign, bound = BOUNDS[name]
     values = [figure[f] for f in fields if figure.get(f) is not None]
+    if not values:
+        return "no peer"
     holds = any(v >= bound if sign == ">=" else v <= bound for v in values)
     return f"{sign} {bound:g} {'ok' if holds else 'MISSED'}"
 
@@ -189,6 +189,7 @@ def main():
     p.add_argument("--json", action="store_true")
     p.add_argument("--rounds", type=int, default=7)
     p.add_argument("--seconds", type=int, default=2)
+    p.add_argument("--rows", type=int, help="vectors of ann (100000)")
     p.add_argument("--smoke", action="store_true", help="each once and briefly: bounds are shown, not judged")
     a = p.parse_args()
     if a.smoke:
@@ -198,7 +199,7 @@ def main():
         p.error(f"no measurement is called {unknown[0]}; there are {', '.join(MEASUREMENTS)}")
     if not a.json:
         print(f"{'':<14} {'here':>10} {'peer':>10} {'':<11} {'ratio':>6} {'µs CPU, peer':>17} {'ratio':>7}", flush=True)
-    b, results = Bench(a.rounds, a.seconds, "embedding" in a.names), {}
+    b, results = Bench(a.rounds, a.seconds, a.names, a.rows or (10000 if a.smoke else 100000), a.smoke), {}
     try:
         for name in a.names or MEASUREMENTS:
             try:

@@ -16,7 +16,7 @@ static uint32_t no_checksum(uint32_t crc, const void *p, size_t n)
 }
 
 #define crc32c no_checksum
-#include "../../plugins/index_exact/index_file.c"
+#include "../../plugins/index_local/index_file.c"
 
 static void must(bool holds, const char *what)
 {
@@ -26,7 +26,7 @@ static void must(bool holds, const char *what)
     }
 }
 
-static void search(exact_index *x)
+static void search(vector_index *x)
 {
     static float query[SCAN_MAX_DIM];
     static const index_id some[] = {{{1}}, {{2}}, {{3}}};
@@ -41,7 +41,7 @@ static void search(exact_index *x)
     }
 }
 
-static void change(exact_index *x)
+static void change(vector_index *x)
 {
     static float vector[SCAN_MAX_DIM] = {1};
     static const index_id id = {{1}};
@@ -61,7 +61,7 @@ static void change(exact_index *x)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char path[64], reason[INDEX_REASON] = "";
-    exact_index *x;
+    vector_index *x;
     int fd = memfd_create("index", MFD_CLOEXEC);
     if (fd < 0 || write(fd, data, size) != (ssize_t)size)
         abort();

@@ -6,37 +6,42 @@
 
 #define ROWS_MAX 0x7FFFFFFFu
 
-mt_status index_create(exact_index **out, const index_meta *meta)
+mt_status index_create(vector_index **out, const index_meta *meta)
 {
     *out = NULL;
     if (meta->dim == 0 || meta->dim > SCAN_MAX_DIM)
         return MT_INVALID;
-    exact_index *x = calloc(1, sizeof *x);
+    vector_index *x = calloc(1, sizeof *x);
     if (!x)
         return MT_NO_MEMORY;
     x->meta = *meta;
     x->meta.model[INDEX_MODEL - 1] = 0;
+    x->graph = graph_create(meta->dim);
+    if (!x->graph) {
+        free(x);
+        return MT_NO_MEMORY;
+    }
     pthread_mutex_init(&x->slots_lock, NULL);
     *out = x;
     return MT_OK;
 }
 
-const index_meta *index_get_meta(const exact_index *x)
+const index_meta *index_get_meta(const vector_index *x)
 {
     return &x->meta;
 }
 
-size_t index_count(const exact_index *x)
+size_t index_count(const vector_index *x)
 {
     return x->parts[0].n + x->parts[1].n - x->parts[0].dead - x->parts[1].dead;
 }
 
-size_t index_garbage(const exact_index *x)
+size_t index_garbage(const vector_index *x)
 {
     return x->parts[0].dead + x->parts[1].n;
 }
 
-mt_status index_set_base(exact_index *x, size_t n, const index_id *ids, const float *scales, const int8_t *codes, const float *full)
+mt_status index_set_base(vector_index *x, size_t n, const index_id *ids, const scan_rows *rows)
 {
     size_t words = (n + 63) / 64;
     uint64_t *live = malloc((words + 1) * sizeof *live);
@@ -45,8 +50,9 @@ mt_status index_set_base(exact_index *x, size_t n, const index_id *ids, const fl
     memset(live, 0xFF, words * sizeof *live);
     if (n % 64)
         live[words - 1] = (1ull << n % 64) - 1;
-    x->parts[0] = (index_part){.n = n, .ids = ids, .live = live,
-                               .rows = {.n = n, .codes = codes, .scales = scales, .full = full, .live = live}};
+    x->parts[0] = (index_part){.n = n, .ids = ids, .live = live, .rows = *rows};
+    x->parts[0].rows.n = n;
+    x->parts[0].rows.live = live;
     return MT_OK;
 }
 
@@ -61,12 +67,12 @@ static size_t hash_id(const index_id *id)
     return (size_t)(a ^ a >> 31);
 }
 
-static const index_id *id_of(const exact_index *x, uint32_t row)
+static const index_id *id_of(const vector_index *x, uint32_t row)
 {
     return row < x->parts[0].n ? &x->parts[0].ids[row] : &x->parts[1].ids[row - x->parts[0].n];
 }
 
-static bool is_live(const exact_index *x, uint32_t row)
+static bool is_live(const vector_index *x, uint32_t row)
 {
     const index_part *p = &x->parts[row >= x->parts[0].n];
     size_t r = row < x->parts[0].n ? row : row - x->parts[0].n;
@@ -74,7 +80,7 @@ static bool is_live(const exact_index *x, uint32_t row)
 }
 
 /* The slot of the id, or the free one where it would go. Slots of dead rows are reused for their own id only. */
-static uint32_t *find_slot(const exact_index *x, const index_id *id)
+static uint32_t *find_slot(const vector_index *x, const index_id *id)
 {
     for (size_t i = hash_id(id) & x->mask;; i = (i + 1) & x->mask) {
         if (x->slots[i] == 0 || memcmp(id_of(x, x->slots[i] - 1), id, sizeof *id) == 0)
@@ -83,7 +89,7 @@ static uint32_t *find_slot(const exact_index *x, const index_id *id)
 }
 
 /* Builds the map, or a larger one, with room for `extra` more rows. */
-static bool reserve_slots(exact_index *x, size_t extra)
+static bool reserve_slots(vector_index *x, size_t extra)
 {
     size_t rows = x->parts[0].n + x->parts[1].n, size = 64;
     if (x->slots && (rows + extra) * 2 <= x->mask + 1)
@@ -105,7 +111,7 @@ static bool reserve_slots(exact_index *x, size_t extra)
 }
 
 /* Answers 1 + the live row of the id, or 0. */
-static uint32_t find_row(const exact_index *x, const index_id *id)
+static uint32_t find_row(const vector_index *x, const index_id *id)
 {
     uint32_t slot = *find_slot(x, id);
     return slot && is_live(x, slot - 1) ? slot : 0;
@@ -113,7 +119,7 @@ static uint32_t find_row(const exact_index *x, const index_id *id)
 
 /* --- changes --- */
 
-static void bury(exact_index *x, const index_id *id)
+static void bury(vector_index *x, const index_id *id)
 {
     uint32_t row = find_row(x, id);
     if (row == 0)
@@ -135,7 +141,7 @@ static bool grow(void *field, size_t cap, size_t each)
     return p != NULL;
 }
 
-static bool reserve_tail(exact_index *x, size_t adds)
+static bool reserve_tail(vector_index *x, size_t adds)
 {
     index_part *p = &x->parts[1];
     size_t need = p->n + adds, cap = p->cap ? p->cap : 64;
@@ -146,7 +152,7 @@ static bool reserve_tail(exact_index *x, size_t adds)
     cap = (cap + 63) & ~(size_t)63;
     size_t words = p->cap / 64;
     if (!grow(&p->ids, cap, sizeof *p->ids) || !grow(&p->rows.scales, cap, sizeof(float)) ||
-        !grow(&p->rows.codes, cap, scan_stride(x->meta.dim)) || !grow(&p->rows.full, cap, x->meta.dim * sizeof(float)) ||
+        !grow(&p->rows.codes, cap, scan_stride(x->meta.dim)) || !grow(&p->rows.fine, cap, scan_stride(x->meta.dim)) ||
         !grow(&p->live, cap / 64, sizeof *p->live))
         return false;
     memset(p->live + words, 0, (cap / 64 - words) * sizeof *p->live);
@@ -156,16 +162,16 @@ static bool reserve_tail(exact_index *x, size_t adds)
 }
 
 /* Writes row i of the change behind the tail's last row without counting it; false when the vector is unusable. */
-static bool stage(exact_index *x, const index_change *c, size_t i)
+static bool stage(vector_index *x, const index_change *c, size_t i)
 {
     index_part *p = &x->parts[1];
-    size_t row = p->n + i, dim = x->meta.dim;
+    size_t row = p->n + i, dim = x->meta.dim, at = row * scan_stride(dim);
     ((index_id *)(uintptr_t)p->ids)[row] = c->add[i];
-    return scan_quantize(c->vectors + i * dim, dim, (float *)(uintptr_t)p->rows.full + row * dim,
-                         (int8_t *)(uintptr_t)p->rows.codes + row * scan_stride(dim), (float *)(uintptr_t)p->rows.scales + row);
+    return scan_quantize(c->vectors + i * dim, dim, (int8_t *)(uintptr_t)p->rows.codes + at, (int8_t *)(uintptr_t)p->rows.fine + at,
+                         (float *)(uintptr_t)p->rows.scales + row);
 }
 
-static mt_status prepare(exact_index *x, const index_change *c, char *reason)
+static mt_status prepare(vector_index *x, const index_change *c, char *reason)
 {
     if (c->version <= x->meta.version) {
         snprintf(reason, INDEX_REASON, "The index is at version %llu already.", (unsigned long long)x->meta.version);
@@ -188,7 +194,7 @@ static mt_status prepare(exact_index *x, const index_change *c, char *reason)
     return MT_OK;
 }
 
-mt_status index_apply(exact_index *x, const index_change *c, char reason[INDEX_REASON])
+mt_status index_apply(vector_index *x, const index_change *c, char reason[INDEX_REASON])
 {
     MT_TRY(prepare(x, c, reason));
     for (size_t i = 0; i < c->removes; i++)
@@ -208,7 +214,7 @@ mt_status index_apply(exact_index *x, const index_change *c, char reason[INDEX_R
 /* --- search --- */
 
 /* Bitmaps of the wanted rows in allow[PARTS], to be freed; false when out of memory. */
-static bool allow_only(exact_index *x, const index_id *only, size_t n, uint64_t *allow[PARTS])
+static bool allow_only(vector_index *x, const index_id *only, size_t n, uint64_t *allow[PARTS])
 {
     pthread_mutex_lock(&x->slots_lock);
     bool ok = reserve_slots(x, 0);
@@ -225,24 +231,55 @@ static bool allow_only(exact_index *x, const index_id *only, size_t n, uint64_t 
     return ok;
 }
 
-mt_status index_search(exact_index *x, const float *query, size_t k, const index_id *only, size_t n_only, index_hit *out, size_t *found,
+static size_t count_wanted(const scan_rows *rows, size_t n)
+{
+    size_t count = 0;
+    for (size_t word = 0; word * 64 < n; word++) {
+        uint64_t bits = rows->live[word] & (rows->allow ? rows->allow[word] : ~0ull);
+        if (n - word * 64 < 64)
+            bits &= (1ull << n % 64) - 1;
+        count += (size_t)__builtin_popcountll(bits);
+    }
+    return count;
+}
+
+/* Through the graph for what it covers when that pays, and every row behind it. Too few hits, because a filter left out what is near: every row. */
+static mt_status search_rows(vector_index *x, scan_search *s, const scan_rows *rows, const float *query, size_t k, bool (*stop)(void *), void *user)
+{
+    size_t linked = graph_linked(x->graph), base = rows[0].n, in_base = linked < base ? linked : base, taken;
+    size_t wanted = linked ? count_wanted(&rows[0], in_base) + count_wanted(&rows[1], linked - in_base) : 0;
+    if (linked && graph_pays(x->graph, k, wanted)) {
+        MT_TRY(graph_search(x->graph, rows, s, query, k, wanted, &taken));
+        if (taken >= k) {
+            MT_TRY(scan_part(s, 0, in_base, stop, user));
+            return scan_part(s, 1, linked - in_base, stop, user);
+        }
+        scan_restart(s);
+    }
+    MT_TRY(scan_part(s, 0, 0, stop, user));
+    return scan_part(s, 1, 0, stop, user);
+}
+
+mt_status index_search(vector_index *x, const float *query, size_t k, const index_id *only, size_t n_only, index_hit *out, size_t *found,
                        bool (*stop)(void *), void *user)
 {
     uint64_t *allow[PARTS] = {NULL, NULL};
     scan_rows rows[PARTS] = {x->parts[0].rows, x->parts[1].rows};
-    mt_status status = MT_NO_MEMORY;
+    scan_search *s = NULL;
     *found = 0;
-    if (k == 0 || k > SCAN_MAX_K)
-        return MT_INVALID;
-    scan_hit *hits = malloc(k * sizeof *hits);
-    if (!hits || (only && !allow_only(x, only, n_only, allow)))
-        goto out;
+    mt_status status = scan_begin(&s, rows, x->meta.dim, query, k);
+    scan_hit *hits = status == MT_OK ? malloc(k * sizeof *hits) : NULL;
+    if (status == MT_OK && (!hits || (only && !allow_only(x, only, n_only, allow))))
+        status = MT_NO_MEMORY;
     for (int i = 0; i < PARTS; i++)
         rows[i].allow = allow[i];
-    status = scan_search(rows, PARTS, x->meta.dim, query, k, hits, found, stop, user);
+    if (status == MT_OK)
+        status = search_rows(x, s, rows, query, k, stop, user);
+    if (status == MT_OK)
+        *found = scan_finish(s, hits);
     for (size_t i = 0; i < *found; i++)
         out[i] = (index_hit){x->parts[hits[i].part].ids[hits[i].row], hits[i].score};
-out:
+    scan_end(s);
     free(hits);
     free(allow[0]);
     free(allow[1]);

@@ -1,15 +1,15 @@
 /* The vectors of one workspace: a base that is usually a mapped file, and what was added since, in memory. Removed rows stay as
    tombstones until the next save. Searches may run at the same time from any number of threads; a change, an append or a close must
    be alone (the owner keeps a read-write lock). */
-#ifndef INDEX_EXACT_EXACT_INDEX_H
-#define INDEX_EXACT_EXACT_INDEX_H
+#ifndef INDEX_LOCAL_VECTOR_INDEX_H
+#define INDEX_LOCAL_VECTOR_INDEX_H
 
 #include <mortise/types.h>
 
 #define INDEX_REASON 200
 #define INDEX_MODEL 128 /* longest model name with its NUL */
 
-typedef struct exact_index exact_index;
+typedef struct vector_index vector_index;
 
 typedef struct index_id {
     uint8_t b[16];
@@ -38,22 +38,22 @@ typedef struct index_hit {
 } index_hit;
 
 /* An empty index. MT_INVALID (dim), MT_NO_MEMORY. */
-mt_status index_create(exact_index **out, const index_meta *meta);
+mt_status index_create(vector_index **out, const index_meta *meta);
 /* Frees the memory and unmaps the file. NULL is fine. */
-void index_close(exact_index *x);
+void index_close(vector_index *x);
 
-const index_meta *index_get_meta(const exact_index *x); /* borrowed; version moves with the changes */
-size_t index_count(const exact_index *x);               /* rows that count */
-size_t index_garbage(const exact_index *x);             /* tombstones and rows outside the mapped base: when many, save and open again */
+const index_meta *index_get_meta(const vector_index *x); /* borrowed; version moves with the changes */
+size_t index_count(const vector_index *x);               /* rows that count */
+size_t index_garbage(const vector_index *x);             /* tombstones and rows outside the mapped base: when many, save and open again */
 
 /* Applies a change in memory, all or nothing. Unknown ids to remove are ignored. MT_CONFLICT (not a higher version), MT_INVALID
    (a vector of zeros or not finite), MT_TOO_LARGE, MT_NO_MEMORY. */
-mt_status index_apply(exact_index *x, const index_change *change, char reason[INDEX_REASON]);
+mt_status index_apply(vector_index *x, const index_change *change, char reason[INDEX_REASON]);
 
 /* The k nearest rows to query[dim], best first; writes at most k hits, their number to *found. only (may be NULL) with n_only ids
    restricts the search to these. stop (may be NULL) is asked now and then. CPU-bound: an offload thread. MT_INVALID (query, k),
    MT_CANCELLED, MT_NO_MEMORY. */
-mt_status index_search(exact_index *x, const float *query, size_t k, const index_id *only, size_t n_only, index_hit *out, size_t *found,
+mt_status index_search(vector_index *x, const float *query, size_t k, const index_id *only, size_t n_only, index_hit *out, size_t *found,
                        bool (*stop)(void *), void *user);
 
 #endif

@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "exact_index.h"
+#include "vector_index.h"
 #include "index_file.h"
 
 #define DIM 24
@@ -55,7 +55,7 @@ static void random_vector(float *v, unsigned *seed)
         v[i] = (float)(int)(rand_r(seed) % 2001 - 1000) + 0.5f;
 }
 
-static void change_both(exact_index *x, model *m, unsigned *seed, bool to_file)
+static void change_both(vector_index *x, model *m, unsigned *seed, bool to_file)
 {
     index_id remove[20], add[20];
     float v[20][DIM];
@@ -75,7 +75,7 @@ static void change_both(exact_index *x, model *m, unsigned *seed, bool to_file)
     assert_int_equal(to_file ? index_append(x, path, &c, reason) : index_apply(x, &c, reason), MT_OK);
 }
 
-static void check_equal(exact_index *x, const model *m)
+static void check_equal(vector_index *x, const model *m)
 {
     static index_hit hits[IDS * 2];
     size_t found, count = 0;
@@ -103,7 +103,7 @@ static void test_random_changes(void **state)
 {
     unsigned seed = 4;
     static model m;
-    exact_index *x;
+    vector_index *x;
     m = (model){0};
     assert_int_equal(index_create(&x, &meta), MT_OK);
     for (int round = 0; round < 300; round++) {
@@ -130,7 +130,7 @@ static void test_append_and_open(void **state)
 {
     unsigned seed = 8;
     static model m;
-    exact_index *x, *y;
+    vector_index *x, *y;
     m = (model){0};
     assert_int_equal(index_create(&x, &meta), MT_OK);
     change_both(x, &m, &seed, false);
@@ -148,7 +148,7 @@ static void test_only(void **state)
 {
     unsigned seed = 5;
     static model m;
-    exact_index *x;
+    vector_index *x;
     m = (model){0};
     assert_int_equal(index_create(&x, &meta), MT_OK);
     for (int i = 0; i < 20; i++)
@@ -170,7 +170,7 @@ static void test_only(void **state)
 
 static void test_refusals(void **state)
 {
-    exact_index *x;
+    vector_index *x;
     index_meta bad = meta;
     bad.dim = 0;
     assert_int_equal(index_create(&x, &bad), MT_INVALID);
@@ -187,7 +187,7 @@ static void test_refusals(void **state)
     assert_int_equal(index_save(x, path, reason), MT_OK);
     unlink(path);
     assert_int_equal(index_append(x, path, &c, reason), MT_NOT_FOUND);
-    exact_index *other;
+    vector_index *other;
     bad = meta;
     bad.workspace.b[0] = 99;
     assert_int_equal(index_create(&other, &bad), MT_OK);
@@ -225,7 +225,7 @@ static void make_file(model states[4], size_t ends[4])
 {
     unsigned seed = 6;
     model *m = calloc(1, sizeof *m);
-    exact_index *x;
+    vector_index *x;
     struct stat st;
     assert_int_equal(index_create(&x, &meta), MT_OK);
     change_both(x, m, &seed, false);
@@ -248,7 +248,7 @@ static void test_cut_at_every_length(void **state)
     make_file(states, ends);
     char *p = read_file(&n);
     for (size_t cut = 0; cut <= n; cut++) {
-        exact_index *x;
+        vector_index *x;
         write_file(p, cut);
         mt_status status = index_open(&x, path, reason);
         if (cut < ends[0]) {
@@ -291,7 +291,7 @@ static void test_damage(void **state)
         if (round % 5 == 0)
             len = rand_r(&seed) % n;
         write_file(q, len);
-        exact_index *x;
+        vector_index *x;
         size_t found;
         mt_status status = index_open(&x, path, reason);
         assert_true(status == MT_OK || status == MT_INVALID);

@@ -1,13 +1,13 @@
-/* The inside of an exact_index, shared by exact_index.c and index_file.c only. */
-#ifndef INDEX_EXACT_INDEX_PARTS_H
-#define INDEX_EXACT_INDEX_PARTS_H
+/* The inside of a vector_index, shared by vector_index.c, index_file.c and index_renew.c only. */
+#ifndef INDEX_LOCAL_INDEX_PARTS_H
+#define INDEX_LOCAL_INDEX_PARTS_H
 
 #include <pthread.h>
 
-#include "exact_index.h"
-#include "scan.h"
+#include "graph.h"
+#include "vector_index.h"
 
-#define PARTS 2 /* 0: the base, read-only; 1: the tail, growing */
+#define PARTS SCAN_PARTS /* 0: the base, mapped; 1: the tail, growing */
 
 typedef struct index_part {
     size_t n, cap, dead;  /* cap 0: memory of the mapping */
@@ -16,9 +16,10 @@ typedef struct index_part {
     uint64_t *live;       /* always ours */
 } index_part;
 
-struct exact_index {
+struct vector_index {
     index_meta meta;
     index_part parts[PARTS];
+    graph *graph;
     void *map;            /* the file, or NULL */
     size_t map_len;
     uint64_t file_end;    /* where the next log record goes; 0: never saved */
@@ -29,6 +30,6 @@ struct exact_index {
 };
 
 /* Points part 0 at n rows in memory that outlives the index, all of them live. MT_NO_MEMORY. */
-mt_status index_set_base(exact_index *x, size_t n, const index_id *ids, const float *scales, const int8_t *codes, const float *full);
+mt_status index_set_base(vector_index *x, size_t n, const index_id *ids, const scan_rows *rows);
 
 #endif

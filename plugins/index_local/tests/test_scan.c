@@ -14,8 +14,8 @@
 
 typedef struct set {
     size_t n, dim;
-    float *raw, *full, *scales;
-    int8_t *codes;
+    float *raw, *scales;
+    int8_t *codes, *fine;
     uint64_t *live;
 } set;
 
@@ -30,7 +30,7 @@ static float gauss(void)
 /* clusters 0: all directions alike; otherwise points close around so many centres. */
 static set make_set(size_t n, size_t dim, size_t clusters)
 {
-    set s = {n, dim, malloc(n * dim * 4), malloc(n * dim * 4), malloc(n * 4), malloc(n * scan_stride(dim)), calloc(n / 64 + 1, 8)};
+    set s = {n, dim, malloc(n * dim * 4), malloc(n * 4), malloc(n * scan_stride(dim)), malloc(n * scan_stride(dim)), calloc(n / 64 + 1, 8)};
     float *centres = malloc((clusters + 1) * dim * 4);
     for (size_t i = 0; i < clusters * dim; i++)
         centres[i] = gauss();
@@ -38,7 +38,7 @@ static set make_set(size_t n, size_t dim, size_t clusters)
         size_t c = clusters ? rand_r(&seed) % clusters : 0;
         for (size_t i = 0; i < dim; i++)
             s.raw[r * dim + i] = clusters ? centres[c * dim + i] + 0.3f * gauss() : gauss();
-        assert_true(scan_quantize(s.raw + r * dim, dim, s.full + r * dim, s.codes + r * scan_stride(dim), &s.scales[r]));
+        assert_true(scan_quantize(s.raw + r * dim, dim, s.codes + r * scan_stride(dim), s.fine + r * scan_stride(dim), &s.scales[r]));
         s.live[r / 64] |= 1ull << r % 64;
     }
     free(centres);
@@ -48,7 +48,7 @@ static set make_set(size_t n, size_t dim, size_t clusters)
 static void free_set(set *s)
 {
     free(s->raw);
-    free(s->full);
+    free(s->fine);
     free(s->scales);
     free(s->codes);
     free(s->live);
@@ -56,7 +56,22 @@ static void free_set(set *s)
 
 static scan_rows rows_of(const set *s)
 {
-    return (scan_rows){s->n, s->codes, s->scales, s->full, s->live, NULL};
+    return (scan_rows){s->n, s->codes, s->fine, s->scales, s->live, NULL};
+}
+
+/* Begin, all parts, end. */
+static mt_status search(const scan_rows *parts, uint32_t n_parts, size_t dim, const float *query, size_t k, scan_hit *out, size_t *found,
+                        bool (*stop)(void *), void *user)
+{
+    scan_search *s;
+    mt_status status = scan_begin(&s, parts, dim, query, k);
+    *found = 0;
+    for (uint32_t i = 0; status == MT_OK && i < n_parts; i++)
+        status = scan_part(s, i, 0, stop, user);
+    if (status == MT_OK)
+        *found = scan_finish(s, out);
+    scan_end(s);
+    return status;
 }
 
 /* The k-th best cosine by plain double arithmetic. */
@@ -96,12 +111,12 @@ static double recall(size_t n, size_t dim, size_t clusters, int queries)
             q[j] = clusters ? near[j] + 0.2f * gauss() : gauss();
         scan_hit hits[10];
         size_t found;
-        assert_int_equal(scan_search(&rows, 1, dim, q, 10, hits, &found, NULL, NULL), MT_OK);
+        assert_int_equal(search(&rows, 1, dim, q, 10, hits, &found, NULL, NULL), MT_OK);
         assert_int_equal(found, 10);
         double least = kth_best(&s, q, 10, all);
         for (size_t j = 0; j < found; j++) {
             good += all[hits[j].row] >= least;
-            assert_true(fabs(all[hits[j].row] - (double)hits[j].score) < 1e-5);
+            assert_true(fabs(all[hits[j].row] - (double)hits[j].score) < 2e-5);
             assert_true(j == 0 || hits[j].score <= hits[j - 1].score);
         }
     }
@@ -126,16 +141,19 @@ static void test_kernels_agree(void **state)
     for (int round = 0; round < 200; round++) {
         size_t stride = 64 * (1 + rand_r(&seed) % 12), n = 1 + rand_r(&seed) % 20;
         int8_t *rows = malloc(stride * n), *query = malloc(stride);
+        const int8_t *at[20];
+        for (size_t i = 0; i < n; i++)
+            at[i] = rows + i * stride;
         for (size_t i = 0; i < stride * n; i++)
             rows[i] = (int8_t)(round % 4 ? rand_r(&seed) % 255 - 127 : 127 - 254 * (rand_r(&seed) % 2));
         for (size_t i = 0; i < stride; i++)
             query[i] = (int8_t)(round % 4 ? rand_r(&seed) % 255 - 127 : 127);
         int32_t want[20], got[20];
-        portable(query, rows, stride, n, want);
+        portable(query, at, stride, n, want);
         for (size_t k = 1; scan_kernel_at(k, &name, &kernel); k++) {
             if (!kernel)
                 continue;
-            kernel(query, rows, stride, n, got);
+            kernel(query, at, stride, n, got);
             assert_memory_equal(got, want, n * sizeof *got);
         }
         free(rows);
@@ -163,7 +181,7 @@ static void test_filters(void **state)
     scan_rows parts[2] = {rows_of(&s), rows_of(&s)}; /* the same rows twice: ties come in order */
     scan_hit hits[2000];
     size_t found;
-    assert_int_equal(scan_search(parts, 2, 64, s.raw, 2000, hits, &found, NULL, NULL), MT_OK);
+    assert_int_equal(search(parts, 2, 64, s.raw, 2000, hits, &found, NULL, NULL), MT_OK);
     assert_int_equal(found, 2000);
     assert_true(hits[0].row == 0 && hits[0].part == 0 && hits[1].row == 0 && hits[1].part == 1);
     assert_true(hits[0].score > 0.9999f);
@@ -171,7 +189,7 @@ static void test_filters(void **state)
     for (size_t r = 0; r < 1000; r += 7)
         allow[r / 64] |= 1ull << r % 64;
     parts[0].allow = allow;
-    assert_int_equal(scan_search(parts, 1, 64, s.raw, 500, hits, &found, NULL, NULL), MT_OK);
+    assert_int_equal(search(parts, 1, 64, s.raw, 500, hits, &found, NULL, NULL), MT_OK);
     assert_int_equal(found, 142); /* 143 multiples of 7 below 1000 without 0 */
     for (size_t i = 0; i < found; i++)
         assert_true(hits[i].row % 7 == 0 && hits[i].row != 0);
@@ -186,19 +204,19 @@ static void test_refusals(void **state)
     size_t found;
     float zero[4] = {0}, nan[4] = {NAN, 1, 1, 1};
     int asked = 0;
-    assert_int_equal(scan_search(&rows, 1, 4, zero, 4, hits, &found, NULL, NULL), MT_INVALID);
-    assert_int_equal(scan_search(&rows, 1, 4, nan, 4, hits, &found, NULL, NULL), MT_INVALID);
-    assert_int_equal(scan_search(&rows, 1, 4, s.raw, 0, hits, &found, NULL, NULL), MT_INVALID);
-    assert_int_equal(scan_search(&rows, 1, 0, s.raw, 1, hits, &found, NULL, NULL), MT_INVALID);
-    assert_int_equal(scan_search(&rows, 1, 4, s.raw, 1, hits, &found, at_once, NULL), MT_CANCELLED);
-    assert_int_equal(scan_search(&rows, 1, 4, s.raw, 1, hits, &found, never, &asked), MT_OK);
+    assert_int_equal(search(&rows, 1, 4, zero, 4, hits, &found, NULL, NULL), MT_INVALID);
+    assert_int_equal(search(&rows, 1, 4, nan, 4, hits, &found, NULL, NULL), MT_INVALID);
+    assert_int_equal(search(&rows, 1, 4, s.raw, 0, hits, &found, NULL, NULL), MT_INVALID);
+    assert_int_equal(search(&rows, 1, 0, s.raw, 1, hits, &found, NULL, NULL), MT_INVALID);
+    assert_int_equal(search(&rows, 1, 4, s.raw, 1, hits, &found, at_once, NULL), MT_CANCELLED);
+    assert_int_equal(search(&rows, 1, 4, s.raw, 1, hits, &found, never, &asked), MT_OK);
     assert_int_equal(asked, 1);
-    s.full[0] = NAN; /* a damaged row is left out */
-    assert_int_equal(scan_search(&rows, 1, 4, s.raw, 4, hits, &found, NULL, NULL), MT_OK);
+    s.scales[0] = NAN; /* a damaged row is left out */
+    assert_int_equal(search(&rows, 1, 4, s.raw, 4, hits, &found, NULL, NULL), MT_OK);
     for (size_t i = 0; i < found; i++)
         assert_int_not_equal(hits[i].row, 0);
     rows.n = 0;
-    assert_int_equal(scan_search(&rows, 1, 4, s.raw, 4, hits, &found, NULL, NULL), MT_OK);
+    assert_int_equal(search(&rows, 1, 4, s.raw, 4, hits, &found, NULL, NULL), MT_OK);
     assert_int_equal(found, 0);
     free_set(&s);
 }

@@ -70,7 +70,10 @@ mt_status routes_find(routes *r, mt_call *c, mt_slice model, mt_slice *engine)
 
 bool routes_moved(routes *r, mt_call *c, mt_slice model, mt_slice *engine)
 {
+    mt_embedder_engine_info info = {.size = sizeof info};
     mt_slice before = *engine, now;
+    if (mt_embedder_engine_describe(c, before, model, &info) == MT_OK)
+        return false;                           /* it is there and has the model: its own problem is the one to tell */
     if (ask_engines(r, c, model, &now) != MT_OK || mt_slice_eq(before, now))
         return false;
     *engine = now;

@@ -59,3 +59,13 @@ def test_long_and_many(tenant):
 def test_asked_wrongly(tenant, body, status, code, pointer):
     problem = tenant.api.call("POST", "/embed", status, json=body).data
     assert code in (None, problem["code"]) and pointer in (None, problem.get("pointer")), problem
+
+
+def test_a_private_upstream_is_refused(admin, tenant):
+    """outbound.allow_private is off here, so the host itself refuses the address."""
+    models = [{"model": "inside", "dimensions": 3}]
+    admin.call("PUT", "/plugins/embedder_openai/config", json={"endpoints": [{"name": "x", "base_url": "http://127.0.0.1:9/v1", "models": models}]})
+    admin.call("POST", "/plugins/embedder_openai/enable")
+    problem = tenant.api.call("POST", "/embed", 403, json={"texts": ["x"], "model": "inside"}).data
+    assert problem["code"] == "upstream_address_refused"
+    admin.call("POST", "/plugins/embedder_openai/disable")

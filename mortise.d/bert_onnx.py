@@ -172,14 +172,16 @@ class Graph:
     def inputs(self):
         return ["input_ids", "attention_mask", "token_type_ids"]
 
-    def message(self):
+    def outputs(self):
         hidden = self.weights.index["embeddings.LayerNorm.bias"]["shape"][0]
+        return [value_info("last_hidden_state", FLOAT, ["batch", "sequence", hidden]),
+                value_info("sentence_embedding", FLOAT, ["batch", hidden])]
+
+    def message(self):
         inputs = [value_info(name, INT64, ["batch", "sequence"]) for name in self.inputs()]
-        outputs = [value_info("last_hidden_state", FLOAT, ["batch", "sequence", hidden]),
-                   value_info("sentence_embedding", FLOAT, ["batch", hidden])]
         return (b"".join(block(1, item) for item in self.nodes) + block(2, "bert")
                 + b"".join(block(5, item) for item in self.tensors)
-                + b"".join(block(11, item) for item in inputs) + b"".join(block(12, item) for item in outputs))
+                + b"".join(block(11, item) for item in inputs) + b"".join(block(12, item) for item in self.outputs()))
 
 
 def whole(graph):

@@ -8,6 +8,7 @@
 #define DOC_LEVELS 6                /* heading depth */
 #define DOC_MAX_BYTES (64u << 20)   /* longest canonical text */
 #define DOC_MAX_SECTIONS 100000u
+#define DOC_MAX_PAGES 1000000u
 
 /* Sections lie one behind the other and cover the whole text; the first may be untitled. */
 typedef struct doc_section {
@@ -30,12 +31,8 @@ typedef struct doc_text {
 /* Frees what a reader filled in; a zeroed doc_text is fine. Any thread. */
 void doc_text_dispose(doc_text *d);
 
-/* The readers. Each fills *out (caller disposes it) from p[0..n), or answers MT_INVALID (not this format, not text), MT_TOO_LARGE
-   (a size, depth or time bound) or MT_NO_MEMORY with one sentence in reason and *out zeroed. They are CPU-bound and may use more
-   stack than a fiber has: call them on an offload thread. No shared state. */
-mt_status doc_text_from_plain(doc_text *out, const char *p, size_t n, char reason[DOC_REASON]);
-mt_status doc_text_from_markdown(doc_text *out, const char *p, size_t n, char reason[DOC_REASON]);
-mt_status doc_text_from_html(doc_text *out, const char *p, size_t n, char reason[DOC_REASON]);
+/* The number, from 1, of the page that holds the byte; 0 in a format without pages. Pure. */
+size_t doc_page_at(const doc_text *d, size_t byte);
 
 /* Writes a reason and answers status. */
 mt_status doc_fail(char reason[DOC_REASON], mt_status status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -5,31 +5,6 @@
 
 #include "text/utf8.h"
 
-#include <strings.h>
-
-static bool ends_with(mt_slice s, const char *tail)
-{
-    size_t n = strlen(tail);
-    return s.len > n && !strncasecmp(s.p + s.len - n, tail, n);
-}
-
-static bool type_is(mt_slice type, const char *name)
-{
-    size_t n = strlen(name);
-    return type.len >= n && !strncasecmp(type.p, name, n) && (type.len == n || type.p[n] == ';');
-}
-
-char documents_kind(mt_slice name, mt_slice type)
-{
-    if (ends_with(name, ".md") || ends_with(name, ".markdown") || type_is(type, "text/markdown"))
-        return 'm';
-    if (ends_with(name, ".html") || ends_with(name, ".htm") || type_is(type, "text/html"))
-        return 'h';
-    if (ends_with(name, ".txt") || ends_with(name, ".text") || type_is(type, "text/plain"))
-        return 't';
-    return 0;
-}
-
 /* The last part of a path, at most 255 bytes of it, without control characters and what is no UTF-8: a browser or a hostile client sent it. */
 static mt_slice clean_name(mt_call *c, mt_slice name)
 {
@@ -81,7 +56,7 @@ static mt_status read_part(mt_call *c, uint32_t i, upload *u)
     if (!mt_slice_eq(field, MT_SLICE("file")))
         return mt_problem(c, 422, MT_SLICE("field_unknown"), MT_SLICE("Files are sent in the field \"file\"."), pointer);
     if (!documents_kind(u->name, u->type))
-        return mt_problem(c, 415, MT_SLICE("file_type_unsupported"), mt_printf(c, "%.*s is not a .txt, .md or .html file.", (int)u->name.len, u->name.p), pointer);
+        return mt_problem(c, 415, MT_SLICE("file_type_unsupported"), mt_printf(c, "%.*s is not a .txt, .md, .html, .pdf, .docx or .csv file.", (int)u->name.len, u->name.p), pointer);
     if (!u->data.len)
         return mt_problem(c, 422, MT_SLICE("file_empty"), mt_printf(c, "%.*s is empty.", (int)u->name.len, u->name.p), pointer);
     MT_TRY(mt_blob_put(c, u->data, &u->sha256));

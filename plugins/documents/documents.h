@@ -5,6 +5,8 @@
 #include <mortise/hooks.h>
 #include <mortise/json.h>
 
+#include "extract.h"
+
 /* The queue's handlers. */
 mt_status documents_ingest(void *self, mt_call *c);
 mt_status documents_sweep(void *self, mt_call *c);      /* blobs that nobody has */
@@ -42,7 +44,12 @@ mt_slice documents_array(mt_call *c, const mt_slice *ids, size_t n);
 /* Floats as hexadecimal digits; out holds 2 * n. */
 void documents_hex(char *out, const void *p, size_t n);
 
-/* The kind of a file by its name and declared type: 't' plain, 'm' Markdown, 'h' HTML; 0 is not supported. Pure. */
+/* The kind of a file by its name, else by its declared type: 't' plain, 'm' Markdown, 'h' HTML, 'p' PDF, 'd' .docx, 'c' CSV; 0 is not supported. Pure. */
 char documents_kind(mt_slice file_name, mt_slice content_type);
+
+/* Fills in the reading of a file with the configured bounds; the slices are borrowed. In the call's fiber. */
+void documents_extract_job(mt_call *c, mt_slice file_name, mt_slice content_type, mt_slice data, extract_job *j);
+/* Logs once when the sandbox that was used lacked a layer. */
+void documents_extract_warn(mt_call *c, const extract_job *j);
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "documents.h"
 #include "chunker.h"
+#include "extract.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -13,6 +14,7 @@ enum { BATCH = 64, SCRATCH = 1 << 20 };
 typedef struct work {
     mt_call *c;
     mt_slice id, workspace_id, file_name, content_type, data;
+    extract_job extract;
     doc_text doc;
     chunk_list chunks;
     chunk_options options;
@@ -34,10 +36,7 @@ static size_t count_tokens(void *user, const char *p, size_t n)
 static void extract(void *arg)
 {
     work *w = arg;
-    char kind = documents_kind(w->file_name, w->content_type);
-    mt_status (*read)(doc_text *, const char *, size_t, char *) =
-        kind == 'h' ? doc_text_from_html : kind == 'm' ? doc_text_from_markdown : doc_text_from_plain;
-    w->status = read(&w->doc, w->data.p, w->data.len, w->reason);
+    w->status = extract_run(extract_program(), &w->extract, &w->doc, w->reason);
     if (w->status == MT_OK)
         w->status = chunk_doc(&w->doc, &w->options, &w->chunks);
 }
@@ -106,6 +105,8 @@ static mt_status write_chunk(work *w, mt_writer *json, size_t i, char *hex)
     mt_write_text(json, "id", mt_new_id(w->c));
     mt_write_int(json, "number", (int64_t)i + 1);
     mt_write_text(json, "section", mt_str(w->doc.sections[k->section].path));
+    if (w->doc.n_pages)
+        mt_write_int(json, "page", (int64_t)doc_page_at(&w->doc, k->start));
     mt_write_int(json, "start_char", (int64_t)k->start_cp);
     mt_write_int(json, "end_char", (int64_t)k->end_cp);
     mt_write_int(json, "tokens", k->tokens);
@@ -208,7 +209,9 @@ static mt_status run(work *w)
     MT_TRY(choose_model(w));
     w->options = (chunk_options){.target = (size_t)documents_config(c, MT_SLICE("/chunk_tokens"), 200), .max = w->model.max_tokens - 2,
                                  .overlap = (size_t)documents_config(c, MT_SLICE("/overlap_tokens"), 0), .count = count_tokens, .user = w};
+    documents_extract_job(c, w->file_name, w->content_type, w->data, &w->extract);
     MT_TRY(mt_offload_run(c, extract, w));
+    documents_extract_warn(c, &w->extract);
     MT_TRY(w->status);
     if (!w->chunks.n) {
         snprintf(w->reason, sizeof w->reason, "The file holds no text.");

@@ -5,7 +5,7 @@
 
 #include "base/utf8.h"
 #include "chunker.h"
-#include "doc_text.h"
+#include "readers.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "doc_text.h"
+#include "readers.h"
 #include "text/utf8.h"
 
 #define FAQ "/usr/share/doc/debian/FAQ/"

@@ -1,5 +1,5 @@
 /* Plain text: kept as it is; headings are guessed from underlines and from numbers ("3.2 Title", "Chapter 4. Title"). */
-#include "doc_builder.h"
+#include "readers.h"
 
 #include <stdlib.h>
 #include <strings.h>
@@ -111,8 +111,10 @@ static void look_at_block(doc_builder *b, const char *text, size_t at, size_t en
         doc_builder_section(b, level, at, end, end);
 }
 
-static void find_headings(doc_builder *b, const char *text, size_t n)
+void doc_find_headings(doc_builder *b)
 {
+    const char *text = b->out.text;
+    size_t n = b->out.len;
     for (size_t at = 0; at < n && b->status == MT_OK;) {
         size_t len = line_length(text + at, n - at);
         if (blank_line(text + at, len)) {
@@ -139,7 +141,6 @@ mt_status doc_text_from_plain(doc_text *out, const char *p, size_t n, char reaso
     doc_builder_init(&b);
     doc_builder_exact(&b, text, len);
     free(text);
-    if (b.status == MT_OK && b.out.len > 0)
-        find_headings(&b, b.out.text, b.out.len);
+    doc_find_headings(&b);
     return doc_builder_take(&b, out, reason);
 }

@@ -1,5 +1,5 @@
 /* HTML: gumbo parses (with its memory and time bounded), an explicit stack walks the tree. */
-#include "doc_builder.h"
+#include "readers.h"
 
 #include <gumbo.h>
 #include <setjmp.h>

@@ -9,12 +9,41 @@
 
 static const char *const charsets[] = {
     "windows-1250", "windows-1251", "windows-1252", "iso-8859-1", "iso-8859-2", "iso-8859-5", "iso-8859-15", "iso-8859-16",
-    "koi8-r",
+    "koi8-r", "UTF-16LE", "UTF-16BE",
 };
+#define NAMED 9 /* of these may be asked for by name; UTF-16 is told by its mark only */
+static iconv_t opened[sizeof charsets / sizeof *charsets]; /* by doc_decode_prepare; 0: not */
+
+static iconv_t open_charset(const char *name)
+{
+    for (size_t i = 0; i < sizeof charsets / sizeof *charsets; i++)
+        if (opened[i] && strcasecmp(name, charsets[i]) == 0)
+            return opened[i];
+    return iconv_open("UTF-8", name);
+}
+
+static void close_charset(iconv_t cd)
+{
+    for (size_t i = 0; i < sizeof charsets / sizeof *charsets; i++)
+        if (opened[i] == cd)
+            return;
+    iconv_close(cd);
+}
+
+void doc_decode_prepare(const char *p, size_t n)
+{
+    if (mt_utf8_valid(p, n, NULL))
+        return;
+    for (size_t i = 0; i < sizeof charsets / sizeof *charsets; i++) {
+        iconv_t cd = opened[i] ? (iconv_t)-1 : iconv_open("UTF-8", charsets[i]);
+        if (cd != (iconv_t)-1)
+            opened[i] = cd;
+    }
+}
 
 static const char *known_charset(const char *name)
 {
-    for (size_t i = 0; name && i < sizeof charsets / sizeof *charsets; i++)
+    for (size_t i = 0; name && i < NAMED; i++)
         if (strcasecmp(name, charsets[i]) == 0)
             return charsets[i];
     return "windows-1252";
@@ -23,7 +52,7 @@ static const char *known_charset(const char *name)
 /* Converts all of p[0..n); NULL when a byte has no meaning there (*bad is its offset) or memory is out (*bad is n). */
 static char *convert(const char *charset, const char *p, size_t n, size_t *out_len, size_t *bad)
 {
-    iconv_t cd = iconv_open("UTF-8", charset);
+    iconv_t cd = open_charset(charset);
     size_t room = n * 3 + 4, left = n;
     char *out = malloc(room), *to = out, *from = (char *)(uintptr_t)p;
     *bad = n;
@@ -33,12 +62,12 @@ static char *convert(const char *charset, const char *p, size_t n, size_t *out_l
         *bad = n - left;
         goto fail;
     }
-    iconv_close(cd);
+    close_charset(cd);
     *out_len = (size_t)(to - out);
     return out;
 fail:
     if (cd != (iconv_t)-1)
-        iconv_close(cd);
+        close_charset(cd);
     free(out);
     return NULL;
 }

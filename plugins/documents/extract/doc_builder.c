@@ -1,33 +1,12 @@
 /* The growing text, the pending gap and the heading path. */
 #include "doc_builder.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "text/utf8.h"
 
 #define TITLE_MAX 160 /* bytes of one heading in a path */
-
-void doc_text_dispose(doc_text *d)
-{
-    for (size_t i = 0; i < d->n_sections; i++)
-        free(d->sections[i].path);
-    free(d->sections);
-    free(d->pages);
-    free(d->title);
-    free(d->text);
-    *d = (doc_text){0};
-}
-
-mt_status doc_fail(char reason[DOC_REASON], mt_status status, const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(reason, DOC_REASON, fmt, args);
-    va_end(args);
-    return status;
-}
 
 void doc_builder_init(doc_builder *b)
 {
@@ -292,6 +271,26 @@ void doc_builder_heading_end(doc_builder *b)
     }
     b->heading = 0;
     doc_builder_gap(b, DOC_GAP_BLANK);
+}
+
+void doc_builder_page(doc_builder *b, bool text_follows)
+{
+    doc_text *d = &b->out;
+    if (text_follows)
+        flush(b);
+    if (b->status != MT_OK)
+        return;
+    if (d->n_pages == b->cap_pages) {
+        size_t cap = b->cap_pages ? b->cap_pages * 2 : 32;
+        size_t *grown = realloc(d->pages, cap * sizeof *grown);
+        if (!grown) {
+            b->status = MT_NO_MEMORY;
+            return;
+        }
+        d->pages = grown;
+        b->cap_pages = cap;
+    }
+    d->pages[d->n_pages++] = d->len;
 }
 
 void doc_builder_title(doc_builder *b, const char *p, size_t n)

@@ -9,7 +9,7 @@ typedef enum doc_gap { DOC_GAP_NONE, DOC_GAP_SPACE, DOC_GAP_LINE, DOC_GAP_BLANK 
 
 typedef struct doc_builder {
     doc_text out;
-    size_t cap, cap_sections;
+    size_t cap, cap_sections, cap_pages;
     char *headings[DOC_LEVELS]; /* the titles above the current place */
     doc_gap gap;
     char marker[16];            /* "- ", "3. ": written before the next text */
@@ -33,6 +33,8 @@ void doc_builder_heading_begin(doc_builder *b, int level);
 void doc_builder_heading_end(doc_builder *b);
 /* Opens a section at the byte offset `start` of what is already written: the title is [start, title_end), the rest begins at body. */
 void doc_builder_section(doc_builder *b, int level, size_t start, size_t title_end, size_t body);
+/* The next page begins here: behind the pending gap, when text follows on it. */
+void doc_builder_page(doc_builder *b, bool text_follows);
 /* Keeps the document's own title, folded; the first one wins. */
 void doc_builder_title(doc_builder *b, const char *p, size_t n);
 /* Moves the finished text to *out (code points counted), or answers the sticky status with a reason. Empties the builder. */

@@ -1,5 +1,5 @@
 /* Markdown: md4c's events become text; front matter is skipped, raw HTML loses its tags. */
-#include "doc_builder.h"
+#include "readers.h"
 
 #include <md4c.h>
 #include <stdio.h>

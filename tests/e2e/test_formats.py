@@ -161,7 +161,7 @@ HOSTILE = [
     ("image.pdf", pdf("", ""), "OCR"),
     ("no.pdf", b"This is no PDF at all.", "no PDF"),
     ("pdf.txt", PLAIN, ".pdf"),
-    ("docx.txt", REPORT, ".docx"),
+    ("docx.txt", docx(paragraph("Under a false name.")), ".docx"),
     ("binary.txt", b"\0\1\2\3" * 900, "binary"),
     ("bomb.docx", bomb(250), "unpacks to more than"),
     ("nested.docx", docx("", {"inner.docx": bomb(1)}), "no text"),

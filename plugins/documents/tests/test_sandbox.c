@@ -86,8 +86,9 @@ static bool take_memory(void)
 }
 static bool spend_time(void)
 {
-    for (volatile unsigned long i = 0;; i++)
+    for (volatile unsigned long i = 0; i < UINT64_MAX; i++)
         ;
+    return true;
 }
 static bool work(void)
 {

@@ -2,7 +2,6 @@
 #include "documents.h"
 
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <strings.h>
 
 #include "extract_wire.h"
@@ -42,12 +41,6 @@ char documents_kind(mt_slice name, mt_slice type)
     return 0;
 }
 
-static unsigned config_number(mt_call *c, mt_slice pointer, unsigned fallback)
-{
-    mt_slice v = mt_config(c, pointer);
-    return v.p ? (unsigned)strtoul(v.p, NULL, 10) : fallback;
-}
-
 static bool is_cancelled(void *user)
 {
     return mt_cancelled(user);
@@ -56,10 +49,10 @@ static bool is_cancelled(void *user)
 void documents_extract_job(mt_call *c, mt_slice file_name, mt_slice content_type, mt_slice data, extract_job *j)
 {
     *j = (extract_job){.kind = documents_kind(file_name, content_type), .data = data, .cancelled = is_cancelled, .user = c,
-                       .memory_mib = config_number(c, MT_SLICE("/extract/memory_mib"), EXTRACT_MEMORY_MIB),
-                       .cpu_seconds = config_number(c, MT_SLICE("/extract/cpu_seconds"), EXTRACT_CPU_SECONDS),
-                       .wall_seconds = config_number(c, MT_SLICE("/extract/wall_seconds"), EXTRACT_WALL_SECONDS),
-                       .pages = config_number(c, MT_SLICE("/extract/pages"), EXTRACT_PAGES)};
+                       .memory_mib = (unsigned)documents_config(c, MT_SLICE("/extract/memory_mib"), EXTRACT_MEMORY_MIB),
+                       .cpu_seconds = (unsigned)documents_config(c, MT_SLICE("/extract/cpu_seconds"), EXTRACT_CPU_SECONDS),
+                       .wall_seconds = (unsigned)documents_config(c, MT_SLICE("/extract/wall_seconds"), EXTRACT_WALL_SECONDS),
+                       .pages = (unsigned)documents_config(c, MT_SLICE("/extract/pages"), EXTRACT_PAGES)};
     if (!j->kind)
         j->kind = 't'; /* the name was changed by a policy after the upload */
 }

@@ -98,7 +98,6 @@ def test_faq_pdf(tenant):
     text = text_of(tenant, document)
     for chunk in found:
         assert text[chunk["start_char"]:chunk["end_char"]] == chunk["text"]
-    # "Does Debian just do GNU/Linux?" is on the printed page 2: 10 pages of front matter come before page 1
     hurd = next(c for c in found if "porting effort is Debian GNU/Hurd" in " ".join(c["text"].split()))
     assert best(tenant, "What is the oldest porting effort of Debian?")["document_id"] == document["id"]
     assert hurd["page"] == faq_page(b"porting effort is Debian GNU/Hurd"), hurd

@@ -39,6 +39,9 @@ static void check_text(const doc_text *d)
         at = s->end;
     }
     must(at == d->len, "sections do not cover the text");
+    for (size_t i = 1; i < d->n_pages; i++)
+        must(d->pages[0] == 0 && d->pages[i - 1] <= d->pages[i] && d->pages[i] <= d->len,
+             "pages do not follow each other");
 }
 
 static void check_chunks(const doc_text *d)
@@ -70,6 +73,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *p = (const char *)data + 1;
     mt_status s = data[0] == 'h'   ? doc_text_from_html(&d, p, size - 1, reason)
                   : data[0] == 'm' ? doc_text_from_markdown(&d, p, size - 1, reason)
+                  : data[0] == 'c' ? doc_text_from_csv(&d, p, size - 1, reason)
+                  : data[0] == 'd' ? doc_text_from_docx(&d, p, size - 1, reason)
+                  : data[0] == 'p' ? doc_text_from_pages(&d, p, size - 1, 100, reason)
                                    : doc_text_from_plain(&d, p, size - 1, reason);
     if (s == MT_OK) {
         check_text(&d);

@@ -29,8 +29,8 @@ def passages():
     return texts[:TEXTS]
 
 
-def run(command, texts):
-    done = subprocess.run(command, input=b"".join(t.encode() + b"\0" for t in texts), capture_output=True)
+def run(command, texts, **env):
+    done = subprocess.run(command, input=b"".join(t.encode() + b"\0" for t in texts), capture_output=True, env={**os.environ, **env})
     if done.returncode:
         raise Skip(f"{os.path.basename(command[0])}: {done.stderr.decode(errors='replace').strip()[-200:]}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -49,12 +49,22 @@ def peer_command(cache, threads, fetch):
     return [os.path.join(prefix, "bin", "python"), os.path.join(here, "embed_peer.py"), os.path.join(prefix, "model"), str(threads)]
 
 
+def add_int8(figure, ours, texts, cache, rounds):
+    """The 8-bit model beside the float one, in turn."""
+    model = os.path.join(cache, "models", "all-minilm-l6-v2-int8", "model.onnx")
+    if os.path.exists(model):
+        pairs = [(run(ours, texts, MODEL=model), run(ours, texts)) for _ in range(rounds)]
+        figure["int8"] = statistics.median(a["texts_per_s"] for a, _ in pairs)
+        figure["int8_ratio"] = round(statistics.median(a["texts_per_s"] / b["texts_per_s"] for a, b in pairs), 3)
+
+
 def measure(build, cache, rounds, fetch):
     texts, cores = passages(), len(os.sched_getaffinity(0))
     ours = [os.path.join(build, "plugins", "embedder_onnx", "bench_embed"), str(cores), "1"]
     peer = peer_command(cache, cores, fetch)
     pairs = [(run(ours, texts), run(peer, texts) if peer else None) for _ in range(rounds)]
     figure = {"value": statistics.median(a["texts_per_s"] for a, _ in pairs), "unit": "texts/s", "peer": None, "ratio": None}
+    add_int8(figure, ours, texts, cache, rounds)
     if not peer:
         figure["note"] = "sentence-transformers is not here: mortise bench embedding fetches it (3 GB)"
         return figure

@@ -1,0 +1,103 @@
+/* Manifests: which tell a model that can run here; and a models folder with good, foreign and broken ones. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include <mortise/plugin.h>
+#include <mortise/testkit.h>
+
+#include "folder.h"
+
+extern const mt_plugin embedder_onnx_plugin;
+
+static int start(void **state)
+{
+    *state = mt_testkit_create(&embedder_onnx_plugin, PLUGIN_DIR);
+    return !*state;
+}
+
+static int stop(void **state)
+{
+    mt_testkit_destroy(*state);
+    return 0;
+}
+
+static bool describe(mt_testkit *kit, const char *manifest, model *m, char *reason)
+{
+    *m = (model){0};
+    return folder_describe(mt_testkit_call(kit), mt_str(manifest), m, reason);
+}
+
+static void test_manifests(void **state)
+{
+    char reason[WORDPIECE_REASON];
+    model m;
+    assert_true(describe(*state, "{\"task\":\"embedding\",\"dimensions\":384,\"max_tokens\":512,\"pooling\":\"cls\",\"prefix\":\"query: \","
+                                 "\"files\":[{\"name\":\"vocab.txt\",\"sha256\":\"ab\"}]}", &m, reason));
+    assert_true(m.head == ONNX_CLS && m.dimensions == 384 && m.window == 512);
+    assert_string_equal(m.prefix, "query: ");
+    assert_string_equal(m.vocabulary, "ab");
+    assert_true(describe(*state, "{\"task\":\"rerank\",\"max_tokens\":512}", &m, reason));
+    assert_true(m.head == ONNX_SCORE && m.dimensions == 1);
+    assert_false(describe(*state, "{\"task\":\"chat\",\"max_tokens\":512}", &m, reason));
+    assert_string_equal(reason, "");                     /* another's, and no fault */
+    static const char *const wrong[] = {
+        "{", "{\"task\":\"embedding\",\"max_tokens\":512}", "{\"task\":\"embedding\",\"dimensions\":384}", "{\"task\":\"embedding\",\"dimensions\":1e9,\"max_tokens\":512}",
+        "{\"task\":\"embedding\",\"dimensions\":384,\"max_tokens\":512,\"pooling\":\"last\"}", "{\"task\":\"embedding\",\"dimensions\":384,\"max_tokens\":512,\"tokenizer\":\"bpe\"}"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_false(describe(*state, wrong[i], &m, reason));
+        assert_true(reason[0] != 0);
+    }
+}
+
+static void put(const char *dir, const char *name, const char *file, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    mkdir(path, 0755);
+    snprintf(path, sizeof path, "%s/%s/%s", dir, name, file);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void test_folder(void **state)
+{
+    static const char vocab[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n", manifest[] = "{\"task\":\"embedding\",\"dimensions\":4,\"max_tokens\":16,\"prefix\":\"a a \"}";
+    char dir[] = "/tmp/mortise-folder-XXXXXX", command[64];
+    model_set set;
+    assert_non_null(mkdtemp(dir));
+    put(dir, "good", "manifest.json", manifest);
+    put(dir, "good", "model.onnx", "");
+    put(dir, "good", "vocab.txt", vocab);
+    put(dir, "no-vocab", "manifest.json", manifest);
+    put(dir, "no-vocab", "model.onnx", "");
+    put(dir, "bad-vocab", "manifest.json", manifest);
+    put(dir, "bad-vocab", "model.onnx", "");
+    put(dir, "bad-vocab", "vocab.txt", "a\n");
+    model_set_init(&set);
+    assert_int_equal(folder_read(mt_testkit_call(*state), &set, dir), MT_OK);
+    assert_int_equal(folder_read(mt_testkit_call(*state), &set, dir), MT_OK);
+    assert_int_equal(set.n, 1);
+    assert_string_equal(set.items[0]->name, "good");
+    assert_int_equal(set.items[0]->max_tokens, 14);      /* the prefix takes two */
+    assert_int_equal(mt_testkit_count(*state, MT_SEEN_LOG), 2);
+    assert_int_equal(folder_read(mt_testkit_call(*state), &set, "/nonexistent"), MT_OK);
+    model_set_dispose(&set);
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(test_manifests, start, stop), cmocka_unit_test_setup_teardown(test_folder, start, stop)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

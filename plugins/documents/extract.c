@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -32,17 +33,22 @@ static int64_t now_ms(void)
     return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
 }
 
-const char *extract_program(void)
+static char program_path[4096];
+
+static void find_program(void)
 {
-    static char path[4096];
     static const char name[] = "mortise-extract";
     Dl_info info;
-    if (path[0])
-        return path;
     const char *slash = dladdr(name, &info) && info.dli_fname ? strrchr(info.dli_fname, '/') : NULL;
-    if (slash && (size_t)(slash - info.dli_fname) < sizeof path - sizeof name - 1)
-        sprintf(path, "%.*s/%s", (int)(slash - info.dli_fname), info.dli_fname, name);
-    return path;
+    if (slash && (size_t)(slash - info.dli_fname) < sizeof program_path - sizeof name - 1)
+        sprintf(program_path, "%.*s/%s", (int)(slash - info.dli_fname), info.dli_fname, name);
+}
+
+const char *extract_program(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, find_program);
+    return program_path;
 }
 
 /* The bytes in a sealed file that lies in memory only. */

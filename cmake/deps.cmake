@@ -30,3 +30,10 @@ add_library(mortise_onnxruntime INTERFACE IMPORTED GLOBAL)
 target_include_directories(mortise_onnxruntime SYSTEM INTERFACE ${onnxruntime_prefix}/include)
 target_compile_definitions(mortise_onnxruntime INTERFACE
   MORTISE_ONNXRUNTIME_PREFIX_FILE="${MORTISE_DEPS}/onnxruntime.prefix")
+
+# llama.cpp likewise: only its headers here, the libraries are opened when the plugin loads a model.
+mortise_dependency(llamacpp llamacpp_prefix)
+add_library(mortise_llamacpp INTERFACE IMPORTED GLOBAL)
+target_include_directories(mortise_llamacpp SYSTEM INTERFACE ${llamacpp_prefix}/include)
+target_compile_definitions(mortise_llamacpp INTERFACE
+  MORTISE_LLAMACPP_PREFIX_FILE="${MORTISE_DEPS}/llamacpp.prefix")

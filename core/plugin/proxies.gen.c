@@ -943,6 +943,8 @@ const mti_interface_info mti_interface_catalogue[] = {
      sizeof(mt_stream_1), false},
     {"text_index/1", "text_index", MTI_SVC_TEXT_INDEX, &mti_proxy_text_index,
      sizeof(mt_text_index_1_provider), false},
+    {"thread/1", NULL, -1, NULL,
+     sizeof(mt_thread_1), true},
     {"vector_index/1", "vector_index", MTI_SVC_VECTOR_INDEX, &mti_proxy_vector_index,
      sizeof(mt_vector_index_1_provider), false},
 };

@@ -49,6 +49,7 @@ void kit_call_destroy(mt_call *c)
         kit_defer d = c->defers[--c->n_defers];
         d.work(d.arg);
     }
+    kit_thread_end(c);
     for (struct kit_block *b = c->memory, *next; b; b = next) {
         next = b->next;
         free(b);

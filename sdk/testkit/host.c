@@ -168,7 +168,7 @@ const void *kit_host_interface(mt_slice id)
     static const struct { const char *id; const void *table; } tables[] = {
         {"request/1", &kit_request}, {"stream/1", &kit_stream}, {"db/1", &kit_db}, {"json/1", &kit_json},
         {"hook/1", &kit_hook}, {"offload/1", &kit_offload}, {"defer/1", &kit_defer_table}, {"http/1", &kit_http}, {"auth/1", &kit_auth},
-        {"service/1", &kit_service}};
+        {"service/1", &kit_service}, {"thread/1", &kit_thread}};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         if (mt_slice_eq(id, mt_str(tables[i].id)))
             return tables[i].table;

@@ -140,5 +140,7 @@ extern const mt_defer_1 kit_defer_table;
 extern const mt_http_1 kit_http;
 extern const mt_auth_1 kit_auth;
 extern const mt_service_1 kit_service;
+extern const mt_thread_1 kit_thread;
+void kit_thread_end(mt_call *c);                      /* its signals are gone */
 
 #endif

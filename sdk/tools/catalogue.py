@@ -49,6 +49,9 @@ class Function:
         self.returns = data.get("returns", "status")
         if self.returns not in RETURNS or set(self.facts) != {k for k, _ in FACTS}:
             sys.exit(f"{file}: {self.name}: unknown return type or one of the four facts is missing")
+        self.any_thread = data.get("any_thread", False)   # called by threads that hold no call
+        if self.any_thread and interface.kind != "host":
+            sys.exit(f"{file}: {self.name}: any_thread is for the host's functions: a service finds its provider by the call")
         if self.name in ("size", "version"):
             sys.exit(f"{file}: {self.name} is a member of every table")
         self.declared, self.passed = [], []          # C parameters, and their names
@@ -70,6 +73,10 @@ class Function:
         else:
             sys.exit(f"{file}: {self.name}: unknown type {kind}")
         self.passed += [name, f"n_{name}"] if base in ARRAYS else [name]
+
+    @property
+    def call(self):
+        return [] if self.any_thread else ["mt_call *c"]
 
     @property
     def asked(self):
@@ -129,7 +136,7 @@ def facts_text(function):
 def table_struct(name, functions, provider=False):
     out = [f"typedef struct {name} {{", "    uint32_t size;", "    uint32_t version;"]
     for f in functions:
-        parameters = ["void *self", "mt_call *c"] + f.declared if provider else ["mt_call *c"] + f.asked
+        parameters = ["void *self"] + f.call + f.declared if provider else f.call + f.asked
         out += wrap_call(f"    {spaced(f.c_type)}(*{f.name})(", parameters, ");")
     return out + [f"}} {name};", ""]
 
@@ -148,10 +155,10 @@ def wrapper(f):
     api, failed = f.interface.table + "_api", RETURNS[f.returns][1]
     out = comment(facts_text(f))
     out += wrap_call(f"static inline {spaced(f.c_type)}{f.interface.prefix}{f.name}(",
-                     ["mt_call *c"] + f.asked, ")")
+                     f.call + f.asked, ")")
     out += ["{", f"    if (!{api})", f"        return {failed};"]
     # In parentheses, because test frameworks define macros such as fail() and free().
-    out += wrap_call(f"    return ({api}->{f.name})(", ["c"] + f.given, ");")
+    out += wrap_call(f"    return ({api}->{f.name})(", ["c"] * len(f.call) + f.given, ");")
     return out + ["}", ""]
 
 
@@ -373,7 +380,7 @@ def reference_md(interfaces, hooks):
             out += [f"`{i.prefix}{name}`: " + ", ".join(f"`{k}` ({v})" for k, v in members.items()) + ".", ""]
         for f in i.functions:
             out += [f"### {i.prefix}{f.name}", "", "```c",
-                    *wrap_call(f"{spaced(f.c_type)}{i.prefix}{f.name}(", ["mt_call *c"] + f.asked, ");"), "```", "", f.doc, ""]
+                    *wrap_call(f"{spaced(f.c_type)}{i.prefix}{f.name}(", f.call + f.asked, ");"), "```", "", f.doc, ""]
             out += [f"- {title}: {f.facts[key]}" for key, title in FACTS] + [""]
     out += ["## Hooks", "", "An action tells, a filter may patch (fields marked so), deny or stop.", ""]
     for h in hooks:

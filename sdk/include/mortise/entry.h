@@ -29,6 +29,7 @@ MT_HIDDEN const mt_retrieval_1 *mt_retrieval_1_api;
 MT_HIDDEN const mt_service_1 *mt_service_1_api;
 MT_HIDDEN const mt_stream_1 *mt_stream_1_api;
 MT_HIDDEN const mt_text_index_1 *mt_text_index_1_api;
+MT_HIDDEN const mt_thread_1 *mt_thread_1_api;
 MT_HIDDEN const mt_vector_index_1 *mt_vector_index_1_api;
 
 /*
@@ -81,6 +82,8 @@ static inline void mt_bind(const mt_host *host)
         (const mt_stream_1 *)host->get(host->ctx, MT_SLICE("stream/1"));
     mt_text_index_1_api =
         (const mt_text_index_1 *)host->get(host->ctx, MT_SLICE("text_index/1"));
+    mt_thread_1_api =
+        (const mt_thread_1 *)host->get(host->ctx, MT_SLICE("thread/1"));
     mt_vector_index_1_api =
         (const mt_vector_index_1 *)host->get(host->ctx, MT_SLICE("vector_index/1"));
 }

@@ -1806,6 +1806,56 @@ static inline mt_status mt_text_index_drop(mt_call *c, mt_slice workspace_id)
     return (mt_text_index_1_api->drop)(c, workspace_id);
 }
 
+/* --- thread/1 --- */
+
+/*
+ * For plugins with threads of their own: a thread that holds no call wakes a fiber that waits.
+ * What must be let go when the call ends is for defer/1. Always granted. Since 0.1.
+ */
+typedef struct mt_thread_1 {
+    uint32_t size;
+    uint32_t version;
+    mt_status (*signal)(mt_call *c, mt_handle *signal);
+    mt_status (*wait)(mt_call *c, mt_handle signal, int64_t timeout_ms);
+    mt_status (*raise)(mt_handle signal);
+} mt_thread_1;
+
+extern MT_HIDDEN const mt_thread_1 *mt_thread_1_api;
+
+/*
+ * Makes a signal that belongs to the call. Fiber: no suspend. State: active. Ownership: gone with
+ * the call; the number is never used again. Fails: MT_LIMITED: 65,536 in use.
+ */
+static inline mt_status mt_thread_signal(mt_call *c, mt_handle *signal)
+{
+    if (!mt_thread_1_api)
+        return MT_DENIED;
+    return (mt_thread_1_api->signal)(c, signal);
+}
+
+/*
+ * Suspends until the signal was raised, and lowers it. Several raises before a wait are one.
+ * timeout_ms below 0: no limit. Fiber: suspends; the call's own. State: active. Ownership: none.
+ * Fails: MT_TIMEOUT, MT_CANCELLED, MT_NOT_FOUND for one that is not there.
+ */
+static inline mt_status mt_thread_wait(mt_call *c, mt_handle signal, int64_t timeout_ms)
+{
+    if (!mt_thread_1_api)
+        return MT_DENIED;
+    return (mt_thread_1_api->wait)(c, signal, timeout_ms);
+}
+
+/*
+ * Raises a signal. Once its call has ended this does nothing. Fiber: no suspend; any thread, with
+ * or without a call. State: loaded. Ownership: none. Fails: never.
+ */
+static inline mt_status mt_thread_raise(mt_handle signal)
+{
+    if (!mt_thread_1_api)
+        return MT_DENIED;
+    return (mt_thread_1_api->raise)(signal);
+}
+
 /* --- vector_index/1 --- */
 
 /*

@@ -328,3 +328,35 @@ def test_every_index_equals_the_rows_after_kills(server, tenant):
     server.kill_host()
     until("it serves again", server.ready, 20)
     assert found(tenant) == chunks
+
+
+# --- the command ---
+
+def test_ingest_command(server, tenant, tmp_path):
+    set_model(tenant, "bag-32", 200)
+    (tmp_path / "sub").mkdir()
+    for n in range(9):
+        (tmp_path / "sub" / f"{n}.md").write_bytes(paragraphs(2, f"file {n}"))
+    (tmp_path / "noise.txt").write_bytes(bytes(range(256)) * 8)
+    (tmp_path / ".hidden.txt").write_text("x")
+    (tmp_path / "picture.png").write_bytes(b"x")
+    (tmp_path / "empty.txt").write_bytes(b"")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "noise.txt")
+    shelf = tenant.api.call("POST", base(tenant) + "/collections", 201, json={"name": "shelf"}).data["id"]
+    command = ("ingest", "--workspace-id", tenant.workspace, "--directory", str(tmp_path), "--collection", shelf)
+    dry = server.cli(*command, "--dry-run", "--json", check=False)
+    assert dry.returncode == 0 and {f["status"] for f in json.loads(dry.stdout)["files"]} == {"found"} and not tenant.api.pages(base(tenant) + "/documents")
+    first = server.cli(*command, check=False)
+    assert first.returncode == 1 and "failed   noise.txt: " in first.stdout
+    for skipped in (".hidden.txt (hidden)", "picture.png (its ending", "empty.txt (empty)", "link.txt (a link)"):
+        assert f"skipped  {skipped}" in first.stdout, first.stdout
+    assert "9 indexed, 0 known before, 1 failed, 4 skipped" in first.stdout
+    listed = tenant.api.pages(base(tenant) + "/documents", limit=100, collection_id=shelf)
+    assert len(listed) == 10 and found(tenant) == chunk_ids(server, tenant)
+    again = server.cli(*command, "--include", "*.md", "--exclude", "sub/8.md", "--json", check=False)
+    report = json.loads(again.stdout)
+    assert again.returncode == 0 and (report["indexed"], report["known"], report["failed"]) == (0, 8, 0)
+    assert server.cli("ingest", "--directory", str(tmp_path), check=False).returncode == 2
+    wrong = server.cli("ingest", "--workspace-id", client.new_id(), "--directory", str(tmp_path), check=False)
+    assert wrong.returncode == 1 and "There is no workspace" in wrong.stderr
+    assert server.cli("ingest", "--workspace-id", tenant.workspace, "--directory", str(tmp_path / "none"), check=False).returncode == 1

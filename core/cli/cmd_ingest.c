@@ -35,7 +35,7 @@ typedef struct ingest {
     pthread_mutex_t said;
 } ingest;
 
-static const char *const endings[] = {".txt", ".text", ".md", ".markdown", ".html", ".htm", ".pdf", ".docx", ".csv"};
+static const char *const endings[] = {".txt", ".text", ".md", ".markdown", ".html", ".htm", ".pdf", ".docx", ".csv", ".tsv"};
 
 static bool is_readable_kind(const char *name)
 {

@@ -412,6 +412,11 @@ static void link_row(graph *g, walk *w, uint32_t row)
     atomic_store_explicit(&g->linked, row + 1, memory_order_release);
 }
 
+bool graph_prepare(graph *g)
+{
+    return true;
+}
+
 bool graph_link(graph *g, const scan_rows parts[SCAN_PARTS])
 {
     walk w = {.g = g, .parts = parts};

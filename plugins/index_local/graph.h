@@ -18,6 +18,8 @@ void graph_close(graph *g);      /* NULL is fine */
 
 /* How many rows, from the first on, a search covers. */
 size_t graph_linked(const graph *g);
+/* What takes long and needs no rows, between graph_reserve and graph_link: the owner's lock is not held. Searches may run. False without memory. */
+bool graph_prepare(graph *g);
 /* Makes room for `rows` rows in all. False without memory. */
 bool graph_reserve(graph *g, size_t rows);
 /* Links the next rows, at least one, at most as many as are reserved and take a few milliseconds. False without memory. */
@@ -32,7 +34,7 @@ mt_status graph_search(graph *g, const scan_rows parts[SCAN_PARTS], scan_search 
 /* A graph of the linked rows whose bits are set in `live`, numbered anew without the others. Searches may run; linking may not. NULL
    without memory. */
 graph *graph_without_dead(graph *g, const scan_rows parts[SCAN_PARTS], const uint64_t *live);
-/* The graph as bytes, in pieces; the same length as graph_size. */
+/* The graph as bytes, in pieces, graph_size in all. */
 size_t graph_size(const graph *g);
 void graph_write(const graph *g, void (*put)(void *to, const void *p, size_t n), void *to);
 /* A graph over `len` bytes that graph_write made, for at most `rows` rows; they stay where they are (a private, writable mapping) until it is

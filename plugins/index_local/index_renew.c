@@ -41,6 +41,8 @@ mt_status index_link(index_place *p)
     for (bool more = true; more;) {
         if (p->stop)
             return MT_CANCELLED;
+        if (!graph_prepare(p->index->graph))
+            return MT_NO_MEMORY;
         pthread_rwlock_rdlock(&p->lock);
         const scan_rows parts[PARTS] = {p->index->parts[0].rows, p->index->parts[1].rows};
         bool ok = graph_link(p->index->graph, parts);

@@ -281,6 +281,14 @@ bool scan_offer(scan_search *s, uint32_t part, uint32_t row, float score)
     return true;
 }
 
+bool scan_offer_row(scan_search *s, uint32_t part, uint32_t row)
+{
+    const int8_t *at[1] = {s->parts[part].codes + row * s->stride};
+    int32_t sum;
+    s->kernel(s->codes, at, s->stride, 1, &sum);
+    return scan_offer(s, part, row, (float)sum * s->parts[part].scales[row] * s->scale);
+}
+
 /* scale × scale × (codes + fine / 254) · (codes + fine / 254), its four products as whole numbers. */
 static float exact_score(const scan_search *s, const scan_hit *hit)
 {

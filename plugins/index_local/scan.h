@@ -54,6 +54,8 @@ const int8_t *scan_query_codes(const scan_search *s, float *scale);
 mt_status scan_part(scan_search *s, uint32_t part, size_t first, bool (*stop)(void *), void *user);
 /* One candidate that something else found, with its score by codes; taken when live and allowed. Answers whether it was. */
 bool scan_offer(scan_search *s, uint32_t part, uint32_t row, float score);
+/* The same, the score worked out here. */
+bool scan_offer_row(scan_search *s, uint32_t part, uint32_t row);
 /* Forgets what was found so far. */
 void scan_restart(scan_search *s);
 /* Writes the k best, best first, equal scores in the order of part and row; answers their number. */

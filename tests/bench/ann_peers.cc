@@ -136,23 +136,23 @@ struct Faiss : Engine {
     {
         faiss::IndexHNSWFlat g(static_cast<int>(dim), M, faiss::METRIC_INNER_PRODUCT);
         g.hnsw.efConstruction = EF_BUILD;
-        g.add(static_cast<faiss::idx_t>(rows), v);
+        g.add(static_cast<faiss::Index::idx_t>(rows), v);
         faiss::write_index(&g, path.c_str());
     }
     void open(const std::string &path, size_t rows) override
     {
         graph.reset(dynamic_cast<faiss::IndexHNSW *>(faiss::read_index(path.c_str())));
         for (size_t i = 0; i < rows; i += KEPT)
-            kept.push_back(static_cast<faiss::idx_t>(i));
+            kept.push_back(static_cast<faiss::Index::idx_t>(i));
     }
     void effort(int ef) override { graph->hnsw.efSearch = ef; }
     size_t run(const float *q, uint32_t *out, const faiss::SearchParameters *how)
     {
-        faiss::idx_t ids[K];
+        faiss::Index::idx_t ids[K];
         float far[K];
         size_t n = 0;
         graph->search(1, q, K, far, ids, how);
-        for (faiss::idx_t id : ids)
+        for (faiss::Index::idx_t id : ids)
             if (id >= 0)
                 out[n++] = static_cast<uint32_t>(id);
         return n;
@@ -168,7 +168,7 @@ struct Faiss : Engine {
     }
     size_t dim;
     std::unique_ptr<faiss::IndexHNSW> graph;
-    std::vector<faiss::idx_t> kept;
+    std::vector<faiss::Index::idx_t> kept;
 };
 
 double now()

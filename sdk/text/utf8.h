@@ -97,4 +97,23 @@ static inline uint32_t mt_utf8_lower(uint32_t cp)
     return cp >= 0x400 && cp <= 0x40F ? cp + 80 : cp;
 }
 
+/* The plain small letter of a Latin one (Č → c, Ø → o; ß → s, Æ → a), the small one of other letters, digits as they are; 0 for
+   what separates words. */
+static inline uint32_t mt_utf8_plain(uint32_t cp)
+{
+    static const char latin1[] = "aaaaaaaceeeeiiiidnooooo\0ouuuuyty";
+    static const char extended[] = "aaaaaaccccccccddddeeeeeeeeeegggggggghhhhiiiiiiiiiiiijjkkkllllllllllnnnnnnnnnoooooooo"
+                                   "rrrrrrssssssssttttttuuuuuuuuuuuuwwyyyzzzzzzs";
+    cp = cp == MT_UTF8_BAD ? 0 : mt_utf8_lower(cp);
+    if (cp < 0x80)
+        return (cp >= 'a' && cp <= 'z') || (cp >= '0' && cp <= '9') ? cp : 0;
+    if (cp == 0xDF)
+        return 's';
+    if (cp >= 0xE0 && cp <= 0xFF)
+        return (uint32_t)latin1[cp - 0xE0];
+    if (cp >= 0x100 && cp <= 0x17F)
+        return (uint32_t)extended[cp - 0x100];
+    return cp < 0xC0 || (cp >= 0x2000 && cp <= 0x2BFF) || (cp >= 0x3000 && cp <= 0x303F) || cp >= 0xFE00 ? 0 : cp;
+}
+
 #endif

@@ -57,6 +57,7 @@ BODIES = {
     "notes.create": lambda w: {"title": "two", "text": "words", "tags": ["a"], "pinned": True},
     "notes.update": lambda w: {"text": "changed"},
     "retrieval.search": lambda w: {"query": "program", "limit": 3},
+    "retrieval.settings_put": lambda w: {"mode": "hybrid", "text_weight": 0.3},
     "organizations.create": lambda w: {"name": "Other", "slug": "other-" + client.new_id()[:8]},
     "organizations.replace": lambda w: {"name": "Contract", "slug": "contract"},
     "organizations.update": lambda w: {"contact_name": "Ada"},

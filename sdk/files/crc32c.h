@@ -1,6 +1,6 @@
 /* CRC-32C (Castagnoli), with the processor's instruction where there is one. Pure: any thread. */
-#ifndef INDEX_LOCAL_CRC32C_H
-#define INDEX_LOCAL_CRC32C_H
+#ifndef MORTISE_FILES_CRC32C_H
+#define MORTISE_FILES_CRC32C_H
 
 #include <mortise/types.h>
 

@@ -1,0 +1,14 @@
+/* Steps of writing files that a crash cannot tear. errno tells why one failed. All of them block. */
+#ifndef MORTISE_FILES_FILES_H
+#define MORTISE_FILES_FILES_H
+
+#include <mortise/types.h>
+
+/* Makes the folders above the file that path names, for the owner only. */
+void mt_file_make_folders(const char *path);
+/* Writes all of p[0..n) at an offset, whatever interrupts it. */
+bool mt_file_write_at(int fd, const void *p, size_t n, uint64_t at);
+/* Puts parts[0..n) into path as one: a file beside it, synced, renamed, the folder synced. On failure path is what it was. */
+bool mt_file_replace(const char *path, const mt_slice *parts, size_t n);
+
+#endif

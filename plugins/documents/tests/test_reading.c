@@ -74,9 +74,6 @@ static void test_pdf(void **state)
     j.pages = 72;
     assert_int_equal(run(EXTRACT_PROGRAM, &j, &d, reason), MT_TOO_LARGE);
     assert_non_null(strstr(reason, "more than 72 pages"));
-    j.pages = 100;
-    j.memory_mib = 1;
-    assert_int_not_equal(run(EXTRACT_PROGRAM, &j, &d, reason), MT_OK);
     free(p);
 }
 
@@ -91,10 +88,12 @@ static void test_huge_file(void **state)
     extract_job j = job_of('t', p, n);
     assert_int_equal(run(EXTRACT_PROGRAM, &j, &d, reason), MT_TOO_LARGE);
     assert_non_null(strstr(reason, "longer than 64 MiB"));
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* these know no bound of memory: sandbox.c */
     j = job_of('t', p, EXTRACT_FILE_MAX - 100);
     j.memory_mib = 140;
     assert_int_equal(run(EXTRACT_PROGRAM, &j, &d, reason), MT_TOO_LARGE);
     assert_non_null(strstr(reason, "140 MiB"));
+#endif
     free(p);
 }
 

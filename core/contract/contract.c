@@ -278,14 +278,17 @@ static mt_status read_status(loader *l, mti_operation *op, const json_t *o)
 
 static mt_status read_choices(loader *l, mti_operation *op, const json_t *o)
 {
-    const char *scope = text_of(o, "x-scope"), *match = text_of(o, "x-if-match"), *stream = text_of(o, "x-stream");
+    const char *scope = text_of(o, "x-scope"), *match = text_of(o, "x-if-match"), *stream = text_of(o, "x-stream"), *problem = text_of(o, "x-problem");
     op->platform = scope != NULL;
     op->stream = stream != NULL;
+    op->openai_problems = problem != NULL;
     op->if_match = !match ? MTI_IF_MATCH_NO : !strcmp(match, "required") ? MTI_IF_MATCH_REQUIRED : MTI_IF_MATCH_OPTIONAL;
     if (scope && strcmp(scope, "platform"))
         return refuse(l, "x-scope must be \"platform\"", scope);
     if (stream && strcmp(stream, "sse"))
         return refuse(l, "x-stream must be \"sse\"", stream);
+    if (problem && strcmp(problem, "openai"))
+        return refuse(l, "x-problem must be \"openai\"", problem);
     if (match && strcmp(match, "required") && strcmp(match, "optional"))
         return refuse(l, "x-if-match must be \"required\" or \"optional\"", match);
     json_int_t limit = json_integer_value(json_object_get(o, "x-body-limit"));

@@ -44,6 +44,7 @@ typedef struct mti_operation {
     bool list;                               /* x-returns ends with "[]" */
     int status;                              /* of success */
     bool stream;                             /* x-stream: sse */
+    bool openai_problems;                    /* x-problem: openai: errors in the format of OpenAI's API */
     enum { MTI_IF_MATCH_NO, MTI_IF_MATCH_OPTIONAL, MTI_IF_MATCH_REQUIRED } if_match;
     bool platform;                           /* x-scope: platform */
     struct mti_contract *contract;

@@ -13,7 +13,7 @@ static const struct key { const char *name; int types; } operation_keys[] = {
     {"operationId", TEXT}, {"summary", TEXT}, {"description", TEXT}, {"deprecated", FLAG}, {"x-permission", TEXT}, {"x-query", NAMES},
     {"x-handler", TEXT}, {"x-body", TEXT}, {"x-returns", TEXT}, {"x-params", OBJECT}, {"x-path", OBJECT}, {"x-stream", TEXT},
     {"x-meter", TEXT}, {"x-if-match", TEXT}, {"x-rate", TEXT}, {"x-scope", TEXT}, {"x-status", NUMBER | 1 << JSON_ARRAY}, {"x-content", TEXT},
-    {"x-body-limit", NUMBER}, {"x-public", FLAG}, {"x-produces", TEXT}, {NULL, 0}};
+    {"x-body-limit", NUMBER}, {"x-public", FLAG}, {"x-produces", TEXT}, {"x-problem", TEXT}, {NULL, 0}};
 static const struct key document_keys[] = {{"paths", OBJECT}, {"schemas", OBJECT}, {"x-constraints", OBJECT}, {"$schema", TEXT}, {NULL, 0}};
 static const char *const methods_known[] = {"get", "post", "put", "patch", "delete", NULL};
 
@@ -210,20 +210,21 @@ static void add_errors(const char *method, const json_t *o, json_t *responses)
     static const char *const always[] = {"400", "404", "408", "422", "429", "431", "500", "503", "504"};
     static const char *const guarded[] = {"401", "403"};
     static const char *const with_body[] = {"413", "415"};
+    const char *problem = json_object_get(o, "x-problem") ? "OpenAiProblem" : "Problem";
     for (size_t i = 0; i < sizeof always / sizeof *always; i++)
-        json_object_set_new(responses, always[i], reference("responses", "Problem"));
+        json_object_set_new(responses, always[i], reference("responses", problem));
     if (!json_is_true(json_object_get(o, "x-public")))
         for (size_t i = 0; i < sizeof guarded / sizeof *guarded; i++)
-            json_object_set_new(responses, guarded[i], reference("responses", "Problem"));
+            json_object_set_new(responses, guarded[i], reference("responses", problem));
     for (size_t i = 0; i < sizeof with_body / sizeof *with_body; i++)
-        json_object_set_new(responses, with_body[i], reference("responses", "Problem"));
+        json_object_set_new(responses, with_body[i], reference("responses", problem));
     if (strcmp(method, "get"))
-        json_object_set_new(responses, "409", reference("responses", "Problem"));
+        json_object_set_new(responses, "409", reference("responses", problem));
     else if (json_object_get(o, "x-query") && json_object_get(o, "x-returns") && !is_list(o))
         json_object_set_new(responses, "304", json_pack("{s:s}", "description", "The ETag in If-None-Match still holds"));
     if (json_object_get(o, "x-if-match")) {
-        json_object_set_new(responses, "412", reference("responses", "Problem"));
-        json_object_set_new(responses, "428", reference("responses", "Problem"));
+        json_object_set_new(responses, "412", reference("responses", problem));
+        json_object_set_new(responses, "428", reference("responses", problem));
     }
 }
 

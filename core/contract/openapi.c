@@ -22,6 +22,18 @@ static json_t *problem_schema(void)
                      "type", "string", "request_id", "type", "string");
 }
 
+/* What operations with x-problem: openai answer instead. */
+static void add_openai_problem(json_t *components)
+{
+    json_object_set_new(json_object_get(components, "schemas"), "OpenAiProblem",
+                        json_pack("{s:s,s:[s],s:{s:{s:s,s:[s,s,s,s],s:{s:{s:s},s:{s:s},s:{s:[s,s]},s:{s:[s,s]}}}}}", "type", "object", "required", "error",
+                                  "properties", "error", "type", "object", "required", "message", "type", "param", "code", "properties", "message", "type",
+                                  "string", "type", "type", "string", "param", "type", "string", "null", "code", "type", "string", "null"));
+    json_object_set_new(json_object_get(components, "responses"), "OpenAiProblem",
+                        json_pack("{s:s,s:{s:{s:{s:s}}}}", "description", "What went wrong, in the format of OpenAI's API", "content", "application/json",
+                                  "schema", "$ref", "#/components/schemas/OpenAiProblem"));
+}
+
 static mt_status add_paths(json_t *paths, const mti_contract *k, mti_error *e)
 {
     const char *path, *method;
@@ -62,6 +74,7 @@ mt_status mti_openapi(mti_contract *const *list, unsigned n, const char *version
         return mti_fail(e, MT_NO_MEMORY, "no_memory", "out of memory while writing the OpenAPI document");
     json_t *schemas = json_object_get(json_object_get(doc, "components"), "schemas");
     json_object_set_new(schemas, "Problem", problem_schema());
+    add_openai_problem(json_object_get(doc, "components"));
     for (unsigned i = 0; i < n; i++) {
         mt_status s = add_paths(json_object_get(doc, "paths"), list[i], e);
         if (s == MT_OK)

@@ -135,6 +135,86 @@ const mt_cache_1 mti_proxy_cache = {
     .remove = cache_remove,
 };
 
+static mt_status chat_open(mt_call *c, const mt_chat_in *in, mt_handle *out)
+{
+    const mti_provider *pr = mti_provider_for(c, MTI_SVC_CHAT);
+    const mt_chat_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "chat/1");
+    if (!t->open)
+        return not_offered(c, "chat/1");
+    place before = enter(c, pr);
+    mt_status answer = t->open(pr->self, c, in, out);
+    leave(c, before);
+    return answer;
+}
+
+static mt_status chat_next(mt_call *c, mt_handle turn, mt_slice *kind, mt_slice *data)
+{
+    const mti_provider *pr = mti_provider_for(c, MTI_SVC_CHAT);
+    const mt_chat_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "chat/1");
+    if (!t->next)
+        return not_offered(c, "chat/1");
+    place before = enter(c, pr);
+    mt_status answer = t->next(pr->self, c, turn, kind, data);
+    leave(c, before);
+    return answer;
+}
+
+static mt_status chat_answer(mt_call *c, mt_handle turn, mt_slice *json)
+{
+    const mti_provider *pr = mti_provider_for(c, MTI_SVC_CHAT);
+    const mt_chat_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "chat/1");
+    if (!t->answer)
+        return not_offered(c, "chat/1");
+    place before = enter(c, pr);
+    mt_status answer = t->answer(pr->self, c, turn, json);
+    leave(c, before);
+    return answer;
+}
+
+static mt_status chat_usage(mt_call *c, mt_handle turn, mt_chat_counts *out)
+{
+    const mti_provider *pr = mti_provider_for(c, MTI_SVC_CHAT);
+    const mt_chat_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "chat/1");
+    if (!t->usage)
+        return not_offered(c, "chat/1");
+    place before = enter(c, pr);
+    mt_status answer = t->usage(pr->self, c, turn, out);
+    leave(c, before);
+    return answer;
+}
+
+static mt_status chat_close(mt_call *c, mt_handle turn)
+{
+    const mti_provider *pr = mti_provider_for(c, MTI_SVC_CHAT);
+    const mt_chat_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "chat/1");
+    if (!t->close)
+        return not_offered(c, "chat/1");
+    place before = enter(c, pr);
+    mt_status answer = t->close(pr->self, c, turn);
+    leave(c, before);
+    return answer;
+}
+
+const mt_chat_1 mti_proxy_chat = {
+    .size = sizeof(mt_chat_1),
+    .version = 1,
+    .open = chat_open,
+    .next = chat_next,
+    .answer = chat_answer,
+    .usage = chat_usage,
+    .close = chat_close,
+};
+
 static mt_status embedder_describe(mt_call *c, mt_slice model, mt_embedder_info *out)
 {
     const mti_provider *pr = mti_provider_for(c, MTI_SVC_EMBEDDER);
@@ -907,6 +987,8 @@ const mti_interface_info mti_interface_catalogue[] = {
      sizeof(mt_blob_1_provider), false},
     {"cache/1", "cache", MTI_SVC_CACHE, &mti_proxy_cache,
      sizeof(mt_cache_1_provider), false},
+    {"chat/1", "chat", MTI_SVC_CHAT, &mti_proxy_chat,
+     sizeof(mt_chat_1_provider), false},
     {"db/1", "db", -1, NULL,
      sizeof(mt_db_1), false},
     {"defer/1", NULL, -1, NULL,

@@ -8,6 +8,7 @@
 enum mti_service_id {
     MTI_SVC_BLOB,
     MTI_SVC_CACHE,
+    MTI_SVC_CHAT,
     MTI_SVC_EMBEDDER,
     MTI_SVC_EMBEDDER_ENGINE,
     MTI_SVC_LIMITER,
@@ -48,6 +49,7 @@ extern const unsigned mti_interface_count;
 
 extern const mt_blob_1 mti_proxy_blob;
 extern const mt_cache_1 mti_proxy_cache;
+extern const mt_chat_1 mti_proxy_chat;
 extern const mt_embedder_1 mti_proxy_embedder;
 extern const mt_embedder_engine_1 mti_proxy_embedder_engine;
 extern const mt_limiter_1 mti_proxy_limiter;

@@ -100,6 +100,32 @@ static void write_problem(mti_request *r, const mti_error *e, int status, mti_bu
     mti_writer_object_end(&w);
 }
 
+/* OpenAI's API knows no 422, and has words of its own for some causes that its clients look at. */
+static void write_openai_problem(const mti_error *e, int *status, mti_buf *b)
+{
+    static const struct { const char *code, *theirs; } codes[] = {
+        {"credential_missing", "invalid_api_key"}, {"credential_invalid", "invalid_api_key"}, {"key_expired", "invalid_api_key"},
+        {"key_revoked", "invalid_api_key"}, {"rate_limited", "rate_limit_exceeded"}};
+    const char *code = e->code, *type = *status >= 500 ? "server_error" : *status == 429 ? "rate_limit_error" : *status == 401 ? "authentication_error"
+                                        : *status == 403 ? "permission_error" : "invalid_request_error";
+    mti_writer w;
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        if (!strcmp(code, codes[i].code))
+            code = codes[i].theirs;
+    if (*status == 422)
+        *status = 400;
+    mti_writer_init(&w, b);
+    mti_writer_object(&w);
+    mti_writer_key(&w, MT_SLICE("error"));
+    mti_writer_object(&w);
+    mti_writer_key_string(&w, "message", mt_str(e->detail));
+    mti_writer_key_string(&w, "type", mt_str(type));
+    mti_writer_key_string(&w, "param", e->pointer[0] ? mt_str(e->pointer + 1) : (mt_slice){0});
+    mti_writer_key_string(&w, "code", mt_str(code));
+    mti_writer_object_end(&w);
+    mti_writer_object_end(&w);
+}
+
 /* What went wrong inside stays in the log: the client learns the request id. */
 static void hide_internal(mti_request *r, mti_error *e)
 {
@@ -118,12 +144,16 @@ void mti_answer_problem(mti_request *r)
     int status = mti_error_http(&e);
     if (status == 500)
         hide_internal(r, &e);
+    bool openai = r->match.op && r->match.op->openai_problems;
     mti_buf_init(&b, 64 << 10);
-    write_problem(r, &e, status, &b);
+    if (openai)
+        write_openai_problem(&e, &status, &b);
+    else
+        write_problem(r, &e, status, &b);
     if (r->streaming) {
         mti_buf event;
         mti_buf_init(&event, 64 << 10);
-        mti_buf_addf(&event, "event: error\ndata: %s\n\n", b.p);
+        mti_buf_addf(&event, "%sdata: %s\n\n", openai ? "" : "event: error\n", b.p);
         mti_http_stream_write(r->http, mti_buf_slice(&event));
         mti_http_stream_end(r->http);
         mti_buf_dispose(&event);
@@ -131,7 +161,7 @@ void mti_answer_problem(mti_request *r)
         if (status == 503)
             add(r, MT_SLICE("retry-after"), "1");
         r->etag = NULL;
-        mti_answer_raw(r, status, MT_SLICE("application/problem+json"), mti_buf_slice(&b));
+        mti_answer_raw(r, status, openai ? MT_SLICE("application/json") : MT_SLICE("application/problem+json"), mti_buf_slice(&b));
     }
     mti_buf_dispose(&b);
 }

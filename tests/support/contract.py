@@ -34,6 +34,22 @@ class Operation:
         return next(iter(self.spec.get("requestBody", {}).get("content", {})), None)
 
     @property
+    def openai(self):
+        """Errors come in the format of OpenAI's API, which knows no 422."""
+        return self.spec.get("x-problem") == "openai"
+
+    def invalid(self):
+        return 400 if self.openai else 422
+
+    def problem(self, answer):
+        """code, detail and pointer, whichever format they came in."""
+        data = answer.json()
+        if not self.openai:
+            return data
+        error = data["error"]
+        return {"code": error["code"], "detail": error["message"], "pointer": f"/{error['param']}" if error["param"] else ""}
+
+    @property
     def is_list(self):
         return any(p["name"] == "cursor" for p in self.params("query"))
 
@@ -66,6 +82,17 @@ class Contract:
         name = response.get("$ref", "").rsplit("/", 1)[-1]
         return self.document["components"]["responses"][name] if name else response
 
+    def check_problem(self, answer, where, openai):
+        data, kind = answer.json(), answer.headers.get("content-type")
+        assert answer.headers["x-request-id"], where
+        if openai:
+            assert kind == "application/json", f"{where}: {answer.text[:500]}"
+            self.validate({"$ref": "#/components/schemas/OpenAiProblem"}, data)
+            return
+        assert kind == "application/problem+json", f"{where}: {answer.text[:500]}"
+        self.validate({"$ref": "#/components/schemas/Problem"}, data)
+        assert data["status"] == answer.status_code and data["request_id"] == answer.headers["x-request-id"], where
+
     def check(self, answer):
         """For httpx's response hook: status, content type and body are what the document says."""
         path = answer.request.url.path.removeprefix("/v1")
@@ -74,10 +101,7 @@ class Contract:
         problem = answer.status_code >= 400
         if problem:
             answer.read()
-            assert answer.headers.get("content-type") == "application/problem+json", f"{where}: {answer.text[:500]}"
-            data = answer.json()
-            self.validate({"$ref": "#/components/schemas/Problem"}, data)
-            assert data["status"] == answer.status_code and data["request_id"] == answer.headers["x-request-id"], where
+            self.check_problem(answer, where, operation and operation.openai)
         if not operation:
             assert answer.status_code in (400, 401, 404, 405), where
             return

@@ -83,32 +83,66 @@ DELETE FROM tenancy.workspace WHERE id = :workspace_id;
 -- Agents
 
 -- name: agent_list :many cursor=id
-SELECT id, workspace_id, name, slug, description, system_prompt, model_provider, model_name, temperature, enabled_tools, tool_config, is_active,
-       created_at, updated_at
+SELECT id, workspace_id, name, slug, description, system_prompt, prompt_version, model_provider, model_name, temperature, enabled_tools,
+       tool_config, is_active, created_at, updated_at
 FROM tenancy.agent WHERE workspace_id = :workspace_id AND id < :cursor ORDER BY id DESC LIMIT :limit;
 
--- name: agent_create :one
-INSERT INTO tenancy.agent (workspace_id, id, slug, name, description, system_prompt, model_provider, model_name, temperature, enabled_tools,
-                           tool_config, is_active)
-VALUES (:workspace_id, :new_id, :slug, :name, :description, :system_prompt, :model_provider, :model_name, :temperature, :enabled_tools,
-        :tool_config, :is_active)
-RETURNING id, workspace_id, name, slug, description, system_prompt, model_provider, model_name, temperature, enabled_tools, tool_config, is_active,
-          created_at, updated_at, version AS _etag;
+-- name: agent_create :one write
+WITH made AS (
+  INSERT INTO tenancy.agent (workspace_id, id, slug, name, description, system_prompt, model_provider, model_name, temperature, enabled_tools,
+                             tool_config, is_active)
+  VALUES (:workspace_id, :new_id, :slug, :name, :description, :system_prompt, :model_provider, :model_name, :temperature, :enabled_tools,
+          :tool_config, :is_active)
+  RETURNING id, workspace_id, name, slug, description, system_prompt, prompt_version, model_provider, model_name, temperature, enabled_tools,
+       tool_config, is_active, created_at, updated_at, version),
+kept AS (INSERT INTO tenancy.agent_prompt (agent_id, number, id, system_prompt, created_by) SELECT id, 1, :new_id, system_prompt, :subject_id FROM made)
+SELECT id, workspace_id, name, slug, description, system_prompt, prompt_version, model_provider, model_name, temperature, enabled_tools,
+       tool_config, is_active, created_at, updated_at, version AS _etag FROM made;
 
 -- name: agent_get :one
-SELECT id, workspace_id, name, slug, description, system_prompt, model_provider, model_name, temperature, enabled_tools, tool_config, is_active,
-       created_at, updated_at, version AS _etag
+SELECT id, workspace_id, name, slug, description, system_prompt, prompt_version, model_provider, model_name, temperature, enabled_tools,
+       tool_config, is_active, created_at, updated_at, version AS _etag
 FROM tenancy.agent WHERE workspace_id = :workspace_id AND id = :agent_id;
 
--- name: agent_update :one
-UPDATE tenancy.agent a
-SET (slug, name, description, system_prompt, model_provider, model_name, temperature, enabled_tools, tool_config, is_active, version, updated_at) =
-    (SELECT p.slug, p.name, p.description, p.system_prompt, p.model_provider, p.model_name, p.temperature, p.enabled_tools, p.tool_config, p.is_active,
-            mt.next_version(a.version, :if_match), now()
-       FROM jsonb_populate_record(a, :body::jsonb) p)
-WHERE a.workspace_id = :workspace_id AND a.id = :agent_id
-RETURNING a.id, a.workspace_id, a.name, a.slug, a.description, a.system_prompt, a.model_provider, a.model_name, a.temperature, a.enabled_tools,
-          a.tool_config, a.is_active, a.created_at, a.updated_at, a.version AS _etag;
+-- name: agent_update :one write
+-- Another system prompt is another version of it.
+WITH made AS (
+  UPDATE tenancy.agent a
+  SET (slug, name, description, system_prompt, prompt_version, model_provider, model_name, temperature, enabled_tools, tool_config, is_active, version,
+       updated_at) =
+      (SELECT p.slug, p.name, p.description, p.system_prompt, a.prompt_version + (p.system_prompt IS DISTINCT FROM a.system_prompt)::int, p.model_provider,
+              p.model_name, p.temperature, p.enabled_tools, p.tool_config, p.is_active, mt.next_version(a.version, :if_match), now()
+         FROM jsonb_populate_record(a, :body::jsonb) p)
+  WHERE a.workspace_id = :workspace_id AND a.id = :agent_id
+  RETURNING id, workspace_id, name, slug, description, system_prompt, prompt_version, model_provider, model_name, temperature, enabled_tools,
+       tool_config, is_active, created_at, updated_at, version),
+kept AS (INSERT INTO tenancy.agent_prompt (agent_id, number, id, system_prompt, created_by)
+         SELECT id, prompt_version, :new_id, system_prompt, :subject_id FROM made
+         ON CONFLICT (org_id, agent_id, number) DO NOTHING)
+SELECT id, workspace_id, name, slug, description, system_prompt, prompt_version, model_provider, model_name, temperature, enabled_tools,
+       tool_config, is_active, created_at, updated_at, version AS _etag FROM made;
+
+-- name: prompt_list :many cursor=id
+SELECT p.id, p.agent_id, p.number, p.system_prompt, p.number = a.prompt_version AS is_current, p.created_by, p.created_at
+FROM tenancy.agent_prompt p JOIN tenancy.agent a ON a.org_id = p.org_id AND a.id = p.agent_id
+WHERE a.workspace_id = :workspace_id AND p.agent_id = :agent_id AND p.id < :cursor ORDER BY p.id DESC LIMIT :limit;
+
+-- name: prompt_get :one
+SELECT p.id, p.agent_id, p.number, p.system_prompt, p.number = a.prompt_version AS is_current, p.created_by, p.created_at
+FROM tenancy.agent_prompt p JOIN tenancy.agent a ON a.org_id = p.org_id AND a.id = p.agent_id
+WHERE a.workspace_id = :workspace_id AND p.agent_id = :agent_id AND p.number = :number::text::integer;
+
+-- name: prompt_restore :one write
+WITH made AS (
+  UPDATE tenancy.agent a SET system_prompt = p.system_prompt, prompt_version = a.prompt_version + 1, version = mt.next_version(a.version, :if_match),
+         updated_at = now()
+  FROM tenancy.agent_prompt p
+  WHERE a.workspace_id = :workspace_id AND a.id = :agent_id AND p.org_id = a.org_id AND p.agent_id = a.id AND p.number = :number::text::integer
+  RETURNING a.id, a.workspace_id, a.name, a.slug, a.description, a.system_prompt, a.prompt_version, a.model_provider, a.model_name, a.temperature, a.enabled_tools, a.tool_config, a.is_active, a.created_at, a.updated_at, a.version),
+kept AS (INSERT INTO tenancy.agent_prompt (agent_id, number, id, system_prompt, created_by)
+         SELECT id, prompt_version, :new_id, system_prompt, :subject_id FROM made)
+SELECT id, workspace_id, name, slug, description, system_prompt, prompt_version, model_provider, model_name, temperature, enabled_tools,
+       tool_config, is_active, created_at, updated_at, version AS _etag FROM made;
 
 -- name: agent_delete :exec
 DELETE FROM tenancy.agent WHERE workspace_id = :workspace_id AND id = :agent_id;
@@ -151,9 +185,11 @@ ON CONFLICT DO NOTHING RETURNING org_id;
 INSERT INTO tenancy.workspace (id, slug, name) VALUES (:id::uuid, 'default', 'Default workspace');
 
 -- name: provision_agent :exec
-INSERT INTO tenancy.agent (workspace_id, id, slug, name, system_prompt, temperature, enabled_tools, tool_config)
-VALUES (:in_workspace::uuid, :id::uuid, 'default', 'Default agent', 'You answer questions from the documents you are given, and say so when they hold no answer.',
-        0.7, '{vector_search}', '{}');
+WITH made AS (
+  INSERT INTO tenancy.agent (workspace_id, id, slug, name, system_prompt, temperature, enabled_tools, tool_config)
+  VALUES (:in_workspace::uuid, :id::uuid, 'default', 'Default agent', 'You answer questions from the documents you are given, and say so when they hold no answer.',
+          0.7, '{vector_search}', '{}') RETURNING id, system_prompt)
+INSERT INTO tenancy.agent_prompt (agent_id, number, id, system_prompt) SELECT id, 1, id, system_prompt FROM made;
 
 -- name: provision_key :exec
 INSERT INTO tenancy.api_key (id, name, key_prefix, hash, scopes, platform)

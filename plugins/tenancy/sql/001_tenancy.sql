@@ -38,6 +38,7 @@ CREATE TABLE tenancy.agent (
   name           text NOT NULL,
   description    text,
   system_prompt  text NOT NULL,
+  prompt_version integer NOT NULL DEFAULT 1,   -- the number of the system prompt in tenancy.agent_prompt
   model_provider text,
   model_name     text,
   temperature    double precision NOT NULL,
@@ -51,6 +52,19 @@ CREATE TABLE tenancy.agent (
   CONSTRAINT agent_slug UNIQUE (org_id, workspace_id, slug),
   CONSTRAINT agent_workspace FOREIGN KEY (org_id, workspace_id) REFERENCES tenancy.workspace (org_id, id) ON DELETE CASCADE);
 CREATE INDEX agent_list ON tenancy.agent (org_id, workspace_id, id);
+
+-- Every system prompt that an agent has had, by number.
+CREATE TABLE tenancy.agent_prompt (
+  org_id        uuid NOT NULL DEFAULT mt.org_id(),
+  agent_id      uuid NOT NULL,
+  number        integer NOT NULL,
+  id            uuid NOT NULL,                 -- grows with time: the cursor of the list
+  system_prompt text NOT NULL,
+  created_by    uuid,
+  created_at    timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (org_id, agent_id, number),
+  CONSTRAINT agent_prompt_agent FOREIGN KEY (org_id, agent_id) REFERENCES tenancy.agent (org_id, id) ON DELETE CASCADE);
+CREATE INDEX agent_prompt_list ON tenancy.agent_prompt (org_id, agent_id, id);
 
 -- id is the subject that acts: people, once there are any, have ids of the same kind. Only the hash of a key is kept. Columns that mt.credential has
 -- are copied there, where keys are found before the organization is known.
@@ -87,5 +101,6 @@ CREATE TABLE tenancy.api_key_use (
 SELECT mt.tenant_table('tenancy.organization', directory => 'scope:organization');
 SELECT mt.tenant_table('tenancy.workspace', quota => 'workspaces', directory => 'scope:workspace');
 SELECT mt.tenant_table('tenancy.agent', quota => 'agents');
+SELECT mt.tenant_table('tenancy.agent_prompt');
 SELECT mt.tenant_table('tenancy.api_key', quota => 'api_keys', mask => '{hash}', directory => 'credential');
 SELECT mt.tenant_table('tenancy.api_key_use');

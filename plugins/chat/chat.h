@@ -5,33 +5,119 @@
 #include <mortise/hooks.h>
 #include <mortise/json.h>
 
+#include "checker.h"
+
+enum { PASSAGES_MAX = 64 };
+
+typedef struct passage {
+    mt_slice document_id, file_name, chunk_id, section, text, page;   /* page: JSON */
+    int64_t start_char;
+    double score, vector_score, text_score;  /* the last two -1 when that was not looked at */
+    mt_slice json;                           /* as retrieval gave it, without "cited" */
+    bool cited;
+} passage;
+
+typedef struct citation {
+    size_t passage;                          /* index; cited as [index + 1] */
+    int64_t start_char, end_char;            /* of the document's text */
+    mt_slice quote;
+    size_t answer_start, answer_end;         /* the sentence it supports, code points of the answer */
+    struct citation *next;
+} citation;
+
+typedef struct event {
+    mt_slice kind, data;
+    struct event *next;
+} event;
+
 typedef struct turn {
     mt_call *c;
     mt_slice query, agent_id, session_id;    /* null slices: none */
-    mt_slice system, model;
+    mt_slice system, model, tools;           /* tools: the agent's enabled_tools, JSON */
+    mt_slice prompt_version, tool_config;
     double temperature;
-    bool stream;
-    mt_slice message_id;
-    mt_slice passages;                       /* JSON array from retrieval, those that count as found */
-    mt_handle passages_doc;
-    int64_t n_passages;
-    mt_slice messages;                       /* JSON array for the model */
-    char *answer;                            /* in the call's arena */
+    uint32_t max_tokens;
+    int64_t seed;
+    mt_slice stop;
+    mt_slice earlier;                        /* JSON array of messages before the question; the null slice: the session's */
+    mt_language language;                    /* of the question */
+    mt_llm_model info;                       /* of the model that is asked */
+
+    passage passages[PASSAGES_MAX];
+    size_t n_passages;
+    support *support;
+    bool looked;                             /* retrieval was asked */
+
+    mt_handle generation;                    /* 0: none runs */
+    enum { TURN_ASK, TURN_READ, TURN_ENDED } state;
+    bool tried_quotes;                       /* the extractive model was the last resort */
+    mt_slice rounds;                         /* JSON messages of tool calls and results, without brackets */
+    uint32_t n_rounds, n_calls;
+    int64_t started_us;
+    checker checker;
+
+    event *events, *last_event;
+    char *answer;                            /* what was shown */
     size_t answer_len, answer_cap;
-    mt_slice finish;
+    citation *citations, *last_citation;
+    checked *unsupported, *last_unsupported;
+    mt_slice finish, message_id;
+    mt_llm_counts counts;                    /* of all generations of the turn; model and provider of the one that was shown */
     double confidence;
-    mt_slice sources;                        /* JSON array with "cited" */
 } turn;
 
-/* Retrieval, the hook, the model; fills everything up to sources. Streams tokens when the turn streams. Suspends. */
-mt_status turn_prepare(turn *t);
-mt_status turn_generate(turn *t);
+/* --- turn.c: the machine --- */
 
-/* sources.c: which of the passages the answer cites, and what that makes of the confidence. */
-mt_status turn_judge(turn *t);
+/* Reads the agent, asks the hook, measures the model. Fails with the problem set. Suspends. */
+mt_status turn_prepare(turn *t);
+/* The next event: sources, token, citation, tool_call, tool_result. MT_DONE at the end, then the answer is whole. Suspends. */
+mt_status turn_next(turn *t, mt_slice *kind, mt_slice *data);
+void turn_close(turn *t);
+/* An event with this JSON object. */
+mt_status turn_event(turn *t, mt_slice kind, mt_writer *w);
+
+/* --- passages.c --- */
+
+/* Adds what retrieval finds, numbered on from what is there; *added: how many are new. Suspends. */
+mt_status turn_search(turn *t, mt_slice query, mt_slice options, size_t *added);
+/* The JSON array for the model, or for sources (with "cited"). */
+mt_status turn_write_passages(const turn *t, mt_slice *json);
+void turn_write_sources(const turn *t, mt_writer *w, const char *name);
+
+/* --- prompt.c --- */
+
+/* Earlier messages that fit, then the question, then the rounds of tools, as a JSON array. Suspends. */
+mt_status turn_write_messages(turn *t, mt_slice *json);
+/* What to look for: the question, with the one before it when it follows up. Suspends. */
+mt_status turn_search_text(turn *t, mt_slice *text);
+/* The system prompt with the rules for citations. */
+mt_slice turn_system(const turn *t);
+
+/* --- tools.c --- */
+
+bool turn_has_tools(const turn *t);
+/* The tools that the agent may use, as the model is told; the null slice when it may use none any more. */
+mt_slice turn_tools(turn *t);
+/* Runs what the model asked for and adds the round. Suspends. */
+mt_status turn_run_tools(turn *t, mt_slice calls);
+
+/* --- answer.c --- */
+
+/* Members of the answer: answer, language, confidence, finish, sources, citations, unsupported, usage, agent. */
+void turn_write_answer(const turn *t, mt_writer *w);
+void turn_write_citation(const turn *t, mt_writer *w, const char *name, const citation *q);
+void turn_write_usage(const turn *t, mt_writer *w, const char *name);
+/* relevance: of the best cited passage, 0 to 1; words: the share of the question's words in it, below 0 when they were not looked at; share: of the
+   sentences that have support. Grows with each. Pure. */
+double confidence_of(double relevance, double words, double share);
 /* 0 for what unrelated text scores, 1 from where near-copies score; linear between. Pure. */
-double confidence_of(double score);
-/* Whether text cites [number]. Pure. */
-bool cites(const char *text, size_t len, int64_t number);
+double relevance_of(double score);
+mt_slice nothing_found_text(mt_language language);
+
+static inline uint32_t turn_config(mt_call *c, mt_slice pointer, uint32_t fallback)
+{
+    mt_slice v = mt_config(c, pointer);
+    return v.p ? (uint32_t)strtoul(v.p, NULL, 10) : fallback;
+}
 
 #endif

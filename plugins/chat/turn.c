@@ -1,14 +1,118 @@
-/* One turn: find passages, ask the hook, let the model answer. */
+/*
+ * One turn as a machine that gives one event after the other: ask a model, read what it writes through the checker, run the tools it wants, ask
+ * again; and when it wrote nothing that the passages say, answer by quoting them. Nothing is left to release when the caller just goes away.
+ */
 #include "chat.h"
 
 #include <stdlib.h>
 
-static const char nothing_found[] = "I found nothing about this in the documents.";
+/* --- events --- */
+
+mt_status turn_event(turn *t, mt_slice kind, mt_writer *w)
+{
+    event *e = mt_alloc(t->c, sizeof *e);
+    if (!e)
+        return MT_TOO_LARGE;
+    e->kind = kind;
+    MT_TRY(mt_write_end(w, &e->data));
+    if (t->last_event)
+        t->last_event->next = e;
+    else
+        t->events = e;
+    t->last_event = e;
+    return MT_OK;
+}
+
+static mt_status tell_sources(turn *t)
+{
+    mt_writer w = mt_write_begin(t->c);
+    mt_write_object(&w, NULL);
+    turn_write_sources(t, &w, "sources");
+    mt_write_close(&w);
+    return turn_event(t, MT_SLICE("sources"), &w);
+}
+
+static mt_status append(turn *t, mt_slice text)
+{
+    if (t->answer_len + text.len > t->answer_cap) {
+        size_t cap = (t->answer_cap + text.len + 256) * 2;
+        char *grown = mt_alloc(t->c, cap);
+        if (!grown)
+            return MT_TOO_LARGE;
+        if (t->answer_len)
+            memcpy(grown, t->answer, t->answer_len);
+        t->answer = grown;
+        t->answer_cap = cap;
+    }
+    memcpy(t->answer + t->answer_len, text.p, text.len);
+    t->answer_len += text.len;
+    return MT_OK;
+}
+
+static mt_status tell_token(turn *t, mt_slice text)
+{
+    MT_TRY(append(t, text));
+    mt_writer w = mt_write_begin(t->c);
+    mt_write_object(&w, NULL);
+    mt_write_text(&w, "text", text);
+    mt_write_close(&w);
+    return turn_event(t, MT_SLICE("token"), &w);
+}
+
+static size_t characters(const char *p, size_t n)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        count += ((unsigned char)p[i] & 0xC0) != 0x80;
+    return count;
+}
+
+static mt_status tell_citation(turn *t, const checked *one)
+{
+    const support_verdict *v = &one->verdict;
+    passage *p = &t->passages[v->passage];
+    citation *q = mt_alloc(t->c, sizeof *q);
+    if (!q)
+        return MT_TOO_LARGE;
+    p->cited = true;
+    *q = (citation){.passage = v->passage, .quote = {p->text.p + v->start, v->end - v->start}, .answer_start = one->start, .answer_end = one->end};
+    q->start_char = p->start_char + (int64_t)characters(p->text.p, v->start);
+    q->end_char = q->start_char + (int64_t)characters(q->quote.p, q->quote.len);
+    if (t->last_citation)
+        t->last_citation->next = q;
+    else
+        t->citations = q;
+    t->last_citation = q;
+    mt_writer w = mt_write_begin(t->c);
+    turn_write_citation(t, &w, NULL, q);
+    return turn_event(t, MT_SLICE("citation"), &w);
+}
+
+static mt_status tell_checked(turn *t)
+{
+    for (checked *one; (one = checker_take(&t->checker)) != NULL;) {
+        MT_TRY(tell_token(t, one->text));
+        if (one->verdict.kind == SUPPORT_FOUND)
+            MT_TRY(tell_citation(t, one));
+        if (one->verdict.kind != SUPPORT_MISSING)
+            continue;
+        one->next = NULL;
+        if (t->last_unsupported)
+            t->last_unsupported->next = one;
+        else
+            t->unsupported = one;
+        t->last_unsupported = one;
+    }
+    return MT_OK;
+}
+
+/* --- before --- */
 
 static mt_status read_agent(turn *t)
 {
     mt_call *c = t->c;
     mt_handle row;
+    t->prompt_version = (mt_slice){0};
     if (!t->agent_id.p)
         return MT_OK;
     const mt_field arg = {MT_SLICE("agent"), t->agent_id};
@@ -18,10 +122,15 @@ static mt_status read_agent(turn *t)
     MT_TRY(s);
     if (mt_slice_eq(mt_db_value(c, row, 0, MT_SLICE("is_active")), MT_SLICE("f")))
         return mt_problem(c, 409, MT_SLICE("agent_inactive"), MT_SLICE("This agent is switched off."), MT_SLICE("/agent_id"));
+    t->agent_id = mt_db_value(c, row, 0, MT_SLICE("id"));
     t->system = mt_db_value(c, row, 0, MT_SLICE("system_prompt"));
     t->model = mt_db_value(c, row, 0, MT_SLICE("model_name"));
+    t->tools = mt_db_value(c, row, 0, MT_SLICE("tools"));
+    t->tool_config = mt_db_value(c, row, 0, MT_SLICE("tool_config"));
+    t->prompt_version = mt_db_value(c, row, 0, MT_SLICE("prompt_version"));
     mt_slice temperature = mt_db_value(c, row, 0, MT_SLICE("temperature"));
-    t->temperature = temperature.p ? strtod(temperature.p, NULL) : 0;
+    if (t->temperature < 0 && temperature.p)
+        t->temperature = strtod(temperature.p, NULL);
     return MT_OK;
 }
 
@@ -39,121 +148,210 @@ static mt_status ask_hook(turn *t)
     return MT_OK;
 }
 
-static uint32_t config_u32(mt_call *c, mt_slice pointer, uint32_t fallback)
+/* What the model can; for the null slice the first that writes, or else the first. One that nobody lists fails when it is asked. */
+static void find_model(turn *t)
 {
-    mt_slice v = mt_config(c, pointer);
-    return v.p ? (uint32_t)strtoul(v.p, NULL, 10) : fallback;
-}
-
-/* Keeps the passages that count as found; the model and the sources see only these, numbered from 1. */
-static mt_status retrieve(turn *t)
-{
-    mt_call *c = t->c;
-    mt_slice found, least = mt_config(c, MT_SLICE("/min_score"));
-    mt_handle doc;
-    double min_score = least.p ? strtod(least.p, NULL) : 0;
-    MT_TRY(mt_retrieval_search(c, t->query, mt_printf(c, "{\"limit\":%u}", config_u32(c, MT_SLICE("/passages"), 6)), &found));
-    MT_TRY(mt_json_parse(c, found, &doc));
-    mt_writer w = mt_write_begin(c);
-    mt_write_array(&w, NULL);
-    for (int64_t i = 0, n = mt_json_count(c, doc, MT_SLICE("")); i < n; i++)
-        if (mt_json_number(c, doc, mt_printf(c, "/%lld/score", (long long)i), 0) >= min_score)
-            mt_write_raw(&w, NULL, mt_json_text(c, doc, mt_printf(c, "/%lld", (long long)i)));
-    mt_write_close(&w);
-    MT_TRY(mt_write_end(&w, &t->passages));
-    MT_TRY(mt_json_parse(c, t->passages, &t->passages_doc));
-    t->n_passages = mt_json_count(c, t->passages_doc, MT_SLICE(""));
-    return MT_OK;
-}
-
-/* Earlier messages oldest first, then the question. */
-static mt_status write_messages(turn *t)
-{
-    mt_call *c = t->c;
-    mt_writer w = mt_write_begin(c);
-    mt_write_array(&w, NULL);
-    if (t->session_id.p) {
-        mt_handle rows;
-        const mt_field args[] = {{MT_SLICE("session"), t->session_id}, {MT_SLICE("count"), mt_printf(c, "%u", config_u32(c, MT_SLICE("/history"), 6))}};
-        MT_TRY(mt_db_query(c, MT_SLICE("history"), args, 2, &rows));
-        for (uint32_t i = mt_db_rows(c, rows); i-- > 0;) {
-            mt_write_object(&w, NULL);
-            mt_write_text(&w, "role", mt_db_value(c, rows, i, MT_SLICE("role")));
-            mt_write_text(&w, "content", mt_db_value(c, rows, i, MT_SLICE("content")));
-            mt_write_close(&w);
-        }
+    mt_llm_model m = {.size = sizeof m};
+    bool found = false;
+    t->info = (mt_llm_model){.size = sizeof t->info, .context_tokens = 4096};
+    for (uint32_t i = 0; mt_llm_models(t->c, i, &m) == MT_OK; i++) {
+        if (t->model.p ? !mt_slice_eq(m.model, t->model) : found && m.reads_passages)
+            continue;
+        t->info = m;
+        found = true;
+        if (t->model.p || !m.reads_passages)
+            return;
     }
-    mt_write_object(&w, NULL);
-    mt_write_text(&w, "role", MT_SLICE("user"));
-    mt_write_text(&w, "content", t->query);
-    mt_write_close(&w);
-    mt_write_close(&w);
-    return mt_write_end(&w, &t->messages);
+}
+
+static mt_status look_up(turn *t)
+{
+    mt_slice text;
+    size_t added;
+    MT_TRY(turn_search_text(t, &text));
+    return turn_search(t, text, mt_printf(t->c, "{\"limit\":%u}", turn_config(t->c, MT_SLICE("/passages"), 6)), &added);
 }
 
 mt_status turn_prepare(turn *t)
 {
+    mt_call *c = t->c;
+    t->started_us = mt_host_->clock_us();
+    t->counts = (mt_llm_counts){.size = sizeof t->counts};
     MT_TRY(read_agent(t));
+    if (t->temperature < 0)
+        t->temperature = 0;
     MT_TRY(ask_hook(t));
-    MT_TRY(retrieve(t));
-    return write_messages(t);
-}
-
-static mt_status append(turn *t, mt_slice token)
-{
-    if (t->answer_len + token.len > t->answer_cap) {
-        size_t cap = (t->answer_cap + token.len + 256) * 2;
-        char *grown = mt_alloc(t->c, cap);
-        if (!grown)
-            return MT_TOO_LARGE;
-        if (t->answer_len)
-            memcpy(grown, t->answer, t->answer_len);
-        t->answer = grown;
-        t->answer_cap = cap;
-    }
-    memcpy(t->answer + t->answer_len, token.p, token.len);
-    t->answer_len += token.len;
-    return MT_OK;
-}
-
-static mt_status emit_token(turn *t, mt_slice token)
-{
-    mt_slice json;
-    MT_TRY(append(t, token));
-    if (!t->stream)
+    t->language = mt_language_detect(t->query);
+    t->support = support_begin(c, t->query, t->language);
+    if (!t->support)
+        return MT_NO_MEMORY;
+    t->checker = (checker){.c = c, .support = t->support};
+    if (!t->max_tokens)
+        t->max_tokens = turn_config(c, MT_SLICE("/answer_tokens"), 400);
+    find_model(t);
+    if (turn_has_tools(t))
         return MT_OK;
-    mt_writer w = mt_write_begin(t->c);
-    mt_write_object(&w, NULL);
-    mt_write_text(&w, "text", token);
-    mt_write_close(&w);
-    MT_TRY(mt_write_end(&w, &json));
-    return mt_stream_event(t->c, MT_SLICE("token"), json);
+    return look_up(t);
+}
+
+/* --- the model --- */
+
+static mt_status open_generation(turn *t)
+{
+    mt_slice messages, passages = {0}, tools = turn_tools(t);
+    MT_TRY(turn_write_messages(t, &messages));
+    if (!tools.p)
+        MT_TRY(turn_write_passages(t, &passages));
+    const mt_llm_in in = {.size = sizeof in, .model = t->model, .system = turn_system(t), .messages = messages, .passages = passages, .tools = tools,
+                          .stop = t->stop, .max_tokens = t->max_tokens, .temperature = t->temperature, .top_p = -1, .seed = t->seed};
+    return mt_llm_open(t->c, &in, &t->generation);
+}
+
+static void end_generation(turn *t)
+{
+    mt_llm_counts n = {.size = sizeof n};
+    if (!t->generation)
+        return;
+    if (mt_llm_usage(t->c, t->generation, &n) == MT_OK) {
+        t->counts.input_tokens += n.input_tokens;
+        t->counts.cached_tokens += n.cached_tokens;
+        t->counts.output_tokens += n.output_tokens;
+        t->counts.cost_microusd += n.cost_microusd;
+        t->counts.model = mt_printf(t->c, "%.*s", (int)n.model.len, n.model.p ? n.model.p : "");
+        t->counts.provider = mt_printf(t->c, "%.*s", (int)n.provider.len, n.provider.p ? n.provider.p : "");
+        t->finish = mt_printf(t->c, "%.*s", (int)n.finish.len, n.finish.p ? n.finish.p : "");
+    }
+    mt_llm_close(t->c, t->generation);
+    t->generation = 0;
 }
 
 static mt_status say_nothing_found(turn *t)
 {
     t->finish = MT_SLICE("nothing_found");
-    return emit_token(t, mt_str(nothing_found));
+    t->state = TURN_ENDED;
+    t->confidence = 0;
+    checker_drop(&t->checker);
+    return tell_token(t, nothing_found_text(t->language));
 }
 
-mt_status turn_generate(turn *t)
+/* A model that reads passages itself quotes them: its words are in them. */
+static bool find_quoter(turn *t, mt_llm_model *out)
 {
-    mt_call *c = t->c;
-    mt_handle generation;
-    mt_slice token;
-    mt_llm_counts counts = {.size = sizeof counts};
-    if (!t->n_passages)
+    *out = (mt_llm_model){.size = sizeof *out};
+    for (uint32_t i = 0; mt_llm_models(t->c, i, out) == MT_OK; i++)
+        if (out->reads_passages && !mt_slice_eq(out->model, t->info.model))
+            return true;
+    return false;
+}
+
+/* The model is away, or nothing that it wrote is in the passages: quote them, or say that nothing was found. */
+static mt_status fall_back(turn *t)
+{
+    mt_llm_model quoter;
+    checker_drop(&t->checker);
+    if (!t->looked)
+        MT_TRY(look_up(t));
+    if (t->tried_quotes || !t->n_passages || !find_quoter(t, &quoter))
         return say_nothing_found(t);
-    const mt_llm_in in = {.size = sizeof in, .model = t->model, .system = t->system, .messages = t->messages, .passages = t->passages,
-                          .max_tokens = 512, .temperature = t->temperature, .top_p = -1, .seed = -1};
-    MT_TRY(mt_llm_open(c, &in, &generation));
-    mt_status s;
-    while ((s = mt_llm_next(c, generation, &token)) == MT_OK)
-        MT_TRY(emit_token(t, token));
-    if (s != MT_DONE)
-        return s;
-    MT_TRY(mt_llm_usage(c, generation, &counts));
-    t->finish = counts.finish;
-    mt_llm_close(c, generation);
-    return t->answer_len ? MT_OK : say_nothing_found(t);
+    t->tried_quotes = true;
+    t->info = quoter;
+    t->model = quoter.model;
+    t->tools = t->rounds = (mt_slice){0};
+    t->state = TURN_ASK;
+    return MT_OK;
+}
+
+static mt_status finish(turn *t)
+{
+    size_t judged = t->checker.found + t->checker.missing;
+    double share = judged ? (double)t->checker.found / (double)judged : 0;
+    t->confidence = 0;
+    for (size_t i = 0; i < t->n_passages; i++) {
+        const passage *p = &t->passages[i];
+        double c = p->cited ? confidence_of(relevance_of(p->vector_score), p->text_score, share) : 0;
+        t->confidence = c > t->confidence ? c : t->confidence;
+    }
+    t->state = TURN_ENDED;
+    return MT_OK;
+}
+
+static mt_status ask(turn *t)
+{
+    if (!t->n_passages && t->looked && !turn_has_tools(t))
+        return say_nothing_found(t);
+    mt_status s = open_generation(t);
+    if (s == MT_OK)
+        t->state = TURN_READ;
+    return s == MT_UNAVAILABLE && !t->tried_quotes ? fall_back(t) : s;
+}
+
+/* The model has written all it will. */
+static mt_status close_round(turn *t)
+{
+    mt_slice calls = MT_SLICE("[]");
+    mt_llm_tool_calls(t->c, t->generation, &calls);
+    calls = mt_printf(t->c, "%.*s", (int)calls.len, calls.p);
+    end_generation(t);
+    if (mt_slice_eq(t->finish, MT_SLICE("tool_calls")) && turn_has_tools(t)) {
+        checker_drop(&t->checker);            /* what it said of what it would do */
+        t->state = TURN_ASK;
+        MT_TRY(turn_run_tools(t, calls));
+        return tell_sources(t);
+    }
+    if (!t->looked)
+        MT_TRY(look_up(t));
+    MT_TRY(checker_judge(&t->checker, true));
+    MT_TRY(tell_checked(t));
+    return t->checker.found ? finish(t) : fall_back(t);
+}
+
+static mt_status read(turn *t)
+{
+    mt_slice token;
+    mt_status s = mt_llm_next(t->c, t->generation, &token);
+    if (s == MT_DONE)
+        return close_round(t);
+    if (s == MT_UNAVAILABLE && !t->checker.found && !t->tried_quotes) {
+        end_generation(t);
+        return fall_back(t);
+    }
+    MT_TRY(s);
+    MT_TRY(checker_feed(&t->checker, token));
+    if (!t->looked)
+        return MT_OK;                         /* it may yet ask for a tool */
+    MT_TRY(checker_judge(&t->checker, false));
+    return tell_checked(t);
+}
+
+mt_status turn_next(turn *t, mt_slice *kind, mt_slice *data)
+{
+    if (t->state == TURN_ASK && !t->events && !t->generation && !t->n_rounds && !t->answer_len && !t->tried_quotes) {
+        mt_status s = ask(t);                 /* first, so that a model that is busy is told by a status and not inside a stream */
+        MT_TRY(s);
+        event *after = t->events;
+        t->events = t->last_event = NULL;
+        MT_TRY(tell_sources(t));
+        if (after) {
+            t->last_event->next = after;
+            for (t->last_event = after; t->last_event->next;)
+                t->last_event = t->last_event->next;
+        }
+    }
+    while (!t->events) {
+        if (t->state == TURN_ENDED)
+            return MT_DONE;
+        MT_TRY(t->state == TURN_ASK ? ask(t) : read(t));
+    }
+    event *e = t->events;
+    if (!(t->events = e->next))
+        t->last_event = NULL;
+    *kind = e->kind;
+    *data = e->data;
+    return MT_OK;
+}
+
+void turn_close(turn *t)
+{
+    end_generation(t);
+    t->state = TURN_ENDED;
 }

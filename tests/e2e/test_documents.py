@@ -223,7 +223,7 @@ def test_chat_stream_is_the_same(tenant, docs):
     question = "How much honey does a colony eat in winter?"
     whole, events = tenant.api.chat(tenant.workspace, question), tenant.api.chat_stream(tenant.workspace, question)
     names = [name for name, _ in events]
-    assert names[0] == "sources" and names[-1] == "done" and set(names[1:-1]) == {"token"} and len(names) > 3
+    assert names[0] == "sources" and names[-1] == "done" and set(names[1:-1]) == {"token", "citation"} and len(names) > 3
     done = events[-1][1]
     assert "".join(data["text"] for name, data in events if name == "token") == done["answer"] == whole["answer"]
     assert [s["chunk_id"] for s in events[0][1]["sources"]] == [s["chunk_id"] for s in done["sources"]]

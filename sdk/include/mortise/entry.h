@@ -11,6 +11,7 @@ MT_HIDDEN const mt_host *mt_host_;
 MT_HIDDEN const mt_auth_1 *mt_auth_1_api;
 MT_HIDDEN const mt_blob_1 *mt_blob_1_api;
 MT_HIDDEN const mt_cache_1 *mt_cache_1_api;
+MT_HIDDEN const mt_chat_1 *mt_chat_1_api;
 MT_HIDDEN const mt_db_1 *mt_db_1_api;
 MT_HIDDEN const mt_defer_1 *mt_defer_1_api;
 MT_HIDDEN const mt_embedder_1 *mt_embedder_1_api;
@@ -46,6 +47,8 @@ static inline void mt_bind(const mt_host *host)
         (const mt_blob_1 *)host->get(host->ctx, MT_SLICE("blob/1"));
     mt_cache_1_api =
         (const mt_cache_1 *)host->get(host->ctx, MT_SLICE("cache/1"));
+    mt_chat_1_api =
+        (const mt_chat_1 *)host->get(host->ctx, MT_SLICE("chat/1"));
     mt_db_1_api =
         (const mt_db_1 *)host->get(host->ctx, MT_SLICE("db/1"));
     mt_defer_1_api =

@@ -158,6 +158,117 @@ static inline mt_status mt_cache_remove(mt_call *c, mt_slice key)
     return (mt_cache_1_api->remove)(c, key);
 }
 
+/* --- chat/1 --- */
+
+/*
+ * One turn of the question and answer pipeline in the call's workspace: passages, model, tools,
+ * citations checked against the passages. Nothing is kept. Permission "chat". Since 0.1.
+ */
+typedef struct mt_chat_in {
+    uint32_t size;
+    mt_slice agent_id;
+    mt_slice messages;
+    mt_slice stop;
+    uint32_t max_tokens;
+    int64_t seed;
+    double temperature;
+} mt_chat_in;
+
+typedef struct mt_chat_counts {
+    uint32_t size;
+    int64_t input_tokens;
+    int64_t cached_tokens;
+    int64_t output_tokens;
+    int64_t cost_microusd;
+    mt_slice finish;
+    mt_slice model;
+    mt_slice provider;
+} mt_chat_counts;
+
+typedef struct mt_chat_1 {
+    uint32_t size;
+    uint32_t version;
+    mt_status (*open)(mt_call *c, const mt_chat_in *in, mt_handle *out);
+    mt_status (*next)(mt_call *c, mt_handle turn, mt_slice *kind, mt_slice *data);
+    mt_status (*answer)(mt_call *c, mt_handle turn, mt_slice *json);
+    mt_status (*usage)(mt_call *c, mt_handle turn, mt_chat_counts *out);
+    mt_status (*close)(mt_call *c, mt_handle turn);
+} mt_chat_1;
+
+/* What a provider fills and lists in its mt_service_entry. */
+typedef struct mt_chat_1_provider {
+    uint32_t size;
+    uint32_t version;
+    mt_status (*open)(void *self, mt_call *c, const mt_chat_in *in, mt_handle *out);
+    mt_status (*next)(void *self, mt_call *c, mt_handle turn, mt_slice *kind, mt_slice *data);
+    mt_status (*answer)(void *self, mt_call *c, mt_handle turn, mt_slice *json);
+    mt_status (*usage)(void *self, mt_call *c, mt_handle turn, mt_chat_counts *out);
+    mt_status (*close)(void *self, mt_call *c, mt_handle turn);
+} mt_chat_1_provider;
+
+extern MT_HIDDEN const mt_chat_1 *mt_chat_1_api;
+
+/*
+ * Starts a turn. agent_id: an agent of the workspace, or the null slice. messages: JSON array of
+ * {role, content}, the last one the user's question. stop: JSON array of texts, or the null slice.
+ * max_tokens 0, seed and temperature below 0: the agent's or the plugin's own. Fiber: suspends.
+ * State: active. Ownership: ended with the call. Fails: MT_NOT_FOUND for an agent that is not the
+ * workspace's, MT_CONFLICT for one that is switched off, MT_INVALID, MT_UNAVAILABLE.
+ */
+static inline mt_status mt_chat_open(mt_call *c, const mt_chat_in *in, mt_handle *out)
+{
+    if (!mt_chat_1_api)
+        return MT_DENIED;
+    return (mt_chat_1_api->open)(c, in, out);
+}
+
+/*
+ * The next event: sources, token {text}, citation, tool_call, tool_result; data is a JSON object.
+ * The first one comes once a model has taken the question. Fiber: suspends. State: active.
+ * Ownership: lives as long as the call. Fails: MT_DONE at the end, MT_LIMITED when too many wait,
+ * MT_NOT_FOUND for a model that nobody has, MT_CANCELLED, MT_UNAVAILABLE, MT_TIMEOUT.
+ */
+static inline mt_status mt_chat_next(mt_call *c, mt_handle turn, mt_slice *kind, mt_slice *data)
+{
+    if (!mt_chat_1_api)
+        return MT_DENIED;
+    return (mt_chat_1_api->next)(c, turn, kind, data);
+}
+
+/*
+ * After MT_DONE: {answer, language, confidence, finish, sources, citations, unsupported, usage,
+ * agent_id, prompt_version}. Fiber: no suspend. State: active. Ownership: lives as long as the
+ * call. Fails: MT_TOO_LARGE.
+ */
+static inline mt_status mt_chat_answer(mt_call *c, mt_handle turn, mt_slice *json)
+{
+    if (!mt_chat_1_api)
+        return MT_DENIED;
+    return (mt_chat_1_api->answer)(c, turn, json);
+}
+
+/*
+ * Tokens and cost of all generations of the turn; finish is stop, length or nothing_found. Fiber:
+ * no suspend. State: active. Ownership: lives as long as the call. Fails: never.
+ */
+static inline mt_status mt_chat_usage(mt_call *c, mt_handle turn, mt_chat_counts *out)
+{
+    if (!mt_chat_1_api)
+        return MT_DENIED;
+    return (mt_chat_1_api->usage)(c, turn, out);
+}
+
+/*
+ * Ends early, or frees what a finished one holds. Fiber: no suspend. State: active. Ownership:
+ * none. Fails: never.
+ */
+static inline mt_status mt_chat_close(mt_call *c, mt_handle turn)
+{
+    if (!mt_chat_1_api)
+        return MT_DENIED;
+    return (mt_chat_1_api->close)(c, turn);
+}
+
 /* --- db/1 --- */
 
 /*

@@ -1,0 +1,208 @@
+#include "support.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "terms.h"
+#include "text/sentences.h"
+
+/* LEAST: below it a sentence counts as not said. Measured on paraphrases and changed facts in tests/test_support.c. */
+#define LEAST 0.6
+#define LONGER 0.03    /* what each further sentence of a stretch costs */
+#define PREFERRED 0.05
+#define BESIDE 0.34
+enum { STRETCH = 3, SHORT = 3, SENTENCES_MAX = 4000 };
+
+typedef struct stretch {
+    size_t passage, start, end;
+    uint64_t *hashes;
+    size_t n;
+    bool denies, heading;
+} stretch;
+
+struct support {
+    mt_call *c;
+    mt_language language;
+    terms question;
+    stretch *list;       /* a passage's heading, then its sentences */
+    size_t n, cap, passages;
+};
+
+static mt_status add(support *s, mt_slice text, stretch at, const terms *t)
+{
+    if (s->n == s->cap) {
+        size_t cap = s->cap ? s->cap * 2 : 64;
+        stretch *grown = mt_alloc(s->c, cap * sizeof *grown);
+        if (!grown)
+            return MT_NO_MEMORY;
+        if (s->n)
+            memcpy(grown, s->list, s->n * sizeof *grown);
+        s->list = grown;
+        s->cap = cap;
+    }
+    at.hashes = mt_alloc(s->c, (t->n + 1) * sizeof *at.hashes);
+    if (!at.hashes)
+        return MT_NO_MEMORY;
+    for (at.n = 0; at.n < t->n; at.n++)
+        at.hashes[at.n] = t->list[at.n].hash;
+    at.denies = t->denies;
+    s->list[s->n++] = at;
+    return MT_OK;
+}
+
+support *support_begin(mt_call *c, mt_slice question, mt_language language)
+{
+    support *s = mt_alloc(c, sizeof *s);
+    mt_stemmer *stemmer = mt_stemmer_create();
+    if (s && stemmer) {
+        s->c = c;
+        s->language = language;
+        terms_read(question, language, stemmer, &s->question);
+    }
+    bool whole = s && stemmer;
+    mt_stemmer_destroy(stemmer);
+    return whole ? s : NULL;
+}
+
+mt_status support_add(support *s, mt_slice text, mt_slice heading)
+{
+    size_t pos = 0, passage = s->passages++;
+    mt_sentence found;
+    terms t;
+    mt_stemmer *stemmer = mt_stemmer_create();
+    if (!stemmer)
+        return MT_NO_MEMORY;
+    terms_read(heading, s->language, stemmer, &t);
+    mt_status status = add(s, heading, (stretch){.passage = passage, .heading = true}, &t);
+    while (status == MT_OK && s->n < SENTENCES_MAX && mt_sentence_next(text, &pos, &found)) {
+        terms_read((mt_slice){text.p + found.start, found.end - found.start}, s->language, stemmer, &t);
+        status = add(s, text, (stretch){.passage = passage, .start = found.start, .end = found.end}, &t);
+    }
+    mt_stemmer_destroy(stemmer);
+    return status;
+}
+
+/* A sentence under judgement: which of its terms each stretch has, a bit a term. */
+typedef struct judged {
+    terms t;
+    uint64_t numbers, names, own;    /* own: not lent by the question */
+    double weights[TERMS_MAX], sum;
+    uint64_t *masks;                 /* by stretch */
+} judged;
+
+static uint64_t mask_of(const terms *t, const stretch *s)
+{
+    uint64_t mask = 0;
+    for (size_t i = 0; i < t->n; i++)
+        for (size_t k = 0; k < s->n; k++)
+            if (t->list[i].hash == s->hashes[k]) {
+                mask |= UINT64_C(1) << i;
+                break;
+            }
+    return mask;
+}
+
+/* A very short sentence ("In 1989.") is read with the words of the question. */
+static void borrow(judged *j, const terms *question)
+{
+    for (size_t i = 0; i < question->n && j->t.n < TERMS_MAX; i++) {
+        bool known = false;
+        for (size_t k = 0; k < j->t.n; k++)
+            known |= j->t.list[k].hash == question->list[i].hash;
+        if (!known)
+            j->t.list[j->t.n++] = (term){.hash = question->list[i].hash};
+    }
+}
+
+static void weigh(judged *j, const support *s)
+{
+    for (size_t i = 0; i < j->t.n; i++) {
+        size_t have = 0;
+        for (size_t k = 0; k < s->n; k++)
+            have += !s->list[k].heading && (j->masks[k] >> i & 1);
+        j->weights[i] = log(1 + ((double)s->n + 1) / ((double)have + 0.5));
+        j->sum += j->weights[i];
+        j->numbers |= (uint64_t)j->t.list[i].number << i;
+        j->names |= (uint64_t)j->t.list[i].name << i;
+    }
+}
+
+static double share_of(const judged *j, uint64_t mask)
+{
+    double sum = 0;
+    for (size_t i = 0; i < j->t.n; i++)
+        if (mask >> i & 1)
+            sum += j->weights[i];
+    return j->sum > 0 ? sum / j->sum : 0;
+}
+
+static uint64_t mask_of_passage(const judged *j, const support *s, size_t passage)
+{
+    uint64_t mask = 0;
+    for (size_t k = 0; k < s->n; k++)
+        if (s->list[k].passage == passage)
+            mask |= j->masks[k];
+    return mask;
+}
+
+/* A number belongs to the words that stand beside it, in one sentence with at least a third of the others. */
+static bool numbers_fit(const judged *j, const support *s, size_t first, size_t last)
+{
+    double others = j->sum * (1 - share_of(j, j->numbers));
+    for (size_t i = 0; i < j->t.n; i++) {
+        bool fits = !(j->numbers >> i & 1);
+        for (size_t k = first; k <= last && !fits; k++)
+            fits = (j->masks[k] >> i & 1) && (others <= 0 || j->sum * share_of(j, j->masks[k] & ~j->numbers) >= others * BESIDE);
+        if (!fits)
+            return false;
+    }
+    return true;
+}
+
+static void look_from(const judged *j, const support *s, size_t first, int64_t preferred, double *best, support_verdict *v)
+{
+    const stretch *from = &s->list[first];
+    uint64_t mask = 0, names = mask_of_passage(j, s, from->passage) & j->names;
+    bool denies = false;
+    if (names != j->names)
+        return;
+    for (size_t k = first; k < s->n && k < first + STRETCH && s->list[k].passage == from->passage && !s->list[k].heading; k++) {
+        mask |= j->masks[k];
+        denies |= s->list[k].denies;
+        double share = share_of(j, mask);
+        double worth = share - LONGER * (double)(k - first) + PREFERRED * ((int64_t)from->passage == preferred);
+        bool whole = numbers_fit(j, s, first, k) && (j->own == 0 || (mask & j->own) == j->own);
+        if (!whole || denies != j->t.denies || share < LEAST || worth <= *best)
+            continue;
+        *best = worth;
+        *v = (support_verdict){.kind = SUPPORT_FOUND, .passage = from->passage, .start = from->start, .end = s->list[k].end, .share = share};
+    }
+}
+
+support_verdict support_judge(const support *s, mt_slice sentence, int64_t preferred)
+{
+    support_verdict v = {.kind = SUPPORT_MISSING};
+    judged *j = mt_alloc(s->c, sizeof *j);
+    mt_stemmer *stemmer = mt_stemmer_create();
+    if (j && stemmer)
+        terms_read(sentence, s->language, stemmer, &j->t);
+    mt_stemmer_destroy(stemmer);
+    if (!j || !stemmer || !(j->masks = mt_alloc(s->c, (s->n + 1) * sizeof *j->masks)))
+        return v;
+    if (!j->t.n) {
+        v.kind = SUPPORT_NONE;
+        return v;
+    }
+    if (j->t.n < SHORT) {
+        j->own = (UINT64_C(1) << j->t.n) - 1;    /* all of it must be there */
+        borrow(j, &s->question);
+    }
+    for (size_t k = 0; k < s->n; k++)
+        j->masks[k] = mask_of(&j->t, &s->list[k]);
+    weigh(j, s);
+    double best = 0;
+    for (size_t k = 0; k < s->n; k++)
+        if (!s->list[k].heading)
+            look_from(j, s, k, preferred, &best, &v);
+    return v;
+}

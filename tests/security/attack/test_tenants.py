@@ -16,6 +16,10 @@ CANARY = re.compile(r"canary-[a-z]+-7f3a", re.I)
 UNKNOWN = "01890000-0000-7000-8000-00000000dead"
 SECRET = "The canary-document-7f3a password of the vault in Basel is marmalade."
 BODIES = {
+    "chat.session_create": {"title": "x"},
+    "chat.session_update": {"title": "stolen"},
+    "openai.chat": {"model": "agent/agent", "messages": [{"role": "user", "content": "What is the password of the vault in Basel?"}]},
+    "openai.embeddings": {"model": "all-minilm-l6-v2", "input": "vault"},
     "chat.ask": {"query": "What is the password of the vault in Basel?"},
     "models.settings_put": {"default_model": "stolen"},
     "notes.create": {"title": "x"},

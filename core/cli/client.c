@@ -38,7 +38,52 @@ static mt_status read_problem(mti_reply *r, mti_error *e)
     return s;
 }
 
-static mt_status perform(const mti_cli *cli, CURL *h, const char *path, mti_reply *r, mti_error *e)
+/* Events are read off the front of r->body as they become whole. */
+typedef struct stream {
+    mti_reply *r;
+    void (*on_event)(void *arg, const char *name, const json_t *data);
+    void *arg;
+    mti_error *e;
+    bool failed;
+} stream;
+
+static void read_event(stream *s, char *text)
+{
+    char name[32] = "";
+    json_t *data = NULL;
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        if (!strncmp(line, "event: ", 7))
+            snprintf(name, sizeof name, "%s", line + 7);
+        else if (!strncmp(line, "data: ", 6) && !data)
+            mti_json_parse(mt_str(line + 6), 0, &data, NULL);
+    }
+    if (!strcmp(name, "error")) {
+        s->failed = true;
+        mti_fail(s->e, MT_INVALID, "stream_failed", "%.300s", mti_json_get_string(data, "detail", MT_SLICE("The stream failed.")).p);
+    } else if (name[0] && data) {
+        s->on_event(s->arg, name, data);
+    }
+    json_decref(data);
+}
+
+static size_t on_stream_data(char *p, size_t size, size_t n, void *arg)
+{
+    stream *s = arg;
+    mti_buf *b = &s->r->body;
+    char *end;
+    if (mti_buf_add(b, p, size * n) != MT_OK)
+        return 0;
+    while (b->len && (end = memmem(b->p, b->len, "\n\n", 2)) != NULL) {
+        size_t used = (size_t)(end - b->p) + 2;
+        *end = 0;
+        read_event(s, b->p);
+        memmove(b->p, b->p + used, b->len - used);
+        b->len -= used;
+    }
+    return size * n;
+}
+
+static mt_status perform(const mti_cli *cli, CURL *h, const char *path, stream *events, mti_reply *r, mti_error *e)
 {
     char url[600], socket_path[108], why[CURL_ERROR_SIZE] = "";
     int dir_fd;
@@ -47,8 +92,8 @@ static mt_status perform(const mti_cli *cli, CURL *h, const char *path, mti_repl
     snprintf(url, sizeof url, "http://localhost%s", path);
     curl_easy_setopt(h, CURLOPT_URL, url);
     curl_easy_setopt(h, CURLOPT_UNIX_SOCKET_PATH, socket_path);
-    curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_data);
-    curl_easy_setopt(h, CURLOPT_WRITEDATA, r);
+    curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, events ? on_stream_data : on_data);
+    curl_easy_setopt(h, CURLOPT_WRITEDATA, events ? (void *)events : (void *)r);
     curl_easy_setopt(h, CURLOPT_ERRORBUFFER, why);
     curl_easy_setopt(h, CURLOPT_TIMEOUT, (long)TIMEOUT_S);
     curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
@@ -75,8 +120,7 @@ static void reply_init(mti_reply *r)
     mti_buf_init(&r->body, MAX_REPLY);
 }
 
-mt_status mti_client_call(const mti_cli *cli, const char *method, const char *path,
-                          const json_t *body, mti_reply *r, mti_error *e)
+static mt_status call(const mti_cli *cli, const char *method, const char *path, const json_t *body, stream *events, mti_reply *r, mti_error *e)
 {
     reply_init(r);
     mti_buf text;
@@ -96,12 +140,26 @@ mt_status mti_client_call(const mti_cli *cli, const char *method, const char *pa
     }
     curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, method);
     curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers);
-    s = perform(cli, h, path, r, e);
+    s = perform(cli, h, path, events, r, e);
 out:
     curl_slist_free_all(headers);
     curl_easy_cleanup(h);
     mti_buf_dispose(&text);
     return s;
+}
+
+mt_status mti_client_call(const mti_cli *cli, const char *method, const char *path,
+                          const json_t *body, mti_reply *r, mti_error *e)
+{
+    return call(cli, method, path, body, NULL, r, e);
+}
+
+mt_status mti_client_stream(const mti_cli *cli, const char *path, const json_t *body, void (*on_event)(void *arg, const char *name, const json_t *data),
+                            void *arg, mti_reply *r, mti_error *e)
+{
+    stream events = {.r = r, .on_event = on_event, .arg = arg, .e = e};
+    mt_status s = call(cli, "POST", path, body, &events, r, e);
+    return s == MT_OK && events.failed ? MT_INVALID : s;
 }
 
 mt_status mti_client_upload(const mti_cli *cli, const char *path, const char *file_name,
@@ -120,7 +178,7 @@ mt_status mti_client_upload(const mti_cli *cli, const char *path, const char *fi
     curl_mime_data(part, data.p, data.len);
     curl_easy_setopt(h, CURLOPT_MIMEPOST, form);
     curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers);
-    mt_status s = perform(cli, h, path, r, e);
+    mt_status s = perform(cli, h, path, NULL, r, e);
     curl_mime_free(form);
     curl_slist_free_all(headers);
     curl_easy_cleanup(h);

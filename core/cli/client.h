@@ -22,6 +22,10 @@ mt_status mti_client_call(const mti_cli *cli, const char *method, const char *pa
 /* POSTs one file as the multipart field "file". */
 mt_status mti_client_upload(const mti_cli *cli, const char *path, const char *file_name,
                             const char *type, mt_slice data, mti_reply *r, mti_error *e);
+/* POSTs body and gives each server-sent event to on_event while they come; r gets nothing but the status, or the problem. MT_INVALID for an event
+ * "error", whose detail is in e. */
+mt_status mti_client_stream(const mti_cli *cli, const char *path, const json_t *body, void (*on_event)(void *arg, const char *name, const json_t *data),
+                            void *arg, mti_reply *r, mti_error *e);
 void mti_reply_dispose(mti_reply *r);
 
 #endif

@@ -16,7 +16,7 @@
 
 #define FAQ "/usr/share/doc/debian/FAQ"
 
-enum { MAX_FILE = 16 << 20, MAX_SOURCES = 32, WIDTH = 96, POLL_MS = 100 };
+enum { MAX_FILE = 16 << 20, WIDTH = 96, POLL_MS = 100 };
 
 static const char *const questions[] = {
     "How is Debian pronounced, and where does the name come from?",
@@ -51,6 +51,11 @@ static mt_status read_gz(const char *path, mti_buf *out, mti_error *e)
     return mti_fail(e, MT_INTERNAL, "file_unreadable", "%.300s cannot be read.", path);
 }
 
+static const char *type_of(const char *name)
+{
+    return strstr(name, ".html") ? "text/html" : strstr(name, ".pdf") ? "application/pdf" : "text/plain";
+}
+
 /* Adds the document's id to ids. */
 static mt_status upload_file(demo *d, const char *path, json_t *ids, mti_error *e)
 {
@@ -63,8 +68,7 @@ static mt_status upload_file(demo *d, const char *path, json_t *ids, mti_error *
     snprintf(target, sizeof target, "/v1/workspaces/%s/documents/upload", d->workspace);
     MT_TRY(read_gz(path, &text, e));
     mt_status s =
-        mti_client_upload(d->cli, target, name, strstr(name, ".html") ? "text/html" : "text/plain",
-                          mti_buf_slice(&text), &r, e);
+        mti_client_upload(d->cli, target, name, type_of(name), mti_buf_slice(&text), &r, e);
     json_t *document =
         json_object_get(json_array_get(json_object_get(r.json, "items"), 0), "document");
     if (s == MT_OK)
@@ -128,7 +132,8 @@ static mt_status upload_all(demo *d, mti_error *e)
     mt_status s = MT_OK;
     json_t *ids = json_array();
     if (glob(FAQ "/*.en.txt.gz", 0, NULL, &found) != 0 ||
-        glob(FAQ "/*.en.html", GLOB_APPEND, NULL, &found) != 0)
+        glob(FAQ "/*.en.html", GLOB_APPEND, NULL, &found) != 0 ||
+        glob(FAQ "/*.en.pdf*", GLOB_APPEND, NULL, &found) != 0)
         s = mti_fail(e, MT_NOT_FOUND, "no_documents",
                      "The Debian FAQ is not installed: apt-get install debian-faq.");
     else
@@ -145,104 +150,97 @@ static mt_status upload_all(demo *d, mti_error *e)
     return s;
 }
 
-static void print_wrapped(const char *indent, mt_slice text)
+/* What a streamed answer looks like while it comes: words wrapped at WIDTH. */
+typedef struct printer {
+    bool quiet;
+    size_t column;
+    json_t *reply;               /* of "done" */
+} printer;
+
+static void print_text(printer *p, mt_slice text)
 {
-    size_t column = 0;
     for (size_t i = 0; i < text.len;) {
         size_t n = 0;
         while (i + n < text.len && !strchr(" \t\r\n", text.p[i + n]))
             n++;
-        if (n && (column == 0 || column + 1 + n > WIDTH)) {
-            printf("%s%s%.*s", column ? "\n" : "", indent, (int)n, text.p + i);
-            column = strlen(indent) + n;
+        if (n && (p->column == 0 || p->column + 1 + n > WIDTH)) {
+            printf("%s   %.*s", p->column ? "\n" : "", (int)n, text.p + i);
+            p->column = 3 + n;
         } else if (n) {
             printf(" %.*s", (int)n, text.p + i);
-            column += 1 + n;
+            p->column += 1 + n;
         }
         i += n + 1;
     }
-    puts("");
+    fflush(stdout);
 }
 
-/* Ranges are called start and end; chunks elsewhere say start_char and end_char. */
-static int64_t range_end(const json_t *source, const char *key, const char *other)
+static void on_event(void *arg, const char *name, const json_t *data)
 {
-    return mti_json_get_int(source, key, mti_json_get_int(source, other, -1));
+    printer *p = arg;
+    if (!strcmp(name, "token") && !p->quiet)
+        print_text(p, mti_json_get_string(data, "text", MT_SLICE("")));
+    if (!strcmp(name, "done") && !p->reply)
+        p->reply = json_incref((json_t *)data);
 }
 
-/* Asks the server for the document's own text in the source's range: it must be the passage, byte
- * for byte. */
-static mt_status check_range(demo *d, const json_t *source, mti_error *e)
+/* Asks the server for the document's own text in the citation's range: it must be the quote, byte for byte, and hold what the sentence says. */
+static mt_status check_citation(demo *d, const json_t *c, mt_slice answer, mti_error *e)
 {
     char path[300];
     mti_reply r;
-    int64_t start = range_end(source, "start", "start_char"),
-            end = range_end(source, "end", "end_char");
-    mt_slice id = mti_json_get_string(source, "document_id", MT_SLICE("")),
-             text = mti_json_get_string(source, "text", MT_SLICE(""));
-    mt_slice quote = mti_json_get_string(source, "quote", (mt_slice){0});
-    snprintf(path, sizeof path, "/v1/workspaces/%s/documents/%.*s/text?start=%lld&end=%lld",
-             d->workspace, (int)id.len, id.p, (long long)start, (long long)end);
-    mt_status s = start < 0 || end <= start
-                      ? mti_fail(e, MT_INVALID, "no_range", "A source has no character range.")
-                      : MT_OK;
-    if (s != MT_OK)
-        return s;
-    s = mti_client_call(d->cli, "GET", path, NULL, &r, e);
-    if (s == MT_OK &&
-        (!text.len || !mt_slice_eq(text, mti_json_get_string(r.json, "text", (mt_slice){0}))))
-        s = mti_fail(e, MT_INVALID, "range_differs",
-                     "Characters %lld to %lld of document %.*s are not the passage that is cited.",
-                     (long long)start, (long long)end, (int)id.len, id.p);
-    if (s == MT_OK && quote.len)
-        s = mti_demo_check(quote, &text, 1, e);
+    int64_t start = mti_json_get_int(c, "start_char", -1), end = mti_json_get_int(c, "end_char", -1);
+    mt_slice id = mti_json_get_string(c, "document_id", MT_SLICE("")), quote = mti_json_get_string(c, "quote", MT_SLICE(""));
+    if (start < 0 || end <= start || !quote.len)
+        return mti_fail(e, MT_INVALID, "no_range", "A citation has no character range.");
+    snprintf(path, sizeof path, "/v1/workspaces/%s/documents/%.*s/text?start=%lld&end=%lld", d->workspace, (int)id.len, id.p,
+             (long long)start, (long long)end);
+    mt_status s = mti_client_call(d->cli, "GET", path, NULL, &r, e);
+    if (s == MT_OK && !mt_slice_eq(quote, mti_json_get_string(r.json, "text", (mt_slice){0})))
+        s = mti_fail(e, MT_INVALID, "range_differs", "Characters %lld to %lld of document %.*s are not the quote.", (long long)start,
+                     (long long)end, (int)id.len, id.p);
+    if (s == MT_OK)
+        s = mti_demo_check(mti_demo_part(answer, mti_json_get_int(c, "answer_start", 0), mti_json_get_int(c, "answer_end", 0)), quote, e);
     mti_reply_dispose(&r);
     return s;
 }
 
 static mt_status check_answer(demo *d, const json_t *reply, mti_error *e)
 {
-    const json_t *sources = json_object_get(reply, "sources");
-    mt_slice passages[MAX_SOURCES];
-    size_t n = json_array_size(sources) < MAX_SOURCES ? json_array_size(sources) : MAX_SOURCES;
-    for (size_t i = 0; i < n; i++) {
-        passages[i] = mti_json_get_string(json_array_get(sources, i), "text", MT_SLICE(""));
-        MT_TRY(check_range(d, json_array_get(sources, i), e));
-    }
-    return mti_demo_check(mti_json_get_string(reply, "answer", MT_SLICE("")), passages, n, e);
+    const json_t *citations = json_object_get(reply, "citations");
+    size_t i;
+    json_t *c;
+    if (!json_array_size(citations))
+        return mti_fail(e, MT_INVALID, "no_citation", "The answer cites nothing.");
+    if (json_array_size(json_object_get(reply, "unsupported")))
+        return mti_fail(e, MT_INVALID, "unsupported", "A sentence is in no document.");
+    json_array_foreach(citations, i, c)
+        MT_TRY(check_citation(d, c, mti_json_get_string(reply, "answer", MT_SLICE("")), e));
+    return MT_OK;
 }
 
-/* The cited ones; how many more passages were found. */
-static void print_sources(const json_t *sources)
+static void print_citations(const json_t *citations)
 {
-    size_t i, more = 0;
-    json_t *s;
-    json_array_foreach(sources, i, s)
+    size_t i;
+    json_t *c;
+    json_array_foreach(citations, i, c)
     {
-        mt_slice file = mti_json_get_string(s, "file_name", MT_SLICE("?")),
-                 section = mti_json_get_string(s, "section", MT_SLICE(""));
-        if (json_is_true(json_object_get(s, "cited")))
-            printf("  [%lld] %.*s%s%.*s, score %.2f\n",
-                   (long long)mti_json_get_int(s, "number", (int64_t)i + 1), (int)file.len, file.p,
-                   section.len ? ": " : "", (int)section.len, section.p,
-                   mti_json_get_double(s, "score", 0));
-        else
-            more++;
+        mt_slice file = mti_json_get_string(c, "file_name", MT_SLICE("?"));
+        int64_t page = mti_json_get_int(c, "page", 0);
+        printf("  [%lld] %.*s", (long long)mti_json_get_int(c, "number", 0), (int)file.len, file.p);
+        if (page)
+            printf(", page %lld", (long long)page);
+        printf(", characters %lld to %lld\n", (long long)mti_json_get_int(c, "start_char", 0), (long long)mti_json_get_int(c, "end_char", 0));
     }
-    if (more)
-        printf("  and %zu more passages that were not used\n", more);
 }
 
-static void print_answer(const char *question, const json_t *reply, double ms,
-                         const mti_error *problem)
+static void print_proof(const json_t *reply, double ms, const mti_error *problem)
 {
-    printf("\nQ: %s\n", question);
-    print_wrapped("   ", mti_json_get_string(reply, "answer", MT_SLICE("")));
-    print_sources(json_object_get(reply, "sources"));
+    puts("");
+    print_citations(json_object_get(reply, "citations"));
     if (problem->status == MT_OK)
-        printf(
-            "  (%.0f ms; checked: every passage stands in its document, and holds what is said)\n",
-            ms);
+        printf("  (%.0f ms by %s; checked: every quote stands in its document, and holds what is said)\n", ms,
+               mti_json_get_string(json_object_get(reply, "usage"), "model", MT_SLICE("?")).p);
     else
         printf("  NOT PROVED: %s\n", problem->detail);
 }
@@ -251,22 +249,28 @@ static mt_status ask(demo *d, const char *question, mti_error *e)
 {
     char path[128];
     mti_reply r;
-    json_t *body = json_pack("{s:s,s:b}", "query", question, "stream", 0);
+    printer p = {.quiet = d->cli->json};
+    json_t *body = json_pack("{s:s,s:b}", "query", question, "stream", 1);
     int64_t from = mti_mono_us();
+    if (!p.quiet)
+        printf("\nQ: %s\n", question);
     snprintf(path, sizeof path, "/v1/workspaces/%s/chat", d->workspace);
-    mt_status s = mti_client_call(d->cli, "POST", path, body, &r, e);
+    mt_status s = mti_client_stream(d->cli, path, body, on_event, &p, &r, e);
     double ms = (double)(mti_mono_us() - from) / 1000.0;
     json_decref(body);
+    if (s == MT_OK && !p.reply)
+        s = mti_fail(e, MT_INTERNAL, "stream_cut", "The answer broke off.");
     if (s == MT_OK) {
         mti_error problem = {0};
-        bool proved = check_answer(d, r.json, &problem) == MT_OK;
+        bool proved = check_answer(d, p.reply, &problem) == MT_OK;
         d->failed += !proved;
-        if (!d->cli->json)
-            print_answer(question, r.json, ms, &problem);
+        if (!p.quiet)
+            print_proof(p.reply, ms, &problem);
         json_array_append_new(d->report, json_pack("{s:s,s:O,s:f,s:b,s:s?}", "question", question,
-                                                   "reply", r.json, "ms", ms, "proved", proved,
+                                                   "reply", p.reply, "ms", ms, "proved", proved,
                                                    "problem", proved ? NULL : problem.detail));
     }
+    json_decref(p.reply);
     mti_reply_dispose(&r);
     return s;
 }
@@ -338,8 +342,8 @@ const mti_command mti_cmd_demo = {
     .arguments = "[--exit] [--json]",
     .summary = "Answer three questions from the Debian FAQ, then serve.",
     .help = "Starts a server on a free port with a throw-away data folder, uploads the Debian FAQ "
-            "(package debian-faq), asks three\n"
-            "questions and prints the answers with their sources. Every cited passage is fetched "
+            "(package debian-faq; text, HTML and PDF), asks three\n"
+            "questions and prints the answers as they are written, with their citations. Every quote is fetched "
             "again from its document and compared.\n"
             "Then it serves until Ctrl-C.\n\n"
             "  --exit    stop after the answers; exit status 0 only if every answer cites passages "

@@ -1,20 +1,14 @@
-/* Does an answer cite passages that really hold what it says? Pure functions, any thread. */
+/* Does a quote really hold what an answer's sentence says? Apart from the server's own check and simpler. Pure functions, any thread. */
 #ifndef MTI_CLI_DEMO_CHECK_H
 #define MTI_CLI_DEMO_CHECK_H
 
-#include "base/buf.h"
 #include "base/error.h"
 
-/* s without leading and trailing white space and with each run of it as one space: what a quote and
- * its passage are compared as. Adds to out. */
-void mti_squeeze(mt_slice s, mti_buf *out);
+/* Every number of the sentence, and at least half of its words of four letters and more (by their first five, small and large alike), must
+ * stand in the quote. MT_OK, or MT_INVALID not_in_quote with the word that is missing; no_words for a sentence without any. */
+mt_status mti_demo_check(mt_slice sentence, mt_slice quote, mti_error *e);
 
-/*
- * Each stretch of the answer that ends in a mark such as [2] or [1, 3] must stand, sentence for
- * sentence, in one of those passages (numbers count from 1); what has no mark behind it must stand
- * in any. MT_OK, or MT_INVALID not_in_passage with the words that stand nowhere; no_source without
- * passages.
- */
-mt_status mti_demo_check(mt_slice answer, const mt_slice *passages, size_t n, mti_error *e);
+/* The part [start, end) of text, counted in code points; cut at its end. */
+mt_slice mti_demo_part(mt_slice text, int64_t start, int64_t end);
 
 #endif

@@ -292,6 +292,7 @@ static mt_status read_choices(loader *l, mti_operation *op, const json_t *o)
     if (match && strcmp(match, "required") && strcmp(match, "optional"))
         return refuse(l, "x-if-match must be \"required\" or \"optional\"", match);
     json_int_t limit = json_integer_value(json_object_get(o, "x-body-limit"));
+    op->body_limit_option = keep(l, text_of(o, "x-body-limit-option"));
     op->body_limit = (size_t)limit;
     return limit < 0 ? refuse(l, "x-body-limit must be a number of bytes", NULL) : MT_OK;
 }

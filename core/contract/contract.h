@@ -40,6 +40,7 @@ typedef struct mti_operation {
     mti_schema *body_check;
     mti_content content;
     size_t body_limit;                       /* 0: the default of the content type */
+    const char *body_limit_option;           /* an option in MiB in its place; NULL: none */
     const char *returns;                     /* schema name, without "[]"; NULL: nothing or a raw answer */
     bool list;                               /* x-returns ends with "[]" */
     int status;                              /* of success */

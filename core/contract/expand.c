@@ -13,7 +13,7 @@ static const struct key { const char *name; int types; } operation_keys[] = {
     {"operationId", TEXT}, {"summary", TEXT}, {"description", TEXT}, {"deprecated", FLAG}, {"x-permission", TEXT}, {"x-query", NAMES},
     {"x-handler", TEXT}, {"x-body", TEXT}, {"x-returns", TEXT}, {"x-params", OBJECT}, {"x-path", OBJECT}, {"x-stream", TEXT},
     {"x-meter", TEXT}, {"x-if-match", TEXT}, {"x-rate", TEXT}, {"x-scope", TEXT}, {"x-status", NUMBER | 1 << JSON_ARRAY}, {"x-content", TEXT},
-    {"x-body-limit", NUMBER}, {"x-public", FLAG}, {"x-produces", TEXT}, {"x-problem", TEXT}, {NULL, 0}};
+    {"x-body-limit", NUMBER}, {"x-body-limit-option", TEXT}, {"x-public", FLAG}, {"x-produces", TEXT}, {"x-problem", TEXT}, {NULL, 0}};
 static const struct key document_keys[] = {{"paths", OBJECT}, {"schemas", OBJECT}, {"x-constraints", OBJECT}, {"$schema", TEXT}, {NULL, 0}};
 static const char *const methods_known[] = {"get", "post", "put", "patch", "delete", NULL};
 

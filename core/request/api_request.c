@@ -186,7 +186,7 @@ static mt_slice request_config(mt_call *c, mt_slice pointer)
 /* Options that plugins may read. */
 static mt_slice request_setting(mt_call *c, mt_slice name)
 {
-    static const char *const readable[] = {"data.dir", "models.dir", "http.upload_limit", "http.port", "key.prefix", "tenancy.default_workspace_id", "tenancy.default_agent_id",
+    static const char *const readable[] = {"data.dir", "models.dir", "models.supported_types", "http.upload_limit", "http.port", "key.prefix", "tenancy.default_workspace_id", "tenancy.default_agent_id",
                                            "plans.free_workspaces", "plans.free_documents", "plans.starter_workspaces", "limits.requests_per_minute"};
     if (mt_slice_eq(name, MT_SLICE("root")))
         return mt_str(c->host->root);

@@ -128,6 +128,15 @@ static mt_status check_content_type(mti_request *r, const char *type)
     return MT_UNSUPPORTED;
 }
 
+/* What the operation states, in bytes or as an option in MiB (with room for the other parts), or else the option that others go by. */
+static size_t limit_of(const mti_request *r, const char *otherwise)
+{
+    const mti_operation *op = r->match.op;
+    if (op->body_limit_option)
+        return ((size_t)mti_config_int(r->host->config, op->body_limit_option) + 1) << 20;
+    return op->body_limit ? op->body_limit : (size_t)mti_config_int(r->host->config, otherwise);
+}
+
 static mt_status fetch(mti_request *r, size_t limit)
 {
     mt_call *c = &r->call;
@@ -149,7 +158,7 @@ static mt_status read_json(mti_request *r)
     mt_call *c = &r->call;
     const mti_operation *op = r->match.op;
     MT_TRY(check_content_type(r, "application/json"));
-    MT_TRY(fetch(r, op->body_limit ? op->body_limit : (size_t)mti_config_int(r->host->config, "http.body_limit")));
+    MT_TRY(fetch(r, limit_of(r, "http.body_limit")));
     MT_TRY(mti_json_parse(r->body_text, 0, &r->values.body, &c->error));
     mti_arena_defer(&c->arena, release, r->values.body);
     MT_TRY(invalid(c, mti_schema_validate(op->body_check, r->values.body, &(mti_schema_options){.closed = true, .formats = true}, &c->error), ""));
@@ -159,7 +168,7 @@ static mt_status read_json(mti_request *r)
 static mt_status read_multipart(mti_request *r)
 {
     MT_TRY(check_content_type(r, "multipart/form-data"));
-    MT_TRY(fetch(r, r->match.op->body_limit ? r->match.op->body_limit : (size_t)mti_config_int(r->host->config, "http.upload_limit")));
+    MT_TRY(fetch(r, limit_of(r, "http.upload_limit")));
     return mti_multipart_parse(mti_http_header(r->http, "content-type"), r->body_text, &r->multipart, &r->call.error);
 }
 

@@ -14,7 +14,8 @@ static void deactivate(void *self, mt_call *c)
     models_usage_flush_all(c);
 }
 
-static const mt_handler_entry handlers[] = {{"on_usage", models_on_usage}, {"on_health", models_on_health}};
+static const mt_handler_entry handlers[] = {{"on_usage", models_on_usage}, {"on_health", models_on_health}, {"on_upload", models_on_upload},
+                                            {"on_activate", models_on_activate}, {"on_deactivate", models_on_deactivate}, {"on_delete", models_on_delete}};
 static const mt_hook_entry hooks[] = {{"on_done", models_on_done}};
 static const mt_service_entry services[] = {{"llm/1", &models_llm}};
 

@@ -38,14 +38,22 @@ typedef struct models_policy {
     int64_t max_input_tokens;                 /* 0: no limit */
 } models_policy;
 
-/* routes.c. A model by name (the null slice: the platform's default); MT_NOT_FOUND with the problem set. No suspend. */
+/* routes.c. A model by name (the null slice: the platform's default); MT_NOT_FOUND with the problem set. Suspends for names of the registry. */
 mt_status models_route_find(mt_call *c, mt_slice name, models_route *out);
-/* The n-th model: routes, then the engines' own. MT_DONE past the last. */
+/* The n-th model: routes, the engines' own, the organization's registered ones. MT_DONE past the last. May suspend. */
 mt_status models_route_list(mt_call *c, uint32_t index, mt_llm_model *out);
 /* The target that a count of tokens asks; false: nobody has it. No suspend, any thread, allocates nothing. */
 bool models_route_engine(mt_call *c, mt_slice name, mt_slice *engine, mt_slice *model);
 /* Picks by weight among the targets that are not tried yet and that are not resting; -1: none. dice: a uniform random number. */
 int models_route_pick(const models_route *r, uint32_t tried, uint64_t dice, int64_t now_us);
+
+/* registry.c: an active model of this organization. alias: the platform's model that it stands for, or the null slice and *out. MT_NOT_FOUND without a problem. */
+mt_status models_registry_find(mt_call *c, mt_slice name, models_target *out, mt_slice *alias);
+mt_status models_registry_list(mt_call *c, uint32_t index, mt_llm_model *out);
+mt_status models_on_upload(void *self, mt_call *c);
+mt_status models_on_activate(void *self, mt_call *c);
+mt_status models_on_deactivate(void *self, mt_call *c);
+mt_status models_on_delete(void *self, mt_call *c);
 
 /* settings.c */
 mt_status models_policy_read(mt_call *c, models_policy *out);

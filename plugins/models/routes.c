@@ -1,4 +1,4 @@
-/* Names to targets: the configuration's routes, the engines' own models. */
+/* Names to targets: the configuration's routes, the engines' own models, the organization's registered ones. */
 #include "models.h"
 
 #include <stdlib.h>
@@ -126,26 +126,43 @@ static mt_status default_route(mt_call *c, models_route *out)
     return MT_OK;
 }
 
-mt_status models_route_find(mt_call *c, mt_slice name, models_route *out)
+/* A route of the configuration, or an engine's own model. */
+static bool find_platform(mt_call *c, mt_slice name, models_route *out)
 {
     mt_slice engine;
     mt_llm_engine_model m;
+    int r = config_route(c, name);
+    set_defaults(c, out, name);
+    if (r >= 0)
+        read_route(c, r, out);
+    else if (find_own(c, name, &engine, &m))
+        add_own(out, engine, &m);
+    return out->n_targets > 0;
+}
+
+static mt_status find_registered(mt_call *c, mt_slice name, models_route *out)
+{
+    mt_slice alias;
+    mt_status s = models_registry_find(c, name, &out->targets[0], &alias);
+    if (s == MT_OK && alias.p) {
+        s = find_platform(c, alias, out) ? MT_OK : MT_NOT_FOUND;
+        out->name = name;
+    } else if (s == MT_OK) {
+        out->n_targets = 1;
+    }
+    if (s != MT_NOT_FOUND)
+        return s;
+    return mt_problem(c, 404, MT_SLICE("model_unknown"), mt_printf(c, "There is no model of the name \"%.*s\" here: see /v1/models.", (int)(name.len < 200 ? name.len : 200), name.p),
+                      MT_SLICE("/model"));
+}
+
+mt_status models_route_find(mt_call *c, mt_slice name, models_route *out)
+{
     if (!name.len)
         name = mt_config(c, MT_SLICE("/default_model"));
     if (!name.len)
         return default_route(c, out);
-    set_defaults(c, out, name);
-    int r = config_route(c, name);
-    if (r >= 0) {
-        read_route(c, r, out);
-        return MT_OK;
-    }
-    if (find_own(c, name, &engine, &m)) {
-        add_own(out, engine, &m);
-        return MT_OK;
-    }
-    return mt_problem(c, 404, MT_SLICE("model_unknown"), mt_printf(c, "There is no model of the name \"%.*s\" here: see /v1/models.", (int)(name.len < 200 ? name.len : 200), name.p),
-                      MT_SLICE("/model"));
+    return find_platform(c, name, out) ? MT_OK : find_registered(c, name, out);
 }
 
 static void describe_route(mt_call *c, int r, mt_slice name, mt_llm_model *out)
@@ -176,7 +193,7 @@ mt_status models_route_list(mt_call *c, uint32_t index, mt_llm_model *out)
                                   .reads_passages = m.reads_passages, .tools = m.tools, .json = m.json};
             return MT_OK;
         }
-    return MT_DONE;
+    return models_registry_list(c, index, out);
 }
 
 bool models_route_engine(mt_call *c, mt_slice name, mt_slice *engine, mt_slice *model)

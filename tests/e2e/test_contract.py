@@ -42,6 +42,7 @@ def world(server, contract, checked):
     tenant.ids["session_id"] = api.chat(tenant.workspace, "Who wrote the first program?")["session_id"]
     tenant.ids["key_id"] = tenant.make_key(api, w + "/api-keys")[0]
     tenant.ids.update(number="1", model="extractive", owner="agent", name="default")
+    tenant.ids["model_id"] = new_model(checked(server.admin_key))
     failed = api.call("GET", "/hello", 422, params={"name": ""})
     tenant.ids["trace_id"] = failed.headers["traceparent"].split("-")[1]
     return tenant
@@ -90,6 +91,15 @@ FRESH = {
 }
 
 
+def model_parts():
+    """Of an upload that registers a name for a model of the platform."""
+    return [("config", (None, json.dumps({"name": client.new_id(), "type": "openai", "model": "extractive"})))]
+
+
+def new_model(api):
+    return api.call("POST", "/models/upload", 201, files=model_parts()).data["id"]
+
+
 def fill(path, ids):
     for name, value in ids.items():
         path = path.replace("{" + name + "}", value)
@@ -101,6 +111,8 @@ def request_of(operation, world):
     if operation.content == "application/json":
         assert operation.id in BODIES, f"tell BODIES a right body of {operation.id}"
         return {"json": BODIES[operation.id](world)}
+    if operation.id == "models.upload":
+        return {"files": model_parts()}
     if operation.content == "multipart/form-data":
         data = {"workspace_id": world.workspace} if operation.id == "documents.upload_to" else {}
         return {"files": [("file", ("b.txt", b"Charles Babbage designed the analytical engine."))], "data": data}
@@ -114,6 +126,8 @@ def ids_for(operation, world, admin):
         ids[name] = world.api.call("POST", fill(path, ids), 201, json=body).data["id"]
     if operation.id == "chat.session_delete":
         ids["session_id"] = world.api.chat(world.workspace, "Who wrote the first program?")["session_id"]
+    if operation.id == "model_registry.delete":
+        ids["model_id"] = new_model(admin)
     if operation.id == "documents.delete":
         ids["document_id"] = world.api.upload(world.workspace, ("doomed.txt", b"To be deleted."))[0]["document"]["id"]
     if operation.id == "organizations.delete":

@@ -27,3 +27,23 @@ CREATE TABLE models.settings (
   PRIMARY KEY (org_id, workspace_id),
   CONSTRAINT settings_workspace FOREIGN KEY (org_id, workspace_id) REFERENCES tenancy.workspace (org_id, id) ON DELETE CASCADE);
 SELECT mt.tenant_table('models.settings');
+
+-- An organization's own models. A file lies below DATA/models/ORGANIZATION, named by its content.
+CREATE TABLE models.model (
+  org_id     uuid NOT NULL DEFAULT mt.org_id(),
+  id         uuid NOT NULL,
+  name       text NOT NULL,
+  type       text NOT NULL,
+  version    text NOT NULL,
+  format     text NOT NULL,
+  target     text,                   -- the platform's model that this is a name for
+  config     jsonb NOT NULL,
+  file_name  text,
+  bytes      bigint NOT NULL,
+  sha256     text,
+  is_active  boolean NOT NULL DEFAULT false,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (org_id, id),
+  CONSTRAINT model_name UNIQUE (org_id, name),
+  CONSTRAINT model_organization FOREIGN KEY (org_id) REFERENCES tenancy.organization (org_id) ON DELETE CASCADE);
+SELECT mt.tenant_table('models.model', quota => 'models');

@@ -62,10 +62,12 @@ class Victim:
         document = api.upload(workspace, (mark("file") + ".txt", text.encode()))[0]["document"]["id"]
         collection = api.call("POST", w + "/collections", 201, json={"name": mark("collection")}).data["id"]
         chat = api.chat(workspace, f"What does {mark('question')} say of the vault in Basel?", agent_id=agent)
+        model = api.call("POST", "/models/upload", 201, files=[
+            ("config", (None, json.dumps({"name": mark("model"), "type": "openai", "model": "extractive"})))]).data["id"]
         key, self.workspace_key = self.tenant.make_key(api, w + "/api-keys", name=mark("key"))
         chunk = api.call("GET", f"{w}/documents/{document}/chunks").data["items"][0]["id"]
         return {"workspace_id": workspace, "agent_id": agent, "note_id": notes[0], "document_id": document, "session_id": chat["session_id"],
-                "key_id": key, "chunk_id": chunk, "collection_id": collection}
+                "key_id": key, "chunk_id": chunk, "model_id": model, "collection_id": collection}
 
     def snapshot(self):
         """All that the owner can read, to be compared after the attack."""
@@ -110,6 +112,8 @@ def request_options(operation, **changes):
         return {"json": {"query": "vault", **changes}}
     if operation.content == "application/json":
         return {"json": {**BODIES[operation.id], **changes}} if operation.id in BODIES else {"json": changes}
+    if operation.id == "models.upload":
+        return {"files": [("config", (None, json.dumps({"name": "x", "type": "openai", "model": "extractive", **changes})))]}
     if operation.content == "multipart/form-data":
         return {"files": [("file", ("x.txt", b"An intruder was here."))], "data": changes}
     return {}

@@ -50,6 +50,7 @@ typedef struct turn {
 
     mt_handle generation;                    /* 0: none runs */
     enum { TURN_ASK, TURN_READ, TURN_ENDED } state;
+    bool offered;                            /* tools, in the round that runs */
     bool tried_quotes;                       /* the extractive model was the last resort */
     mt_slice rounds;                         /* JSON messages of tool calls and results, without brackets */
     uint32_t n_rounds, n_calls;

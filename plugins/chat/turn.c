@@ -199,6 +199,7 @@ mt_status turn_prepare(turn *t)
 static mt_status open_generation(turn *t)
 {
     mt_slice messages, passages = {0}, tools = turn_tools(t);
+    t->offered = tools.p != NULL;
     MT_TRY(turn_write_messages(t, &messages));
     if (!tools.p)
         MT_TRY(turn_write_passages(t, &passages));
@@ -292,7 +293,10 @@ static mt_status close_round(turn *t)
     mt_llm_tool_calls(t->c, t->generation, &calls);
     calls = mt_printf(t->c, "%.*s", (int)calls.len, calls.p);
     end_generation(t);
-    if (mt_slice_eq(t->finish, MT_SLICE("tool_calls")) && turn_has_tools(t)) {
+    bool wants = mt_slice_eq(t->finish, MT_SLICE("tool_calls"));
+    if (!mt_slice_eq(t->finish, MT_SLICE("length")))
+        t->finish = MT_SLICE("stop");
+    if (wants && t->offered) {                /* one that asks when nothing is offered has written all it will */
         checker_drop(&t->checker);            /* what it said of what it would do */
         t->state = TURN_ASK;
         MT_TRY(turn_run_tools(t, calls));

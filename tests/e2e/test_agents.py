@@ -138,6 +138,9 @@ def test_a_model_that_never_stops_asking_is_stopped(tenant):
     events, done = stream(tenant, who)
     assert len([k for k, _ in events if k == "tool_call"]) == 4       # tool_rounds
     assert done["answer"].startswith(TRUE)                            # what it says when no tool is offered any more
+    stubborn = agent(tenant, [{**calls(("vector_search", {"query": "lighthouse keepers"})), "text": TRUE}], stubborn=True)
+    _, done = stream(tenant, stubborn)
+    assert done["answer"].startswith(TRUE) and done["finish"] == "stop"
     many = agent(tenant, [calls(*[("vector_search", {"query": f"lighthouse {n}"}) for n in range(12)]), {"text": TRUE}])
     events, done = stream(tenant, many)
     refused = [d for k, d in events if k == "tool_result" and d["error"]]

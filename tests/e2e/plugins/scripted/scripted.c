@@ -1,8 +1,8 @@
 /*
  * A model whose system prompt is its script: a JSON object on the first line,
- *   {"rounds": [{"text": "…"} | {"calls": [{"name", "arguments"}], "text": "…"}, …], "echo": true, "per_message": true, "fail": "unavailable" | "limited"}
+ *   {"rounds": [{"text": "…"} | {"calls": [{"name", "arguments"}], "text": "…"}, …], "echo": true, "per_message": true, "stubborn": true, "fail": "unavailable" | "limited"}
  * Round n is what it says after n rounds of tool results; past the last one the last is repeated. echo: it answers with what it was asked, as JSON;
- * per_message: it says the text as often as it was told messages.
+ * stubborn: it asks for tools that nobody offers; per_message: it says the text as often as it was told messages.
  * "scripted" can call tools and answer JSON; "scripted-small" cannot and has a small context; "scripted-slow" takes two at a time, lets eight wait in
  * order, and refuses the next: a local model under load.
  */
@@ -126,7 +126,7 @@ static mt_status on_open(void *self, mt_call *c, const mt_llm_engine_in *in, mt_
     g->calls = with_ids(c, doc, mt_printf(c, "%.*s/calls", (int)at.len, at.p), round);
     if (mt_json_text(c, doc, MT_SLICE("/per_message")).p)
         g->text = repeated(c, g->text, in->messages);
-    if (!in->tools.p)
+    if (!in->tools.p && !mt_json_text(c, doc, MT_SLICE("/stubborn")).p)
         g->calls = MT_SLICE("[]");           /* nobody offers any */
     if (mt_json_text(c, doc, MT_SLICE("/echo")).p)
         g->text = echo(c, in);

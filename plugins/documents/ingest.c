@@ -5,6 +5,7 @@
 #include "documents.h"
 #include "chunker.h"
 #include "extract.h"
+#include "text/language.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -99,6 +100,7 @@ static mt_status embed(work *w)
 static mt_status write_chunk(work *w, mt_writer *json, size_t i, char *hex)
 {
     const chunk *k = &w->chunks.items[i];
+    mt_slice text = {w->doc.text + k->start, k->end - k->start};
     size_t bytes = w->model.dimensions * sizeof(float);
     documents_hex(hex, w->vectors + i * w->model.dimensions, bytes);
     mt_write_object(json, NULL);
@@ -110,7 +112,8 @@ static mt_status write_chunk(work *w, mt_writer *json, size_t i, char *hex)
     mt_write_int(json, "start_char", (int64_t)k->start_cp);
     mt_write_int(json, "end_char", (int64_t)k->end_cp);
     mt_write_int(json, "tokens", k->tokens);
-    mt_write_text(json, "text", (mt_slice){w->doc.text + k->start, k->end - k->start});
+    mt_write_text(json, "text", text);
+    mt_write_text(json, "language", mt_str(mt_language_code(mt_language_detect(text))));
     mt_write_text(json, "vector", (mt_slice){hex, 2 * bytes});
     mt_write_close(json);
     return json->status;
@@ -165,9 +168,10 @@ static mt_status write_rows(work *w)
     MT_TRY(mt_db_exec(c, MT_SLICE("chunks_drop"), drop, 2, NULL));
     MT_TRY(insert_chunks(w, version));
     const mt_field done[] = {{MT_SLICE("id"), w->id}, {MT_SLICE("title"), w->doc.title && w->doc.title[0] ? mt_str(w->doc.title) : (mt_slice){0}},
-                             {MT_SLICE("content"), {w->doc.text, w->doc.len}}, {MT_SLICE("chunk_count"), mt_printf(c, "%zu", w->chunks.n)}};
+                             {MT_SLICE("content"), {w->doc.text, w->doc.len}}, {MT_SLICE("chunk_count"), mt_printf(c, "%zu", w->chunks.n)},
+                             {MT_SLICE("language"), mt_str(mt_language_code(mt_language_detect((mt_slice){w->doc.text, w->doc.len})))}};
     int64_t touched;
-    MT_TRY(mt_db_exec(c, MT_SLICE("document_indexed"), done, 4, &touched));
+    MT_TRY(mt_db_exec(c, MT_SLICE("document_indexed"), done, 5, &touched));
     if (!touched)
         return MT_NOT_FOUND;                    /* deleted meanwhile: nothing is kept */
     return documents_prune_later(c, w->workspace_id, version);

@@ -81,15 +81,15 @@ INSERT INTO documents.removed (workspace_id, chunk_id, version) SELECT workspace
 -- name: chunks_add :exec
 WITH x AS MATERIALIZED (
   SELECT * FROM jsonb_to_recordset(:chunks::jsonb)
-    AS x(id uuid, number int, section text, page int, start_char int, end_char int, tokens int, text text, vector text)),
+    AS x(id uuid, number int, section text, page int, start_char int, end_char int, tokens int, text text, language text, vector text)),
 added AS (
-  INSERT INTO documents.chunk (workspace_id, document_id, id, number, section, page, start_char, end_char, tokens, text, added)
-  SELECT :workspace_id::uuid, :id::uuid, x.id, x.number, x.section, x.page, x.start_char, x.end_char, x.tokens, x.text, :version::bigint FROM x)
+  INSERT INTO documents.chunk (workspace_id, document_id, id, number, section, page, start_char, end_char, tokens, text, language, added)
+  SELECT :workspace_id::uuid, :id::uuid, x.id, x.number, x.section, x.page, x.start_char, x.end_char, x.tokens, x.text, x.language, :version::bigint FROM x)
 INSERT INTO documents.vector (workspace_id, document_id, chunk_id, model, vector, added)
 SELECT :workspace_id::uuid, :id::uuid, x.id, :model::text, decode(x.vector, 'hex'), :version::bigint FROM x;
 
 -- name: document_indexed :exec
-UPDATE documents.document SET status = 'indexed', reason = NULL, title = :title, content = :content, chunk_count = :chunk_count::int,
+UPDATE documents.document SET status = 'indexed', reason = NULL, title = :title, content = :content, language = :language, chunk_count = :chunk_count::int,
        progress_done = :chunk_count::int, progress_total = :chunk_count::int, version = version + 1, indexed_at = now(), updated_at = clock_timestamp()
 WHERE id = :id;
 

@@ -90,9 +90,7 @@ static void take_letters(mt_words *w, mt_word *out)
         if (k == SEPARATOR || (k == ALONE && out->len))
             break;
         put(out, folded, n);
-        w->pos += step;
-        if (k != IGNORED)
-            out->end = w->pos;
+        out->end = w->pos += step;
         if (k == ALONE)
             break;
     }

@@ -171,6 +171,13 @@ def test_refused(tenant, docs, body):
     assert answer.data["code"]
 
 
+def test_language_is_told_and_filters(tenant, docs):
+    for name, language in (("bread.txt", "en"), ("kuca.txt", "hr")):
+        assert tenant.api.call("GET", f"/workspaces/{tenant.workspace}/documents/{docs[name]}").data["language"] == language
+    assert set(names(tenant, "bread", filter={"language": "hr"}, limit=50)) == {"kuca.txt"}
+    assert {r["language"] for r in search(tenant, "bread", filter={"language": "en"}, limit=50)["results"]} == {"en"}
+
+
 # --- settings ---
 
 def test_settings_hold_until_a_request_says_otherwise(tenant):

@@ -11,7 +11,7 @@ typedef struct words_word {
     bool stop;      /* says nothing about the subject */
 } words_word;
 
-/* The language with more of its stop words in the text; English when in doubt. */
+/* Croatian when the text is told to be (text/language.h), else English. */
 words_language words_guess(mt_slice text);
 /* The next word at or after *pos (0 at first), stemmed for the language; moves *pos behind it; false at the end. */
 bool words_next(mt_slice text, size_t *pos, words_language language, words_word *out);

@@ -12,6 +12,7 @@ import sys
 import ann
 import embedding
 import quality as cranfield
+import retrieval as searches
 from rounds import Mortise, Server, Skip, compare, drive, free_port, resident_kib
 
 BUILD = os.environ["MORTISE_BUILD"]
@@ -154,14 +155,20 @@ def quality(b):
     return cranfield.measure(b.server("quality", lambda: Mortise(BUILD)), WORKSPACE)
 
 
+def retrieval(b):
+    """Searches among 100,000 chunks over HTTP, beside the embedding of their question alone and ten rows alone."""
+    return searches.measure(b.server("retrieval", lambda: Mortise(BUILD)), ORGANIZATION, WORKSPACE)
+
+
 # What must hold, as (field, at least or at most, bound). Ratios of rates hold by the clock or by processor time: on a machine that
 # others use too, one of the two may be blurred.
 BOUNDS = {"full_chain": (("ratio", "cpu_ratio"), ">=", 0.5), "named_query": (("ratio", "cpu_ratio"), ">=", 0.8),
           "hook_dispatch": (("value",), "<=", 100), "lua_policy": (("value",), "<=", 10), "memory": (("ratio",), "<=", 1.1),
           "ann_search": (("ratio",), ">=", 0.9), "ann_filter_recall": (("value",), ">=", 0.99), "ann_memory": (("ratio",), "<=", 1.1),
-          "ann_open": (("value",), "<=", 1000), "quality_text": (("ratio",), ">=", 1), "quality_hybrid": (("ratio",), ">=", 1)}
+          "ann_open": (("value",), "<=", 1000), "quality_text": (("ratio",), ">=", 1), "quality_hybrid": (("ratio",), ">=", 1),
+          "search_hybrid": (("value",), "<=", 10)}
 MEASUREMENTS = {{embed: "embedding", vector_search: "ann"}.get(f, f.__name__): f
-                for f in (http_hello, full_chain, named_query, policed_query, hook_dispatch, lua_policy, loop, embed, vector_search, quality, memory)}
+                for f in (http_hello, full_chain, named_query, policed_query, hook_dispatch, lua_policy, loop, embed, vector_search, quality, retrieval, memory)}
 
 
 def verdict(name, figure):

@@ -1,0 +1,104 @@
+"""What a search costs among 100,000 chunks: rows put in below HTTP with generated texts and vectors of a seeded generator, asked over HTTP one at a time."""
+import json
+import random
+import statistics
+import struct
+import subprocess
+import time
+
+from rounds import Skip
+
+CHUNKS, DOCUMENTS, WORDS, VOCABULARY, QUERIES, DIMENSIONS = 100_000, 1000, 110, 60_000, 150, 384
+MODEL = "all-minilm-l6-v2"
+BATCH = 2000
+
+
+def word(i):
+    """A pronounceable word of its own for each number; low numbers are frequent."""
+    letters, out = ("b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t"), ""
+    for _ in range(2 + (i > 3599)):
+        i, a = divmod(i, 12)
+        i, e = divmod(i, 5)
+        out += letters[a] + "aeiou"[e]
+    return out + (str(i) if i else "")
+
+
+def draw(rng):
+    """Zipf's law."""
+    return int(VOCABULARY ** rng.random()) - 1
+
+
+def psql(url, text):
+    done = subprocess.run(["psql", url, "-qX", "-v", "ON_ERROR_STOP=1", "-f", "-"], input=text, capture_output=True, text=True)
+    if done.returncode:
+        raise Skip(f"psql: {done.stderr.strip()[-200:]}")
+
+
+def uuid(kind, n):
+    return f"0190{kind:04x}-0000-7000-8000-{n:012x}"
+
+
+def vector(rng):
+    values = [b - 127.5 for b in rng.randbytes(DIMENSIONS)]
+    norm = sum(v * v for v in values) ** 0.5
+    return struct.pack(f"<{DIMENSIONS}f", *(v / norm for v in values)).hex()
+
+
+def load(url, organization, workspace):
+    """The rows of DOCUMENTS documents in one index version."""
+    rng = random.Random(7)
+    psql(url, f"""SET app.org_id = '{organization}';
+        INSERT INTO documents.index_version (org_id, workspace_id, version, model, dimensions) VALUES ('{organization}', '{workspace}', 1, '{MODEL}', {DIMENSIONS});
+        INSERT INTO documents.document (org_id, workspace_id, id, sha256, file_name, content_type, bytes, status)
+        SELECT '{organization}', '{workspace}', ('01900001-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'bench' || n, n || '.txt', 'text/plain', 1, 'indexed'
+        FROM generate_series(0, {DOCUMENTS - 1}) n;""")
+    for at in range(0, CHUNKS, BATCH):
+        chunks, vectors = [], []
+        for n in range(at, at + BATCH):
+            text = " ".join(word(draw(rng)) for _ in range(WORDS))
+            document = uuid(1, n % DOCUMENTS)
+            chunks.append(f"{organization}\t{workspace}\t{document}\t{uuid(2, n)}\t{n}\t\t0\t{len(text)}\t{WORDS}\t{text}\ten\t1")
+            vectors.append(f"{organization}\t{workspace}\t{document}\t{uuid(2, n)}\t{MODEL}\t\\\\x{vector(rng)}\t1")
+        psql(url, f"SET app.org_id = '{organization}';\n"
+                  "COPY documents.chunk (org_id, workspace_id, document_id, id, number, section, start_char, end_char, tokens, text, language, added) FROM stdin;\n" +
+             "\n".join(chunks) + "\n\\.\n" +
+             "COPY documents.vector (org_id, workspace_id, document_id, chunk_id, model, vector, added) FROM stdin;\n" + "\n".join(vectors) + "\n\\.\n")
+    psql(url, "ANALYZE documents.chunk; ANALYZE documents.document;")
+
+
+def times(m, ask):
+    took = []
+    for i in range(QUERIES):
+        begin = time.perf_counter()
+        ask(i)
+        took.append((time.perf_counter() - begin) * 1e3)
+    took = sorted(took[QUERIES // 10:])
+    return statistics.median(took), took[len(took) * 95 // 100]
+
+
+def settle(m, path):
+    """The first searches build the indexes; a search may be answered that the index is not there yet."""
+    for _ in range(600):
+        try:
+            m.send("POST", path, {"query": "warm up"})
+            return
+        except OSError:                      # a time-out, or 503 and 504 while the indexes are built
+            time.sleep(1)
+    raise Skip("the indexes are not built in ten minutes")
+
+
+def measure(m, organization, workspace):
+    load(m.database_url(), organization, workspace)
+    path = f"/v1/workspaces/{workspace}/search"
+    settle(m, path)
+    rng = random.Random(8)
+    queries = [" ".join(word(draw(rng)) for _ in range(4)) for _ in range(QUERIES)]
+    figures = {}
+    floor = times(m, lambda i: m.send("POST", "/v1/embed", {"texts": [queries[i]]}))
+    rows = times(m, lambda i: m.send("GET", f"/v1/workspaces/{workspace}/documents/{uuid(1, i)}/chunks?limit=10"))
+    for mode in ("text", "vector", "hybrid"):
+        p50, p95 = times(m, lambda i: m.send("POST", path, {"query": queries[i], "mode": mode}))
+        figures[f"search_{mode}"] = {"value": round(p50, 2), "unit": "ms", "peer": round(rows[0] if mode == "text" else floor[0], 2),
+                                     "ratio": round(p50 / (rows[0] if mode == "text" else floor[0]), 2), "p95": round(p95, 2), "chunks": CHUNKS,
+                                     "note": f"p95 {p95:.1f} ms; embed alone {floor[0]:.1f}, ten rows alone {rows[0]:.1f} ms"}
+    return figures

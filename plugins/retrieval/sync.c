@@ -82,6 +82,16 @@ static mt_slice passage_text(mt_slice section, mt_slice text, char **buffer)
     return (mt_slice){p, section.len + text.len + 1};
 }
 
+/* After a page whose last row came with version `last`, all that came before is there. */
+static mt_status move_on(follower *f, int64_t last)
+{
+    if (last - 1 <= f->held)
+        return MT_OK;
+    MT_TRY(add(f, 0, last - 1));
+    f->held = last - 1;
+    return MT_OK;
+}
+
 static mt_status add_texts(follower *f, mt_handle page, uint32_t n)
 {
     char **buffers = calloc(n + 1, sizeof *buffers);
@@ -93,6 +103,8 @@ static mt_status add_texts(follower *f, mt_handle page, uint32_t n)
         f->texts[i] = passage_text(mt_db_value(f->c, page, i, MT_SLICE("section")), mt_db_value(f->c, page, i, MT_SLICE("text")), &buffers[i]);
     }
     mt_status status = add(f, n, f->held);
+    if (status == MT_OK)
+        status = move_on(f, number(mt_db_value(f->c, page, n - 1, MT_SLICE("added"))));
     for (uint32_t i = 0; i < n; i++)
         free(buffers[i]);
     free(buffers);
@@ -109,7 +121,8 @@ static mt_status add_vectors(follower *f, mt_handle page, uint32_t n)
         f->ids[i] = mt_db_value(f->c, page, i, MT_SLICE("id"));
         memcpy(f->vectors + i * f->model->dimensions, vector.p, bytes);
     }
-    return add(f, n, f->held);
+    MT_TRY(add(f, n, f->held));
+    return move_on(f, number(mt_db_value(f->c, page, n - 1, MT_SLICE("added"))));
 }
 
 static mt_status remove_page(follower *f, mt_handle page, uint32_t n)
@@ -142,13 +155,14 @@ static mt_status each_page(follower *f, const char *query, uint32_t most, mt_sta
     return status;
 }
 
+/* Removals first, so that the version can move on with the additions: a long way is not begun anew by whoever comes after a search that was given up. */
 static mt_status top_up(follower *f)
 {
     mt_status status = reserve(f) ? MT_OK : MT_NO_MEMORY;
     if (status == MT_OK)
-        status = f->model ? each_page(f, "vectors_added", ADD_PAGE, add_vectors) : each_page(f, "texts_added", ADD_PAGE, add_texts);
-    if (status == MT_OK)
         status = each_page(f, "chunks_removed", REMOVE_PAGE, remove_page);
+    if (status == MT_OK)
+        status = f->model ? each_page(f, "vectors_added", ADD_PAGE, add_vectors) : each_page(f, "texts_added", ADD_PAGE, add_texts);
     if (status == MT_OK)
         status = add(f, 0, f->rows);
     release(f);

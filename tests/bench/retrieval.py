@@ -45,10 +45,10 @@ def vector(rng):
 
 
 def load(url, organization, workspace):
-    """The rows of DOCUMENTS documents in one index version."""
+    """The rows of DOCUMENTS documents, a batch a version."""
     rng = random.Random(7)
     psql(url, f"""SET app.org_id = '{organization}';
-        INSERT INTO documents.index_version (org_id, workspace_id, version, model, dimensions) VALUES ('{organization}', '{workspace}', 1, '{MODEL}', {DIMENSIONS});
+        INSERT INTO documents.index_version (org_id, workspace_id, version, model, dimensions) VALUES ('{organization}', '{workspace}', {CHUNKS // BATCH}, '{MODEL}', {DIMENSIONS});
         INSERT INTO documents.document (org_id, workspace_id, id, sha256, file_name, content_type, bytes, status)
         SELECT '{organization}', '{workspace}', ('01900001-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'bench' || n, n || '.txt', 'text/plain', 1, 'indexed'
         FROM generate_series(0, {DOCUMENTS - 1}) n;""")
@@ -57,8 +57,8 @@ def load(url, organization, workspace):
         for n in range(at, at + BATCH):
             text = " ".join(word(draw(rng)) for _ in range(WORDS))
             document = uuid(1, n % DOCUMENTS)
-            chunks.append(f"{organization}\t{workspace}\t{document}\t{uuid(2, n)}\t{n}\t\t0\t{len(text)}\t{WORDS}\t{text}\ten\t1")
-            vectors.append(f"{organization}\t{workspace}\t{document}\t{uuid(2, n)}\t{MODEL}\t\\\\x{vector(rng)}\t1")
+            chunks.append(f"{organization}\t{workspace}\t{document}\t{uuid(2, n)}\t{n}\t\t0\t{len(text)}\t{WORDS}\t{text}\ten\t{at // BATCH + 1}")
+            vectors.append(f"{organization}\t{workspace}\t{document}\t{uuid(2, n)}\t{MODEL}\t\\\\x{vector(rng)}\t{at // BATCH + 1}")
         psql(url, f"SET app.org_id = '{organization}';\n"
                   "COPY documents.chunk (org_id, workspace_id, document_id, id, number, section, start_char, end_char, tokens, text, language, added) FROM stdin;\n" +
              "\n".join(chunks) + "\n\\.\n" +

@@ -122,6 +122,17 @@ void ledger_free(ledger_row *rows)
     }
 }
 
+void ledger_dispose(ledger *l)
+{
+    for (unsigned i = 0; i < 256; i++)
+        for (ledger_org *o = l->orgs[i], *next; o; o = next) {
+            next = o->next;
+            ledger_free(o->rows);
+            free(o);
+        }
+    *l = (ledger)LEDGER_INIT;
+}
+
 unsigned ledger_bucket(int64_t us)
 {
     if (us < 1000)

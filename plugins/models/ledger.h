@@ -41,6 +41,8 @@ ledger_row *ledger_take(ledger *l, mt_slice org, int64_t now_us, int64_t age_us)
 /* Takes the rows of any organization; NULL: none. */
 ledger_row *ledger_take_any(ledger *l);
 void ledger_free(ledger_row *rows);
+/* Forgets everything; nobody else may be using it. */
+void ledger_dispose(ledger *l);
 
 /* Buckets half an octave wide above 1 ms: bucket b holds durations below ledger_bound_ms(b). */
 unsigned ledger_bucket(int64_t us);

@@ -14,11 +14,16 @@ static void deactivate(void *self, mt_call *c)
     models_usage_flush_all(c);
 }
 
+static void unload(void *self)
+{
+    models_usage_dispose();
+}
+
 static const mt_handler_entry handlers[] = {{"on_usage", models_on_usage}, {"on_health", models_on_health}, {"on_upload", models_on_upload},
                                             {"on_activate", models_on_activate}, {"on_deactivate", models_on_deactivate}, {"on_delete", models_on_delete}};
 static const mt_hook_entry hooks[] = {{"on_done", models_on_done}};
 static const mt_service_entry services[] = {{"llm/1", &models_llm}};
 
 MT_EXPORT const mt_plugin models_plugin = {
-    .abi = MT_ABI, .size = sizeof(mt_plugin), .slug = "models", .version = "0.1.0", .load = load, .deactivate = deactivate,
+    .abi = MT_ABI, .size = sizeof(mt_plugin), .slug = "models", .version = "0.1.0", .load = load, .deactivate = deactivate, .unload = unload,
     .handlers = handlers, .n_handlers = sizeof handlers / sizeof *handlers, .hooks = hooks, .n_hooks = 1, .services = services, .n_services = 1};

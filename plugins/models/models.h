@@ -67,6 +67,7 @@ mt_status models_prompt_render(mt_call *c, const mt_llm_in *in, mt_slice *system
 void models_usage_add(const ledger_row *delta);
 mt_outcome models_on_done(void *self, mt_call *c, const void *in, mt_patch *out);
 void models_usage_flush_all(mt_call *c);
+void models_usage_dispose(void);
 mt_status models_on_usage(void *self, mt_call *c);
 mt_status models_on_health(void *self, mt_call *c);
 

@@ -81,6 +81,11 @@ void models_usage_flush_all(mt_call *c)
     }
 }
 
+void models_usage_dispose(void)
+{
+    ledger_dispose(&book);
+}
+
 /* --- showing --- */
 
 static void read_latency(mt_call *c, mt_slice json, int64_t latency[LEDGER_BUCKETS])

@@ -40,6 +40,7 @@ static void test_sums_and_keeps_apart(void **state)
     assert_string_equal(r->org, "b");
     ledger_free(r);
     assert_null(ledger_take_any(&l));
+    ledger_dispose(&l);
 }
 
 static void test_not_before_its_age(void **state)
@@ -52,6 +53,7 @@ static void test_not_before_its_age(void **state)
     ledger_row *r = ledger_take(&l, MT_SLICE("a"), 1500, 500);
     assert_non_null(r);
     ledger_free(r);
+    ledger_dispose(&l);
 }
 
 static void test_buckets_hold_what_they_say(void **state)

@@ -282,7 +282,7 @@ static void put(writer *w, const void *p, size_t n)
 
 static void pad_to(writer *w, uint64_t at)
 {
-    static const char zeros[ALIGN];
+    static const char zeros[PAGE]; /* the widest gap is before the graph */
     if (at > w->at)
         put(w, zeros, at - w->at);
 }

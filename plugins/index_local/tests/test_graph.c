@@ -151,7 +151,7 @@ static void test_recall(void **state)
 /* A third of the rows go; what is left is found as before, also after the file was written anew without them and read again. */
 static void test_removals_and_files(void **state)
 {
-    uint32_t rows = getenv("MORTISE_TEST_SMALL") ? 9000 : 21000;
+    uint32_t rows = getenv("MORTISE_TEST_SMALL") ? 12000 : 21000;
     index_place p;
     start(&p, rows);
     assert_int_equal(index_link(&p), MT_OK);

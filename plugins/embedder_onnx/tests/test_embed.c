@@ -204,7 +204,10 @@ static size_t nearest(const float *vectors, size_t n, size_t to)
     return best;
 }
 
-/* Real text through the 8-bit model beside the whole one: the vectors lie close, and the nearest paragraph of a paragraph is mostly the same. */
+/* Neighbours whose cosines differ by less are a tie: the texts are of one page, so many are about as near. */
+#define TIE 0.02
+
+/* Real text through the 8-bit model beside the whole one: the vectors lie close, and the nearest paragraph of a paragraph is mostly the same or as near. */
 static void test_int8(void **state)
 {
     static char text[1 << 16];
@@ -213,7 +216,7 @@ static void test_int8(void **state)
     char reason[ONNX_REASON] = "";
     onnx_session *int8;
     double sum = 0, least = 1;
-    size_t same = 0;
+    size_t near = 0;
     if (!session || access(INT8_MODEL, R_OK) != 0)
         skip();
     if (onnx_session_open(&int8, &(onnx_options){.library = ONNX_LIBRARY, .model = INT8_MODEL, .threads = 1}, reason) != MT_OK)
@@ -227,11 +230,12 @@ static void test_int8(void **state)
         double cosine = dot(whole + i * DIM, small + i * DIM);
         sum += cosine;
         least = cosine < least ? cosine : least;
-        same += nearest(whole, n, i) == nearest(small, n, i);
+        size_t best = nearest(whole, n, i), chosen = nearest(small, n, i);
+        near += dot(whole + i * DIM, whole + chosen * DIM) >= dot(whole + i * DIM, whole + best * DIM) - TIE;
     }
-    print_message("int8: %zu paragraphs, cosine %.4f on average, %.4f at least; %zu keep their nearest\n", n, sum / (double)n, least, same);
+    print_message("int8: %zu paragraphs, cosine %.4f on average, %.4f at least; %zu choose the nearest or its equal\n", n, sum / (double)n, least, near);
     assert_true(sum / (double)n >= 0.98 && least >= 0.95);
-    assert_true(same * 10 >= n * 8);
+    assert_true(near * 10 >= n * 9);
     onnx_session_close(int8);
 }
 

@@ -158,7 +158,7 @@ void mti_answer_problem(mti_request *r)
         mti_http_stream_end(r->http);
         mti_buf_dispose(&event);
     } else if (!mti_http_answered(r->http)) {
-        if (status == 503)
+        if (status == 503 && !r->retry_told)
             add(r, MT_SLICE("retry-after"), "1");
         r->etag = NULL;
         mti_answer_raw(r, status, openai ? MT_SLICE("application/json") : MT_SLICE("application/problem+json"), mti_buf_slice(&b));

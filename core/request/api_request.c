@@ -112,6 +112,11 @@ static mt_status request_respond_header(mt_call *c, mt_slice name, mt_slice valu
         return MT_UNSUPPORTED;
     if (mt_slice_eq(name, MT_SLICE("cache-control")) && mt_slice_eq(value, MT_SLICE("no-store")))
         c->request->secret = true;
+    if (mt_slice_eq(name, MT_SLICE("retry-after"))) {
+        if (c->request->retry_told)
+            return MT_OK;
+        c->request->retry_told = true;
+    }
     return mti_http_header_add(c->request->http, name, value);
 }
 

@@ -29,6 +29,7 @@ typedef struct mti_request {
     size_t bytes_out;
     bool streaming, idempotent, timed_out;
     bool secret;                             /* the answer is marked cache-control: no-store */
+    bool retry_told;             /* a Retry-After was set: the first one counts */
     mti_uuid idempotency_org;                /* whose row holds the key */
     mti_timer *deadline;                     /* NULL: none, or it has passed */
     const char *etag;                        /* of the answer, unquoted; NULL: none */

@@ -3,7 +3,7 @@
     ok              an answer of WORDS, with counts
     tools           a call of the tool "lookup", its arguments in pieces
     limited         429 with Retry-After: 1, always;  limited-once: only the first time
-    fail            500;  key: 401 with a key in its sentence;  bad: 400
+    fail            500;  recovers: 500 for the first four;  key: 401 with a key in its sentence;  bad: 400
     hang-head       takes the request and says nothing
     hang-mid        stops after two words;  cut-mid: the connection ends after two words;  early-end: a clean end, but no end of the answer
     error-mid       an error event after two words
@@ -14,7 +14,7 @@ import json
 import socketserver
 import threading
 
-WORDS = ["Ada ", "Lovelace ", "wrote ", "it ", "[1]."]
+WORDS = ["Ada ", "Lovelace ", "wrote ", "it. ", "[1]"]
 ANSWER = "".join(WORDS)
 INPUT, CACHED, OUTPUT = 120, 20, 9
 
@@ -169,6 +169,8 @@ class Handler(socketserver.StreamRequestHandler):
     def answer(self, f, how, count):
         if how.startswith("limited") and not (how == "limited-once" and count > 1):
             return self.whole(429, b'{"error":{"type":"rate_limit_error","message":"slow down"}}', retry_after=1)
+        if how == "recovers" and count <= 4:
+            how = "fail"
         if how in ("fail", "key", "bad"):
             status = {"fail": 500, "key": 401, "bad": 400}[how]
             return self.whole(status, b'{"error":{"type":"x","message":"Incorrect API key provided: sk-canary-7f3a"}}')

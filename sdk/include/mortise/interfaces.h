@@ -1538,8 +1538,9 @@ static inline mt_status mt_respond_raw(mt_call *c, int32_t status, mt_slice cont
 
 /*
  * Adds a response header, before the answer. cache-control: no-store (in lower case) marks an
- * answer that holds a secret: it is never kept for an Idempotency-Key. Fiber: no suspend. State:
- * active. Ownership: copied. Fails: MT_INVALID for a name or value that is not allowed.
+ * answer that holds a secret: it is never kept for an Idempotency-Key. Of several retry-after the
+ * first counts. Fiber: no suspend. State: active. Ownership: copied. Fails: MT_INVALID for a name
+ * or value that is not allowed.
  */
 static inline mt_status mt_respond_header(mt_call *c, mt_slice name, mt_slice value)
 {

@@ -40,10 +40,11 @@ static void *room(merge *m, bytes *b, size_t n)
 
 static void put(merge *m, bytes *b, const void *p, size_t n)
 {
-    char *to = room(m, b, n);
-    if (to && n)
-        memcpy(to, p, n);
-    b->len += to ? n : 0;
+    char *to = n ? room(m, b, n) : NULL;
+    if (!to)
+        return;
+    memcpy(to, p, n);
+    b->len += n;
 }
 
 /* --- postings --- */

@@ -84,8 +84,8 @@ static mt_status forget(mt_call *c, mt_slice model)
     return mt_queue_put(c, MT_SLICE("documents.forget"), json, (mt_slice){0}, 0);
 }
 
-/* The job that goes on with the change to a model, from a place on. The key: none that runs already stands in its way. */
-static mt_status go_on(mt_call *c, mt_slice model, mt_slice added, mt_slice after)
+/* The job that goes on with the change to a model, from a place on. key: mostly none, for the job that puts it still runs. */
+static mt_status go_on(mt_call *c, mt_slice model, mt_slice added, mt_slice after, mt_slice key)
 {
     mt_writer w = mt_write_begin(c);
     mt_slice json;
@@ -95,7 +95,7 @@ static mt_status go_on(mt_call *c, mt_slice model, mt_slice added, mt_slice afte
     mt_write_text(&w, "after", after);
     mt_write_close(&w);
     MT_TRY(mt_write_end(&w, &json));
-    return mt_queue_put(c, MT_SLICE("documents.reembed"), json, (mt_slice){0}, 0);
+    return mt_queue_put(c, MT_SLICE("documents.reembed"), json, key, 0);
 }
 
 static const char first[] = "00000000-0000-0000-0000-000000000000";
@@ -107,13 +107,13 @@ static mt_status put(mt_call *c, const mt_embedder_info *info, bool *changing)
     MT_TRY(mt_db_query(c, MT_SLICE("embedding_before"), NULL, 0, &before));
     mt_slice was = mt_db_rows(c, before) ? mt_db_value(c, before, 0, MT_SLICE("next_model")) : (mt_slice){0};
     *changing = was.p && mt_slice_eq(was, info->model);
-    if (*changing)
-        return MT_OK;
+    if (*changing)                              /* asked for again: perhaps the job gave up, when the model was away for long */
+        return go_on(c, info->model, MT_SLICE("0"), mt_str(first), mt_workspace_id(c));
     MT_TRY(mt_db_one(c, MT_SLICE("embedding_put"), args, 2, &row));
     *changing = mt_db_value(c, row, 0, MT_SLICE("next_model")).p != NULL;
     if (was.p)
         MT_TRY(forget(c, was));
-    return *changing ? go_on(c, info->model, MT_SLICE("0"), mt_str(first)) : MT_OK;
+    return *changing ? go_on(c, info->model, MT_SLICE("0"), mt_str(first), (mt_slice){0}) : MT_OK;
 }
 
 mt_status documents_on_embedding_put(void *self, mt_call *c)
@@ -203,7 +203,7 @@ static mt_status switch_over(change *g)
         return MT_OK;
     MT_TRY(mt_db_query(g->c, MT_SLICE("reembed_any"), args, 2, &missing));
     if (mt_db_rows(g->c, missing))
-        return go_on(g->c, g->model, MT_SLICE("0"), mt_str(first));
+        return go_on(g->c, g->model, MT_SLICE("0"), mt_str(first), (mt_slice){0});
     MT_TRY(forget(g->c, mt_db_value(g->c, row, 0, MT_SLICE("model"))));
     return mt_db_one(g->c, MT_SLICE("reembed_switch"), args, 2, &row);
 }
@@ -214,7 +214,7 @@ static mt_status reembed(change *g)
     for (int i = 0; i < BATCHES && n == BATCH; i++)
         MT_TRY(next_page(g, &n));
     if (n == BATCH)
-        return go_on(g->c, g->model, g->added, g->after);
+        return go_on(g->c, g->model, g->added, g->after, (mt_slice){0});
     MT_TRY(mt_db_begin(g->c));
     return documents_end(g->c, switch_over(g));
 }

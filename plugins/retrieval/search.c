@@ -61,6 +61,11 @@ static mt_status rerank(search *s)
     return MT_OK;
 }
 
+static bool collapses(const search *s)
+{
+    return mt_slice_eq(s->o.collapse, MT_SLICE("document"));
+}
+
 /* Keeps the best passage of each document. */
 static void collapse(search *s)
 {
@@ -114,24 +119,49 @@ static mt_status read_options(search *s, mt_slice options)
     return mt_problem(s->c, 422, MT_SLICE("mode_unsupported"), MT_SLICE("The mode is \"text\", \"vector\" or \"hybrid\"."), MT_SLICE("/mode"));
 }
 
-mt_status search_run(search *s, mt_slice options, mt_slice *results)
+/* Candidates with their rows. none: there is nothing to search in. lost: rows of candidates are gone. */
+static mt_status find(search *s, mt_slice options, bool *none, bool *lost)
 {
-    *results = MT_SLICE("[]");
     mt_status status = retrieval_sync(s->c, &s->state);
     if (status != MT_OK && status != MT_NOT_FOUND)
         return status;
     MT_TRY(read_options(s, options));
-    if (status == MT_NOT_FOUND)
+    *none = status == MT_NOT_FOUND;
+    if (*none)
         return MT_OK;
     MT_TRY(filter_resolve(s));
-    if (s->filtered && !s->n_allowed)
+    *none = s->filtered && !s->n_allowed;
+    if (*none)
         return MT_OK;
     MT_TRY(candidates_find(s));
-    bool collapsed = mt_slice_eq(s->o.collapse, MT_SLICE("document"));
-    uint32_t shown = s->o.limit + s->o.offset;
-    MT_TRY(read_rows(s, !collapsed && !s->o.rerank.len && s->n > shown ? shown : s->n));
+    uint32_t shown = s->o.limit + s->o.offset, n = !collapses(s) && !s->o.rerank.len && s->n > shown ? shown : s->n;
+    MT_TRY(read_rows(s, n));
+    *lost = s->n < n;
+    return MT_OK;
+}
+
+/* A document that was read anew between the indexes' answer and the rows has other chunks now: looked for once more, they are found. */
+static mt_status find_settled(search *s, mt_slice options, bool *none)
+{
+    const search begin = *s;
+    bool lost = false;
+    MT_TRY(find(s, options, none, &lost));
+    if (!lost)
+        return MT_OK;
+    mt_db_free(s->c, s->rows);
+    *s = begin;
+    return find(s, options, none, &lost);
+}
+
+mt_status search_run(search *s, mt_slice options, mt_slice *results)
+{
+    bool none = false;
+    *results = MT_SLICE("[]");
+    MT_TRY(find_settled(s, options, &none));
+    if (none)
+        return MT_OK;
     MT_TRY(rerank(s));
-    if (collapsed)
+    if (collapses(s))
         collapse(s);
     while (s->n && s->all[s->n - 1].score < s->o.min_score)
         s->n--;

@@ -43,8 +43,14 @@ def settled(tenant):
     return listed if all(d["status"] in ("indexed", "failed") for d in listed) else None
 
 
-def found(tenant, **body):
-    return {r["chunk_id"] for r in tenant.api.search(tenant.workspace, "river mills text part", limit=100, mode="vector", **body)}
+def found(tenant, mode="vector", limit=100):
+    return {r["chunk_id"] for r in tenant.api.search(tenant.workspace, "river mills text part", limit=limit, mode=mode)}
+
+
+def indexes_are_the_rows(tenant, chunks):
+    """Asked for as many as there are: one that lacks is missed, and one too many takes the place of another."""
+    for mode in ("vector", "text"):
+        assert found(tenant, mode, len(chunks)) == chunks, mode
 
 
 def vectors(server, tenant):
@@ -149,8 +155,7 @@ def test_reindex_keeps_answering(server, tenant):
     answer = tenant.api.call("POST", f"{base(tenant)}/documents/{document['id']}/reindex", 202).data
     assert answer["status"] in ("queued", "indexing")
     while not settled(tenant):
-        # a search across the commit itself found ids whose rows are gone: asked again, it finds the new ones
-        assert len(found(tenant)) == len(before) or len(found(tenant)) == len(before)
+        assert len(found(tenant)) == len(before)
     after = chunk_ids(server, tenant)
     assert len(after) == len(before) and not after & before and found(tenant) == after
 
@@ -176,6 +181,7 @@ def test_a_workspace_changes_its_model(server, tenant):
     assert found(tenant) == before
     assert set_model(tenant, "bag-48")["next_model"] == "bag-48"
     tenant.api.upload(tenant.workspace, ("late.txt", paragraphs(4, "what came meanwhile")))
+    assert set_model(tenant, "bag-48")["next_model"] == "bag-48", "asking again does no harm"
     while not model_is(tenant, "bag-48"):
         assert found(tenant) >= before
     all_chunks = chunk_ids(server, tenant)
@@ -297,7 +303,7 @@ def test_every_index_equals_the_rows_after_kills(server, tenant):
     begin, kills = time.monotonic(), 0
     while time.monotonic() - begin < 9:
         n = len(sent) + 1
-        if len(sent) - len(gone) < 12:
+        if len(sent) - len(gone) < 6:
             made = attempt(lambda: api.upload(tenant.workspace, (f"{n}.txt", paragraphs(5, f"file {n}", "slow")), wait=False)[0]["document"]["id"])
             if made:
                 sent[made] = n
@@ -325,10 +331,10 @@ def test_every_index_equals_the_rows_after_kills(server, tenant):
     until("only its vectors are left", lambda: vectors(server, tenant) == {wanted: chunks}, 60)
     print(f"{kills} kills, {len(sent)} documents acknowledged, {len(gone)} deleted, {len(chunks)} chunks")
     assert kills >= 3 and len(chunks) == sum(d["chunk_count"] for d in listed) <= 100
-    assert found(tenant) == chunks
-    server.kill_host()
-    until("it serves again", server.ready, 20)
-    assert found(tenant) == chunks
+    indexes_are_the_rows(tenant, chunks)
+    pid = server.kill_host()
+    until("it serves again", lambda: server.host_pid() not in (0, pid) and server.ready(), 20)
+    indexes_are_the_rows(tenant, chunks)
 
 
 # --- the command ---

@@ -145,14 +145,17 @@ static int end(child *k)
 }
 
 /* The answer is missing or makes no sense. */
-static mt_status explain(const child *k, mt_status s, int how, char reason[DOC_REASON])
+static mt_status explain(const child *k, const char *program, mt_status s, int how, char reason[DOC_REASON])
 {
+    enum { NOT_STARTED = 127 };     /* how posix_spawn says so when it learns it only in the child */
     if (s == MT_TIMEOUT)
         return doc_fail(reason, MT_TOO_LARGE, "Reading the file takes longer than %u seconds: split it and upload the parts.", k->job->wall_seconds);
     if (s == MT_DONE && WIFSIGNALED(how) && WTERMSIG(how) == SIGXCPU)
         return doc_fail(reason, MT_TOO_LARGE, "Reading the file takes more than %u seconds: split it and upload the parts.", k->job->cpu_seconds);
     if (s == MT_DONE && WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL)
         return doc_fail(reason, MT_UNAVAILABLE, "The file's reader was killed: the machine may be short of memory.");
+    if (s == MT_DONE && WIFEXITED(how) && WEXITSTATUS(how) == NOT_STARTED)
+        return doc_fail(reason, MT_UNAVAILABLE, "The file's reader (%s) cannot be started.", program);
     if (s == MT_DONE || s == MT_INTERNAL)
         return doc_fail(reason, MT_INVALID, "The file is damaged in a way that stops its reader: save it again with another program.");
     return doc_fail(reason, s, "The file's reader cannot be heard.");
@@ -172,7 +175,7 @@ mt_status extract_run(const char *program, extract_job *j, doc_text *out, char r
         j->ran = s == MT_OK || reason[0];
         int how = end(&k);
         if (s != MT_OK && s != MT_CANCELLED && !reason[0])
-            s = explain(&k, s, how, reason);
+            s = explain(&k, program, s, how, reason);
     }
     if (k.out >= 0)
         close(k.out);

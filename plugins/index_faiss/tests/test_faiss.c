@@ -1,5 +1,6 @@
 /* Every kind that FAISS builds, behind the same rows, files and searches as index_local: recall, filters, removals, renewal, files of another kind, searches
    while rows are added. */
+#include <string.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -239,6 +240,11 @@ static void test_together(void **state)
 
 int main(void)
 {
+    const char *checker = getenv("MORTISE_TEST_SMALL");
+    if (checker && strcmp(checker, "valgrind") == 0) {
+        puts("SKIP: building graphs takes a quarter of an hour under valgrind; the address sanitizer sees them");
+        return 77;
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flat),         cmocka_unit_test(test_hnsw),          cmocka_unit_test(test_ivf),     cmocka_unit_test(test_ivfpq),
         cmocka_unit_test(test_another_kind), cmocka_unit_test(test_damaged_bytes), cmocka_unit_test(test_together),

@@ -81,7 +81,7 @@ mt_status turn_event(turn *t, mt_slice kind, mt_writer *w);
 
 /* Adds what retrieval finds, numbered on from what is there; *added: how many are new. Suspends. */
 mt_status turn_search(turn *t, mt_slice query, mt_slice options, size_t *added);
-/* The JSON array for the model, or for sources (with "cited"). */
+/* The JSON array for the model: those that fit; and for sources: all, with "cited". */
 mt_status turn_write_passages(const turn *t, mt_slice *json);
 void turn_write_sources(const turn *t, mt_writer *w, const char *name);
 
@@ -91,6 +91,8 @@ void turn_write_sources(const turn *t, mt_writer *w, const char *name);
 mt_status turn_write_messages(turn *t, mt_slice *json);
 /* What to look for: the question, with the one before it when it follows up. Suspends. */
 mt_status turn_search_text(turn *t, mt_slice *text);
+/* How many of the passages, the best first, the model is given. */
+size_t turn_passages_fit(const turn *t);
 /* The system prompt with the rules for citations. */
 mt_slice turn_system(const turn *t);
 

@@ -182,6 +182,7 @@ static mt_status judge_one(checker *k, const cut *at)
         return MT_TOO_LARGE;
     one->verdict = support_judge(k->support, text, number - 1);
     one->end = mt_utf8_count(text.p, text.len);
+    k->row = one->verdict.kind == SUPPORT_FOUND ? 0 : k->row + (one->verdict.kind == SUPPORT_MISSING);
     const char *gap = has_line_end(k->raw, k->at, at->start) ? "\n" : " ";
     if (one->verdict.kind == SUPPORT_FOUND)
         one->text = mt_printf(k->c, "%s%.*s [%zu]", gap, (int)text.len, text.p, one->verdict.passage + 1);
@@ -238,4 +239,5 @@ void checker_drop(checker *k)
 {
     k->waiting = k->waiting_last = NULL;
     k->at = k->raw.len;
+    k->row = 0;
 }

@@ -23,7 +23,8 @@ typedef struct checker {
     checked *first, *last;       /* to be shown, in order */
     checked *waiting, *waiting_last;
     size_t characters;           /* of what was shown */
-    size_t found, missing;       /* sentences */
+    size_t found, missing;       /* sentences shown */
+    size_t row;                  /* judged without support since the last one that had it */
 } checker;
 
 /* MT_TOO_LARGE. */

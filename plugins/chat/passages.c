@@ -77,7 +77,7 @@ mt_status turn_write_passages(const turn *t, mt_slice *json)
 {
     mt_writer w = mt_write_begin(t->c);
     mt_write_array(&w, NULL);
-    for (size_t i = 0; i < t->n_passages; i++)
+    for (size_t i = 0, n = turn_passages_fit(t); i < n; i++)
         mt_write_raw(&w, NULL, t->passages[i].json);
     mt_write_close(&w);
     return mt_write_end(&w, json);

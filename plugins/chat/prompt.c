@@ -74,6 +74,22 @@ static uint32_t count(const turn *t, mt_slice text)
     return text.len ? mt_llm_count_tokens(t->c, t->model, text) + 8 : 0;   /* 8: what a chat template adds to a message */
 }
 
+/* A model that writes is given the best passages that fill a third of its context, and one at least; one that quotes reads them all. */
+size_t turn_passages_fit(const turn *t)
+{
+    uint32_t left = t->info.context_tokens / 3;
+    size_t n = 0;
+    if (t->info.reads_passages)
+        return t->n_passages;
+    for (; n < t->n_passages; n++) {
+        uint32_t tokens = count(t, t->passages[n].text);
+        if (n && tokens > left)
+            break;
+        left -= tokens < left ? tokens : left;
+    }
+    return n;
+}
+
 static size_t fitting(turn *t, const message *list, size_t n, mt_slice passages)
 {
     uint32_t *tokens = mt_alloc(t->c, (n + 1) * sizeof *tokens);

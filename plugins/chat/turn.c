@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+enum { ASTRAY = 4 };     /* so many sentences in a row without support end what a model writes */
+
 /* --- events --- */
 
 mt_status turn_event(turn *t, mt_slice kind, mt_writer *w)
@@ -324,7 +326,12 @@ static mt_status read(turn *t)
     if (!t->looked)
         return MT_OK;                         /* it may yet ask for a tool */
     MT_TRY(checker_judge(&t->checker, false));
-    return tell_checked(t);
+    MT_TRY(tell_checked(t));
+    if (t->checker.row < ASTRAY)
+        return MT_OK;
+    end_generation(t);                        /* it has left the documents: what follows would not be in them either */
+    t->finish = MT_SLICE("stop");
+    return t->checker.found ? finish(t) : fall_back(t);
 }
 
 mt_status turn_next(turn *t, mt_slice *kind, mt_slice *data)

@@ -77,6 +77,16 @@ def test_what_no_passage_says_is_marked(tenant):
     assert answer["confidence"] < ask(tenant, TRUE)["confidence"]
 
 
+def test_a_model_that_goes_astray_is_stopped(tenant):
+    inventions = " ".join(f"The keepers painted boat number {n} in Boston." for n in range(3000, 3030))
+    answer = ask(tenant, f"{TRUE} {inventions}")
+    assert len(answer["unsupported"]) == 4 and answer["answer"].startswith(TRUE) and answer["usage"]["output_tokens"] < 80
+    check_citations(tenant, answer)
+    answer = ask(tenant, inventions)
+    assert answer["usage"]["model"] == "extractive" and "1989" in answer["answer"]
+    check_citations(tenant, answer)
+
+
 def test_an_invention_at_the_beginning_waits_for_support(tenant):
     events = tenant.api.chat_stream(tenant.workspace, QUESTION, agent_id=agent(tenant, rounds=[{"text": "Four brothers came from Boston. " + TRUE}]))
     kinds = [kind for kind, _ in events]

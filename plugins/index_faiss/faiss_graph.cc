@@ -298,18 +298,19 @@ bool graph_pays(const graph *g, size_t k, size_t wanted)
     return wanted >= LEAST && n * 64 < wanted;
 }
 
-mt_status graph_search(graph *g, const scan_rows parts[SCAN_PARTS], scan_search *s, const float *query, size_t k, size_t wanted, size_t *taken)
+mt_status graph_search(graph *g, const scan_rows parts[SCAN_PARTS], scan_search *s, const float *query, size_t k, size_t linked, size_t wanted,
+                       size_t *taken)
 {
     *taken = 0;
     bool ok = tried([&] {
         std::shared_lock together(g->core->lock);
-        size_t n = candidates(g, k, wanted), base = parts[0].n, all = base + parts[1].n;
+        size_t n = candidates(g, k, wanted), base = parts[0].n;
         std::vector<faiss::Index::idx_t> ids(n);
         std::vector<float> near(n);
         g->core->index->search(1, query, static_cast<faiss::Index::idx_t>(n), near.data(), ids.data());
         for (faiss::Index::idx_t id : ids) {
             uint32_t row = id >= 0 ? g->rows[static_cast<size_t>(id)] : NONE;
-            if (row < all)
+            if (row < linked)
                 *taken += scan_offer_row(s, row >= base, static_cast<uint32_t>(row < base ? row : row - base));
         }
     });

@@ -26,6 +26,7 @@ struct graph {
     layer layers[LAYERS];
     size_t dim, stride;
     scan_kernel kernel;
+    size_t reserved;        /* rows that the upper layers have room for too */
     _Atomic uint64_t entry; /* 0: empty; else layer + 1, and the record in it in the lower half */
     _Atomic size_t linked;
 };
@@ -111,6 +112,7 @@ bool graph_reserve(graph *g, size_t rows)
     for (size_t l = 0; l < LAYERS; l++)
         if (!reserve_layer(&g->layers[l], l ? g->layers[l].n + need[l] : rows))
             return false;
+    g->reserved = rows > g->reserved ? rows : g->reserved;
     return true;
 }
 
@@ -423,7 +425,7 @@ bool graph_link(graph *g, const scan_rows parts[SCAN_PARTS])
     size_t row = graph_linked(g), last = row_count(parts);
     if (!open_walk(&w, EF_BUILD))
         return false;
-    last = last < g->layers[0].room ? last : g->layers[0].room;
+    last = last < g->reserved ? last : g->reserved;
     last = last < row + SLICE ? last : row + SLICE;
     for (; row < last; row++)
         link_row(g, &w, (uint32_t)row);
@@ -446,10 +448,11 @@ bool graph_pays(const graph *g, size_t k, size_t wanted)
     return ef < EF_MOST && ef * 64 < wanted;
 }
 
-mt_status graph_search(graph *g, const scan_rows parts[SCAN_PARTS], scan_search *s, const float *query, size_t k, size_t wanted, size_t *taken)
+mt_status graph_search(graph *g, const scan_rows parts[SCAN_PARTS], scan_search *s, const float *query, size_t k, size_t linked, size_t wanted,
+                       size_t *taken)
 {
     walk w = {.g = g, .parts = parts, .ef = 1};
-    size_t ef = ef_for(g, k, wanted), linked = graph_linked(g), base = parts[0].n;
+    size_t ef = ef_for(g, k, wanted), base = parts[0].n;
     *taken = 0;
     if (!open_walk(&w, ef))
         return MT_NO_MEMORY;

@@ -27,9 +27,10 @@ bool graph_link(graph *g, const scan_rows parts[SCAN_PARTS]);
 
 /* Whether going through the graph for k of `wanted` linked rows costs less than looking at all of them. */
 bool graph_pays(const graph *g, size_t k, size_t wanted);
-/* Offers the search what lies near to its query among the linked rows, aiming at k of the `wanted` ones; their number to *taken, when
-   live and allowed. MT_NO_MEMORY. */
-mt_status graph_search(graph *g, const scan_rows parts[SCAN_PARTS], scan_search *s, const float *query, size_t k, size_t wanted, size_t *taken);
+/* Offers the search what lies near to its query among the first `linked` rows (what graph_linked said when the search began: more may be by now), aiming at k
+   of the `wanted` ones; their number to *taken, when live and allowed. MT_NO_MEMORY. */
+mt_status graph_search(graph *g, const scan_rows parts[SCAN_PARTS], scan_search *s, const float *query, size_t k, size_t linked, size_t wanted,
+                       size_t *taken);
 
 /* A graph of the linked rows whose bits are set in `live`, numbered anew without the others. Searches may run; linking may not. NULL
    without memory. */

@@ -249,7 +249,7 @@ static mt_status search_rows(vector_index *x, scan_search *s, const scan_rows *r
     size_t linked = graph_linked(x->graph), base = rows[0].n, in_base = linked < base ? linked : base, taken;
     size_t wanted = linked ? count_wanted(&rows[0], in_base) + count_wanted(&rows[1], linked - in_base) : 0;
     if (linked && graph_pays(x->graph, k, wanted)) {
-        MT_TRY(graph_search(x->graph, rows, s, query, k, wanted, &taken));
+        MT_TRY(graph_search(x->graph, rows, s, query, k, linked, wanted, &taken));
         if (taken >= k) {
             MT_TRY(scan_part(s, 0, in_base, stop, user));
             return scan_part(s, 1, linked - in_base, stop, user);

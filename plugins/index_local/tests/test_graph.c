@@ -209,6 +209,21 @@ static void test_catch_up(void **state)
     finish(&p);
 }
 
+/* Linking ends where room was made, however many rows there are by then: the upper layers have room for the rows that were counted. */
+static void test_no_further_than_reserved(void **state)
+{
+    index_place p;
+    start(&p, 6000);
+    const scan_rows rows[PARTS] = {p.index->parts[0].rows, p.index->parts[1].rows};
+    for (size_t room = 1; room < 6000; room += 1 + room / 7) {
+        assert_true(graph_reserve(p.index->graph, room));
+        while (graph_linked(p.index->graph) < room)
+            assert_true(graph_link(p.index->graph, rows));
+        assert_int_equal(graph_linked(p.index->graph), room);
+    }
+    finish(&p);
+}
+
 /* Any byte of the graph changed: refused when the file is opened, by its checksum. */
 static void test_damaged_graph(void **state)
 {
@@ -254,8 +269,11 @@ static void *search_on(void *arg)
         pthread_rwlock_rdlock(&c->p->lock);
         c->wrong += index_search(c->p->index, q, K, NULL, 0, hits, &found, NULL, NULL) != MT_OK || found != K;
         pthread_rwlock_unlock(&c->p->lock);
-        for (size_t h = 0; h < found; h++)
+        for (size_t h = 0; h < found; h++) {
             c->wrong += number_of(hits[h].id) >= 100000;
+            for (size_t other = 0; other < h; other++)      /* a row is found once, also one that is being linked */
+                c->wrong += !memcmp(&hits[h].id, &hits[other].id, sizeof hits[h].id);
+        }
         c->searches++;
     }
     return NULL;
@@ -307,6 +325,7 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_recall),        cmocka_unit_test(test_removals_and_files), cmocka_unit_test(test_catch_up),
+        cmocka_unit_test(test_no_further_than_reserved),
         cmocka_unit_test(test_damaged_graph), cmocka_unit_test(test_together),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

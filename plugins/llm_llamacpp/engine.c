@@ -33,10 +33,21 @@ static void let_go(job *j, int holders)     /* the lock is held */
         job_free(j);
 }
 
+/* A place's time is shared by those who ran beside it; the lock is held. */
+static void note_time(engine *e, int64_t us)
+{
+    double cost = (double)us / (e->running ? e->running : 1);
+    e->job_us = e->job_us > 0 ? e->job_us * 0.8 + cost * 0.2 : cost;
+}
+
 void engine_end(engine *e, job *j, mt_status status)
 {
     uint64_t signal = j->r.signal;
     pthread_mutex_lock(&e->lock);
+    if (j->sampler && status == MT_OK)  /* it had a place and wrote to its end */
+        note_time(e, engine_now_us() - j->submitted_us - j->counts.waited_us);
+    if (j->sampler && e->running)
+        e->running--;
     j->done = true;
     j->status = status;
     let_go(j, 1);
@@ -180,11 +191,6 @@ static void drop_left(engine *e)
     }
 }
 
-static void note_time(engine *e, int64_t us)    /* the lock is held */
-{
-    e->job_us = e->job_us > 0 ? e->job_us * 0.9 + (double)us * 0.1 : (double)us;
-}
-
 static unsigned seat_waiting(engine *e)
 {
     unsigned seated = 0;
@@ -208,19 +214,6 @@ static unsigned seat_waiting(engine *e)
     e->running = seated;
     pthread_mutex_unlock(&e->lock);
     return seated;
-}
-
-static void run_step(engine *e)
-{
-    int64_t seated_us[MAX_SEQUENCES];
-    for (unsigned i = 0; i < e->o.sequences; i++)
-        seated_us[i] = e->places[i].j ? e->places[i].j->submitted_us + e->places[i].j->counts.waited_us : 0;
-    batch_step(e);
-    pthread_mutex_lock(&e->lock);
-    for (unsigned i = 0; i < e->o.sequences; i++)
-        if (seated_us[i] && !e->places[i].j)
-            note_time(e, engine_now_us() - seated_us[i]);
-    pthread_mutex_unlock(&e->lock);
 }
 
 /* Sleeps until there is something to do; false: stop. A model that nobody used for long is given back. */
@@ -281,7 +274,7 @@ static void *thread_main(void *arg)
         }
         while (!stop && seat_waiting(e)) {
             drop_left(e);
-            run_step(e);
+            batch_step(e);
             pthread_mutex_lock(&e->lock);
             stop = e->stop;
             pthread_mutex_unlock(&e->lock);
@@ -355,10 +348,10 @@ unsigned engine_context(engine *e)
 }
 
 /* How long somebody who came now would wait for a place. */
-static int64_t expected_ms(const engine *e)
+static int64_t expected_us(const engine *e)
 {
-    unsigned ahead = e->queue.n + (e->running >= e->o.sequences);
-    return (int64_t)(e->job_us * ahead / e->o.sequences / 1000);
+    unsigned ahead = e->queue.n + e->running + 1;
+    return ahead > e->o.sequences ? (int64_t)(e->job_us * (ahead - e->o.sequences)) : 0;
 }
 
 mt_status engine_submit(engine *e, job_request *r, job **out, int64_t *retry_ms)
@@ -371,9 +364,9 @@ mt_status engine_submit(engine *e, job_request *r, job **out, int64_t *retry_ms)
     }
     *j = (job){.item.owner = r->owner, .e = e, .r = *r, .submitted_us = engine_now_us(), .holders = 2, .row = -1, .counts.input = (uint32_t)r->n_tokens};
     pthread_mutex_lock(&e->lock);
-    int64_t wait = expected_ms(e);
-    mt_status s = wait > e->o.first_token_ms ? MT_LIMITED : fair_queue_put(&e->queue, &j->item);
-    *retry_ms = wait > 1000 ? wait : 1000;
+    int64_t wait = expected_us(e);
+    mt_status s = wait > e->o.first_token_ms * 1000 ? MT_LIMITED : fair_queue_put(&e->queue, &j->item);
+    *retry_ms = wait > 1000000 ? wait / 1000 : 1000;
     if (s == MT_OK)
         pthread_cond_signal(&e->wake);
     pthread_mutex_unlock(&e->lock);

@@ -48,7 +48,7 @@ struct engine {
     bool stop, wanted;
     char reason[LLAMA_REASON];
     unsigned context;
-    double job_us;              /* how long a job had its place, lately */
+    double job_us;              /* what a job costs the engine, lately: time between two ends when it is busy */
     unsigned running;
     pthread_rwlock_t loaded;    /* read: model and vocabulary stay; write: the thread loads or unloads */
     const llama_api *api;

@@ -24,10 +24,12 @@ static void no_log(mt_slice line)
 
 static char tiny_path[] = "/tmp/mortise-tiny-XXXXXX.gguf";
 
+static int64_t promise_ms = 600000;
+
 static engine *open_engine(const char *path, unsigned sequences, bool reuse, unsigned queue)
 {
     engine_options o = {.library = LLAMACPP_LIBRARY, .path = path, .context = 512, .sequences = sequences, .threads = 1, .queue = queue,
-                        .queue_owner = queue, .first_token_ms = 600000, .reuse_prefix = reuse, .log = no_log, .raise = raise_signal};
+                        .queue_owner = queue, .first_token_ms = promise_ms, .reuse_prefix = reuse, .log = no_log, .raise = raise_signal};
     char reason[LLAMA_REASON];
     engine *e = engine_create(&o);
     engine_state s = engine_want(e, reason);
@@ -178,6 +180,36 @@ static void test_queue_is_bounded(void **state)
     engine_destroy(e);
 }
 
+/* Once it is known what an answer costs, who would wait longer than promised is refused though the queue has room. */
+static void test_the_promise_closes_the_door(void **state)
+{
+    promise_ms = 0;
+    engine *e = open_engine(tiny_path, 1, false, 64);
+    promise_ms = 600000;
+    const char *text = NULL;    /* one whose answer is long enough to be overtaken by eight submits */
+    for (int i = 0; i < 8 && !text; i++) {
+        job_counts c;
+        free(whole(submit(e, texts[i], 1, 300), &c));
+        text = c.output == 300 ? texts[i] : NULL;
+    }
+    assert_non_null(text);
+    job *held[8], *j;
+    int n = 0, refused = 0;
+    int64_t retry = 0;
+    for (int i = 0; i < 8; i++) {
+        job_request r = request(e, text, 1, 300);
+        if (engine_submit(e, &r, &j, &retry) == MT_OK)
+            held[n++] = j;
+        else
+            refused++;
+    }
+    assert_in_range(n, 1, 7);
+    assert_true(refused > 0 && retry >= 1000);
+    while (n)
+        job_release(held[--n]);
+    engine_destroy(e);
+}
+
 static void test_end_at_the_limit(void **state)
 {
     engine *e = open_engine(tiny_path, 1, false, 4);
@@ -257,7 +289,8 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_together_as_alone), cmocka_unit_test(test_prefix_reuse), cmocka_unit_test(test_leaving_frees_the_place),
-        cmocka_unit_test(test_queue_is_bounded), cmocka_unit_test(test_end_at_the_limit), cmocka_unit_test(test_the_engine_ends_first),
+        cmocka_unit_test(test_queue_is_bounded), cmocka_unit_test(test_the_promise_closes_the_door),
+        cmocka_unit_test(test_end_at_the_limit), cmocka_unit_test(test_the_engine_ends_first),
         cmocka_unit_test(test_a_broken_file_is_refused), cmocka_unit_test(test_the_real_model_answers)};
     return cmocka_run_group_tests(tests, make_tiny, remove_tiny);
 }

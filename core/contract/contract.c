@@ -1,5 +1,6 @@
 #include "contract/contract.h"
 #include "base/buf.h"
+#include "config/config.h"
 #include "contract/expand.h"
 
 #include <ctype.h>
@@ -276,6 +277,16 @@ static mt_status read_status(loader *l, mti_operation *op, const json_t *o)
     return MT_OK;
 }
 
+static bool is_number_option(const char *name)
+{
+    size_t n;
+    const mti_option *options = mti_options(&n);
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(options[i].name, name))
+            return options[i].type == MTI_OPT_INT;
+    return false;
+}
+
 static mt_status read_choices(loader *l, mti_operation *op, const json_t *o)
 {
     const char *scope = text_of(o, "x-scope"), *match = text_of(o, "x-if-match"), *stream = text_of(o, "x-stream"), *problem = text_of(o, "x-problem");
@@ -293,6 +304,8 @@ static mt_status read_choices(loader *l, mti_operation *op, const json_t *o)
         return refuse(l, "x-if-match must be \"required\" or \"optional\"", match);
     json_int_t limit = json_integer_value(json_object_get(o, "x-body-limit"));
     op->body_limit_option = keep(l, text_of(o, "x-body-limit-option"));
+    if (op->body_limit_option && !is_number_option(op->body_limit_option))
+        return refuse(l, "x-body-limit-option must be the name of an option that is a number", op->body_limit_option);
     op->body_limit = (size_t)limit;
     return limit < 0 ? refuse(l, "x-body-limit must be a number of bytes", NULL) : MT_OK;
 }

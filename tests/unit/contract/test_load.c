@@ -207,6 +207,8 @@ static void test_operations_refused(void **state)
     refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-status\":\"200\"}"), NULL, "x-status");
     refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-status\":99}"), NULL, "x-status");
     refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-body-limit\":-1}"), NULL, "x-body-limit");
+    refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-body-limit-option\":\"models.max_size\"}"), NULL, "x-body-limit-option");
+    refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-body-limit-option\":\"data.dir\"}"), NULL, "x-body-limit-option");
     refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-params\":[]}"), NULL, "x-params");
     refused(with("/a", "{" OP ",\"x-handler\":\"h\",\"x-params\":{\"q\":{\"type\":\"strin\"}}}"),
             NULL, "type");

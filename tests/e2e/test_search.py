@@ -142,8 +142,20 @@ def test_pages_join_to_the_whole(tenant, docs):
 
 
 def test_collapse(tenant, docs):
-    assert len(set(names(tenant, "ferry dpkg-reconfigure masline poslužitelj", collapse="document"))) == \
-        len(names(tenant, "ferry dpkg-reconfigure masline poslužitelj", collapse="document"))
+    """A document of several passages comes once, with the best of them."""
+    lens = "\n\n".join(f"The lighthouse keeper trims lamp {n}, winds the clockwork of its lens and writes the hour into book {n} of the lighthouse. " * 4 for n in range(1, 9))
+    (item,) = tenant.api.upload(tenant.workspace, ("lamps.txt", lens.encode()))
+    assert item["document"]["chunk_count"] > 2
+    try:
+        every = search(tenant, "lighthouse keeper clockwork lens", limit=20)["results"]
+        assert len([r for r in every if r["file_name"] == "lamps.txt"]) > 2
+        once = search(tenant, "lighthouse keeper clockwork lens", limit=20, collapse="document")["results"]
+        files = [r["file_name"] for r in once]
+        assert sorted(files) == sorted({r["file_name"] for r in every} | set(files)) and files.count("lamps.txt") == 1
+        assert once[0]["chunk_id"] == every[0]["chunk_id"] and once[0]["file_name"] == "lamps.txt"
+    finally:
+        tenant.api.call("DELETE", f"/workspaces/{tenant.workspace}/documents/{item['document']['id']}", 204)
+
 
 
 @pytest.mark.parametrize("mode", ["text", "vector", "hybrid"])

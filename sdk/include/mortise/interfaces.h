@@ -1036,7 +1036,7 @@ static inline uint32_t mt_llm_count_tokens(mt_call *c, mt_slice model, mt_slice 
 }
 
 /*
- * The models one by one. Fiber: no suspend. State: active. Ownership: lives as long as the call.
+ * The models one by one. Fiber: may suspend. State: active. Ownership: lives as long as the call.
  * Fails: MT_DONE past the last.
  */
 static inline mt_status mt_llm_models(mt_call *c, uint32_t index, mt_llm_model *out)

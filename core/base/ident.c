@@ -57,12 +57,11 @@ static void random_id(uint8_t out[16])
 
 mti_uuid mti_uuid_v7(void)
 {
-    static _Thread_local uint64_t last; /* milliseconds << 12 | counter */
+    static _Thread_local uint64_t last; /* milliseconds << 12 | the 4096ths of the next (RFC 9562, 6.2, method 3) */
     mti_uuid id;
     random_id(id.b);
-    uint64_t start = (uint64_t)(id.b[6] & 0x07) << 8 | id.b[7]; /* half of the counter stays free */
-    uint64_t now = (uint64_t)(mti_now_us() / 1000) << 12 | start;
-    last = now > last ? now : last + 1; /* an overflow borrows from the next millisecond */
+    uint64_t us = (uint64_t)mti_now_us(), now = us / 1000 << 12 | us % 1000 * 4096 / 1000;
+    last = now > last ? now : last + 1; /* several in a microsecond borrow from the next */
     for (int i = 0; i < 6; i++)
         id.b[i] = (uint8_t)(last >> (52 - 8 * i));
     id.b[6] = (uint8_t)(0x70 | (last >> 8 & 0x0F));

@@ -6,7 +6,7 @@
 
 typedef struct mti_uuid { uint8_t b[16]; } mti_uuid;
 
-mti_uuid mti_uuid_v7(void);                              /* RFC 9562; increases within a thread */
+mti_uuid mti_uuid_v7(void);                              /* RFC 9562; increases within a thread, and between threads from one microsecond to the next */
 void mti_uuid_format(mti_uuid id, char out[37]);         /* lower case, NUL-terminated */
 bool mti_uuid_parse(mt_slice s, mti_uuid *out);          /* the 36-character form, either case */
 static inline bool mti_uuid_eq(mti_uuid a, mti_uuid b) { return memcmp(a.b, b.b, 16) == 0; }

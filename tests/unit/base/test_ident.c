@@ -7,6 +7,7 @@
 
 #include "base/ident.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -26,6 +27,28 @@ static void test_uuid_v7_increases(void **state)
     for (int i = 0; i < 6; i++)
         ms = ms << 8 | last.b[i];
     assert_true(llabs(ms - mti_now_us() / 1000) < 2000);
+}
+
+static void *make_id(void *out)
+{
+    *(mti_uuid *)out = mti_uuid_v7();
+    return NULL;
+}
+
+/* A client's requests go to several loops, and its rows are listed in the order in which they were made. */
+static void test_ids_of_threads_in_turn_increase(void **state)
+{
+    mti_uuid last = {{0}};
+    for (int i = 0; i < 500; i++) {
+        pthread_t thread;
+        mti_uuid id;
+        for (int64_t begun = mti_now_us(); mti_now_us() < begun + 2;)
+            ;
+        assert_int_equal(pthread_create(&thread, NULL, make_id, &id), 0);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_true(memcmp(id.b, last.b, 16) > 0);
+        last = id;
+    }
 }
 
 /* The bytes for ids are drawn ahead: a child must not go on with its parent's. */
@@ -157,6 +180,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_uuid_v7_increases),
+        cmocka_unit_test(test_ids_of_threads_in_turn_increase),
         cmocka_unit_test(test_a_fork_draws_its_own_ids),
         cmocka_unit_test(test_hex_and_decimal),
         cmocka_unit_test(test_uuid_text),

@@ -59,7 +59,10 @@ struct mti_plugins {
     json_t *profile;                         /* slugs that are on by default */
 };
 
-mti_plugin_record *mti_manager_find(mti_plugins *p, mt_slice slug);
+/* record.c. NULL when every slot is used. */
+mti_plugin_record *mti_record_create(mti_plugins *p, const char *slug);
+void mti_record_destroy(mti_plugin_record *r);
+mti_plugin_record *mti_manager_find(const mti_plugins *p, mt_slice slug);
 /* The changes themselves, in a fiber of loop 0 (manager.h's enable and disable carry them there). */
 mt_status mti_manager_enable(mti_plugins *p, mt_call *c, mti_plugin_record *r);
 mt_status mti_manager_disable(mti_plugins *p, mt_call *c, mti_plugin_record *r);
@@ -68,6 +71,19 @@ void mti_record_state(mti_plugin_record *r, mti_plugin_state s, const char *reas
 const char *mti_record_state_name(int state);
 /* The state as it is told: an active plugin with tables waits while the database is down. */
 int mti_record_effective(const mti_plugin_record *r);
+/* activate.c, in a fiber of loop 0. deactivate publishes first, then waits for what runs inside. */
+void mti_record_load_or_fail(mti_plugin_record *r);
+void mti_record_read_wish(mti_plugin_record *r, mt_call *c);
+void mti_record_activate(mti_plugin_record *r, mt_call *c);
+void mti_record_deactivate(mti_plugins *p, mti_plugin_record *r, mt_call *c, const char *reason);
+/* settle.c: the turn is the right to change anything; settling is done within one. */
+mt_status mti_turn_take(mti_plugins *p);
+void mti_turn_end(mti_plugins *p);
+void mti_settle(mti_plugins *p, mt_call *c);
+/* resolve.c: what keeps r from starting now, "" when nothing does; the active plugins that cannot stay without r, as "a, b". */
+bool mti_database_usable(const mti_host *h);
+void mti_resolve_obstacle(mti_plugins *p, const mti_plugin_record *r, char *why, size_t size);
+void mti_resolve_dependents(mti_plugins *p, const mti_plugin_record *r, char *names, size_t size);
 /* loader.c: dlopen, table checks, contract, create and load. Main thread or loop 0, outside a fiber where stacks are large. */
 mt_status mti_record_load(mti_plugin_record *r, mti_error *e);
 /* services.c: the interfaces a record may have. */

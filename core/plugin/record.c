@@ -1,0 +1,55 @@
+/* Records: made, found, their state told and logged, freed. */
+#include "plugin/manager.h"
+#include "plugin/record.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+void mti_record_state(mti_plugin_record *r, mti_plugin_state s, const char *reason)
+{
+    int before = atomic_exchange(&r->state, s);
+    pthread_mutex_lock(&r->host->plugins->lock);
+    bool same = before == (int)s && !strcmp(r->reason, reason ? reason : "");
+    if (before != (int)s)
+        atomic_store(&r->host->plugins->dirty, true);
+    snprintf(r->reason, sizeof r->reason, "%s", reason ? reason : "");
+    pthread_mutex_unlock(&r->host->plugins->lock);
+    if (!same)
+        mti_log(s == MTI_PLUGIN_FAILED ? MTI_LOG_ERROR : MTI_LOG_INFO, "plugin.state", "plugin=%s state=%s reason=%s", r->slug, mti_record_state_name(s), reason ? reason : "");
+}
+
+mti_plugin_record *mti_record_create(mti_plugins *p, const char *slug)
+{
+    if (p->n == MTI_MAX_PLUGINS)
+        return NULL;
+    mti_plugin_record *r = aligned_alloc(64, (sizeof *r + 63) & ~(size_t)63);
+    memset(r, 0, sizeof *r);
+    r->host = p->host;
+    r->slug = strdup(slug);
+    r->slot = (uint16_t)p->n;
+    p->records[p->n++] = r;
+    return r;
+}
+
+void mti_record_destroy(mti_plugin_record *r)
+{
+    if (r->created && r->entry->unload)
+        r->entry->unload(r->self);
+    for (unsigned i = 0; i < r->n_policies; i++)
+        mti_policy_release(r->policies[i]);
+    mti_contract_destroy(r->contract);
+    json_decref(atomic_load(&r->config));
+    mti_manifest_destroy(r->manifest);
+    free((char *)r->slug);
+    free(r);
+}
+
+mti_plugin_record *mti_manager_find(const mti_plugins *p, mt_slice slug)
+{
+    for (unsigned i = 1; i < p->n; i++)
+        if (mt_slice_eq(slug, mt_str(p->records[i]->slug)))
+            return p->records[i];
+    return NULL;
+}

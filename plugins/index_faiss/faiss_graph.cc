@@ -148,10 +148,10 @@ void prepare(graph *g)
     g->core->index = std::move(index);
 }
 
-size_t candidates(const graph *g, size_t k, size_t wanted)
+size_t candidates(const graph *g, const graph_aim *aim)
 {
-    size_t least = k * 2 > chosen->candidates ? k * 2 : chosen->candidates;
-    return wanted ? static_cast<size_t>(static_cast<double>(least) * static_cast<double>(g->linked + g->dead) / static_cast<double>(wanted)) + 1 : 1 << 20;
+    size_t least = aim->k * 2 > chosen->candidates ? aim->k * 2 : chosen->candidates;
+    return aim->wanted ? static_cast<size_t>(static_cast<double>(least) * static_cast<double>(g->linked + g->dead) / static_cast<double>(aim->wanted)) + 1 : 1 << 20;
 }
 
 struct Put : faiss::IOWriter {
@@ -292,19 +292,18 @@ bool graph_link(graph *g, const scan_rows parts[SCAN_PARTS])
     return tried([&] { link(g, parts); });
 }
 
-bool graph_pays(const graph *g, size_t k, size_t wanted)
+bool graph_pays(const graph *g, const graph_aim *aim)
 {
-    size_t n = g->linked ? candidates(g, k, wanted) : k;
-    return wanted >= LEAST && n * 64 < wanted;
+    size_t n = g->linked ? candidates(g, aim) : aim->k;
+    return aim->wanted >= LEAST && n * 64 < aim->wanted;
 }
 
-mt_status graph_search(graph *g, const scan_rows parts[SCAN_PARTS], scan_search *s, const float *query, size_t k, size_t linked, size_t wanted,
-                       size_t *taken)
+mt_status graph_search(graph *g, const scan_rows parts[SCAN_PARTS], scan_search *s, const float *query, const graph_aim *aim, size_t linked, size_t *taken)
 {
     *taken = 0;
     bool ok = tried([&] {
         std::shared_lock together(g->core->lock);
-        size_t n = candidates(g, k, wanted), base = parts[0].n;
+        size_t n = candidates(g, aim), base = parts[0].n;
         std::vector<faiss::Index::idx_t> ids(n);
         std::vector<float> near(n);
         g->core->index->search(1, query, static_cast<faiss::Index::idx_t>(n), near.data(), ids.data());

@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { LAYERS = 8, LINKS = 16, WIDTH_0 = 2 * LINKS, WIDTH = LINKS + 2, EF_BUILD = 128, EF_SEARCH = 80, EF_MOST = 4096, SLICE = 32, HEIRS = 8, CANDIDATES = WIDTH_0 * HEIRS };
+enum { LAYERS = 8, LINKS = 16, WIDTH_0 = 2 * LINKS, WIDTH = LINKS + 2, EF_BUILD = 128, EFFORT = 70, EF_MOST = 4096, SLICE = 32, HEIRS = 8, CANDIDATES = WIDTH_0 * HEIRS };
 #define NONE 0xFFFFFFFFu
 #define SEEN_FLAG 0x80000000u
 
@@ -435,24 +435,24 @@ bool graph_link(graph *g, const scan_rows parts[SCAN_PARTS])
 
 /* --- searching --- */
 
-static size_t ef_for(const graph *g, size_t k, size_t wanted)
+/* How many rows a walk keeps: those asked for, the effort, and as many more as the filter leaves out. */
+static size_t ef_for(const graph *g, const graph_aim *aim)
 {
-    size_t linked = graph_linked(g), ef = k * 2 > EF_SEARCH ? k * 2 : EF_SEARCH;
-    return wanted ? (size_t)((double)ef * (double)linked / (double)wanted) + 1 : EF_MOST;
+    size_t linked = graph_linked(g), ef = aim->k + (aim->effort ? aim->effort : EFFORT);
+    return aim->wanted == linked ? ef : aim->wanted ? (size_t)((double)ef * (double)linked / (double)aim->wanted) + 1 : EF_MOST;
 }
 
 /* A step of a walk costs about as much as scanning 64 rows. */
-bool graph_pays(const graph *g, size_t k, size_t wanted)
+bool graph_pays(const graph *g, const graph_aim *aim)
 {
-    size_t ef = ef_for(g, k, wanted);
-    return ef < EF_MOST && ef * 64 < wanted;
+    size_t ef = ef_for(g, aim);
+    return ef < EF_MOST && ef * 64 < aim->wanted;
 }
 
-mt_status graph_search(graph *g, const scan_rows parts[SCAN_PARTS], scan_search *s, const float *query, size_t k, size_t linked, size_t wanted,
-                       size_t *taken)
+mt_status graph_search(graph *g, const scan_rows parts[SCAN_PARTS], scan_search *s, const float *query, const graph_aim *aim, size_t linked, size_t *taken)
 {
     walk w = {.g = g, .parts = parts, .ef = 1};
-    size_t ef = ef_for(g, k, wanted), base = parts[0].n;
+    size_t ef = ef_for(g, aim), base = parts[0].n;
     *taken = 0;
     if (!open_walk(&w, ef))
         return MT_NO_MEMORY;

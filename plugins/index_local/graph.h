@@ -25,12 +25,16 @@ bool graph_reserve(graph *g, size_t rows);
 /* Links the next rows, at least one, at most as many as are reserved and take a few milliseconds. False without memory. */
 bool graph_link(graph *g, const scan_rows parts[SCAN_PARTS]);
 
-/* Whether going through the graph for k of `wanted` linked rows costs less than looking at all of them. */
-bool graph_pays(const graph *g, size_t k, size_t wanted);
-/* Offers the search what lies near to its query among the first `linked` rows (what graph_linked said when the search began: more may be by now), aiming at k
-   of the `wanted` ones; their number to *taken, when live and allowed. MT_NO_MEMORY. */
-mt_status graph_search(graph *g, const scan_rows parts[SCAN_PARTS], scan_search *s, const float *query, size_t k, size_t linked, size_t wanted,
-                       size_t *taken);
+/* What a search aims at: k of the `wanted` linked rows, with an effort (see index_query; 0: the usual; an implementation may have one effort only). */
+typedef struct graph_aim {
+    size_t k, wanted, effort;
+} graph_aim;
+
+/* Whether going through the graph costs less than looking at all of the wanted rows. */
+bool graph_pays(const graph *g, const graph_aim *aim);
+/* Offers the search what lies near to its query among the first `linked` rows (what graph_linked said when the search began: more may be by now); their
+   number to *taken, when live and allowed. MT_NO_MEMORY. */
+mt_status graph_search(graph *g, const scan_rows parts[SCAN_PARTS], scan_search *s, const float *query, const graph_aim *aim, size_t linked, size_t *taken);
 
 /* A graph of the linked rows whose bits are set in `live`, numbered anew without the others. Searches may run; linking may not. NULL
    without memory. */

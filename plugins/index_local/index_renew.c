@@ -16,7 +16,7 @@ static size_t all_rows(const vector_index *x)
 bool index_wants_link(const vector_index *x)
 {
     size_t rows = all_rows(x), loose = rows - graph_linked(x->graph);
-    return loose > INDEX_LOOSE && graph_pays(x->graph, 10, rows);
+    return loose > INDEX_LOOSE && graph_pays(x->graph, &(graph_aim){.k = 10, .wanted = rows});
 }
 
 bool index_wants_renewal(const vector_index *x)

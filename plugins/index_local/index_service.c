@@ -211,9 +211,8 @@ typedef struct task {
     index_meta meta;
     int64_t from, to, held;
     index_change change;
-    const float *query;
-    size_t n_query, k, found, n_only;
-    const index_id *only;
+    index_query query;
+    size_t n_query, found;
     index_hit *hits;
     mt_slice data, org, workspace; /* to drop all of it */
     mt_status status;
@@ -412,7 +411,7 @@ static void do_search(void *arg)
     else if (index_get_meta(x->at.index)->dim != t->n_query)
         t->status = MT_INVALID;
     else
-        t->status = index_search(x->at.index, t->query, t->k, t->only, t->n_only, t->hits, &t->found, stopped, t->c);
+        t->status = index_search(x->at.index, &t->query, t->hits, &t->found);
     pthread_rwlock_unlock(&x->at.lock);
 }
 
@@ -488,8 +487,11 @@ static mt_status service_search(void *arg, mt_call *c, mt_slice workspace, mt_sl
                                 const mt_slice *filter, size_t n_filter, mt_handle *out)
 {
     result *r = mt_alloc(c, sizeof *r + limit * sizeof *r->hits);
-    task t = {.s = arg, .x = get_space(arg, c, workspace, model), .query = query, .n_query = n_query, .k = limit, .only = n_filter ? parse_ids(c, filter, n_filter) : NULL, .n_only = n_filter};
-    if (!r || (n_filter && !t.only))
+    mt_slice effort = mt_config(c, MT_SLICE("/search_effort"));
+    task t = {.s = arg, .x = get_space(arg, c, workspace, model), .n_query = n_query,
+              .query = {.vector = query, .k = limit, .effort = effort.p ? strtoul(effort.p, NULL, 10) : 0, .n_only = n_filter, .stop = stopped, .user = c}};
+    t.query.only = n_filter ? parse_ids(c, filter, n_filter) : NULL;
+    if (!r || (n_filter && !t.query.only))
         return MT_INVALID;
     t.hits = r->hits;
     MT_TRY(run(c, &t, do_search));

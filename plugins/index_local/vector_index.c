@@ -244,37 +244,36 @@ static size_t count_wanted(const scan_rows *rows, size_t n)
 }
 
 /* Through the graph for what it covers when that pays, and every row behind it. Too few hits, because a filter left out what is near: every row. */
-static mt_status search_rows(vector_index *x, scan_search *s, const scan_rows *rows, const float *query, size_t k, bool (*stop)(void *), void *user)
+static mt_status search_rows(vector_index *x, scan_search *s, const scan_rows *rows, const index_query *q)
 {
     size_t linked = graph_linked(x->graph), base = rows[0].n, in_base = linked < base ? linked : base, taken;
-    size_t wanted = linked ? count_wanted(&rows[0], in_base) + count_wanted(&rows[1], linked - in_base) : 0;
-    if (linked && graph_pays(x->graph, k, wanted)) {
-        MT_TRY(graph_search(x->graph, rows, s, query, k, linked, wanted, &taken));
-        if (taken >= k) {
-            MT_TRY(scan_part(s, 0, in_base, stop, user));
-            return scan_part(s, 1, linked - in_base, stop, user);
+    graph_aim aim = {.k = q->k, .effort = q->effort, .wanted = linked ? count_wanted(&rows[0], in_base) + count_wanted(&rows[1], linked - in_base) : 0};
+    if (linked && graph_pays(x->graph, &aim)) {
+        MT_TRY(graph_search(x->graph, rows, s, q->vector, &aim, linked, &taken));
+        if (taken >= q->k) {
+            MT_TRY(scan_part(s, 0, in_base, q->stop, q->user));
+            return scan_part(s, 1, linked - in_base, q->stop, q->user);
         }
         scan_restart(s);
     }
-    MT_TRY(scan_part(s, 0, 0, stop, user));
-    return scan_part(s, 1, 0, stop, user);
+    MT_TRY(scan_part(s, 0, 0, q->stop, q->user));
+    return scan_part(s, 1, 0, q->stop, q->user);
 }
 
-mt_status index_search(vector_index *x, const float *query, size_t k, const index_id *only, size_t n_only, index_hit *out, size_t *found,
-                       bool (*stop)(void *), void *user)
+mt_status index_search(vector_index *x, const index_query *q, index_hit *out, size_t *found)
 {
     uint64_t *allow[PARTS] = {NULL, NULL};
     scan_rows rows[PARTS] = {x->parts[0].rows, x->parts[1].rows};
     scan_search *s = NULL;
     *found = 0;
-    mt_status status = scan_begin(&s, rows, x->meta.dim, query, k);
-    scan_hit *hits = status == MT_OK ? malloc(k * sizeof *hits) : NULL;
-    if (status == MT_OK && (!hits || (only && !allow_only(x, only, n_only, allow))))
+    mt_status status = scan_begin(&s, rows, x->meta.dim, q->vector, q->k);
+    scan_hit *hits = status == MT_OK ? malloc(q->k * sizeof *hits) : NULL;
+    if (status == MT_OK && (!hits || (q->only && !allow_only(x, q->only, q->n_only, allow))))
         status = MT_NO_MEMORY;
     for (int i = 0; i < PARTS; i++)
         rows[i].allow = allow[i];
     if (status == MT_OK)
-        status = search_rows(x, s, rows, query, k, stop, user);
+        status = search_rows(x, s, rows, q);
     if (status == MT_OK)
         *found = scan_finish(s, hits);
     for (size_t i = 0; i < *found; i++)

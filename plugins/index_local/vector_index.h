@@ -50,10 +50,19 @@ size_t index_garbage(const vector_index *x);             /* tombstones and rows 
    (a vector of zeros or not finite), MT_TOO_LARGE, MT_NO_MEMORY. */
 mt_status index_apply(vector_index *x, const index_change *change, char reason[INDEX_REASON]);
 
-/* The k nearest rows to query[dim], best first; writes at most k hits, their number to *found. only (may be NULL) with n_only ids
-   restricts the search to these. stop (may be NULL) is asked now and then. CPU-bound: an offload thread. MT_INVALID (query, k),
+/* What to look for. All borrowed. */
+typedef struct index_query {
+    const float *vector;       /* of the index's dim */
+    size_t k;
+    size_t effort;             /* how many rows more than k a walk through the graph keeps: recall for time; 0: the usual */
+    const index_id *only;      /* NULL, or n_only ids: the search is among these */
+    size_t n_only;
+    bool (*stop)(void *user);  /* NULL, or asked now and then */
+    void *user;
+} index_query;
+
+/* The k nearest rows, best first; writes at most k hits, their number to *found. CPU-bound: an offload thread. MT_INVALID (vector, k),
    MT_CANCELLED, MT_NO_MEMORY. */
-mt_status index_search(vector_index *x, const float *query, size_t k, const index_id *only, size_t n_only, index_hit *out, size_t *found,
-                       bool (*stop)(void *), void *user);
+mt_status index_search(vector_index *x, const index_query *query, index_hit *out, size_t *found);
 
 #endif

@@ -1,16 +1,18 @@
 // ann_peers ENGINE VECTORS QUERIES TRUTH FEW ROWS DIM FOLDER: a bare engine (usearch, hnswlib, faiss) over the files of ann_vectors: built once into
-// FOLDER, opened, and searched with the least effort that reaches a recall of .97. Prints one JSON line.
+// FOLDER, on every processor, opened, and searched by one thread with the least effort that reaches the recall (ann_effort.h). Prints one JSON line.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <chrono>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <faiss/IndexHNSW.h>
@@ -20,14 +22,28 @@
 
 #include "hnswlib.h"
 extern "C" {
+#include "ann_effort.h"
 #include "usearch.h"
 }
 
 namespace {
 
 constexpr size_t K = 10, M = 16, EF_BUILD = 128, KEPT = 500;
-constexpr double RECALL = 0.97;
-constexpr int EFS[] = {16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512};
+
+// Calls work(row) for each row on all processors, the first row alone: an empty graph has no way in yet.
+void on_all_processors(size_t rows, const std::function<void(size_t)> &work)
+{
+    std::atomic<size_t> next{1};
+    std::vector<std::thread> threads;
+    work(0);
+    for (unsigned t = 0; t < std::thread::hardware_concurrency(); t++)
+        threads.emplace_back([&] {
+            for (size_t row; (row = next++) < rows;)
+                work(row);
+        });
+    for (std::thread &t : threads)
+        t.join();
+}
 
 struct Engine {
     virtual ~Engine() = default;
@@ -44,8 +60,7 @@ struct Hnswlib : Engine {
     {
         hnswlib::HierarchicalNSW<float> g(&space, rows, M, EF_BUILD);
         size_t dim = *static_cast<size_t *>(space.get_dist_func_param());
-        for (size_t i = 0; i < rows; i++)
-            g.addPoint(v + i * dim, i);
+        on_all_processors(rows, [&](size_t i) { g.addPoint(v + i * dim, i); });
         g.saveIndex(path);
     }
     void open(const std::string &path, size_t) override { graph = std::make_unique<hnswlib::HierarchicalNSW<float>>(&space, path); }
@@ -89,9 +104,16 @@ struct Usearch : Engine {
     }
     void build(const float *v, size_t rows, const std::string &path) override
     {
+        std::atomic<usearch_error_t> failed{nullptr};
         usearch_reserve(index, rows, &error);
-        for (size_t i = 0; i < rows && !error; i++)
-            usearch_add(index, i, v + i * options.dimensions, usearch_scalar_f32_k, &error);
+        check();
+        on_all_processors(rows, [&](size_t i) {
+            usearch_error_t bad = nullptr;
+            usearch_add(index, i, v + i * options.dimensions, usearch_scalar_f32_k, &bad);
+            if (bad)
+                failed = bad;
+        });
+        error = failed;
         check();
         usearch_save(index, path.c_str(), &error);
         check();
@@ -136,6 +158,7 @@ struct Faiss : Engine {
     {
         faiss::IndexHNSWFlat g(static_cast<int>(dim), M, faiss::METRIC_INNER_PRODUCT);
         g.hnsw.efConstruction = EF_BUILD;
+        omp_set_num_threads(omp_get_num_procs());
         g.add(static_cast<faiss::Index::idx_t>(rows), v);
         faiss::write_index(&g, path.c_str());
     }
@@ -171,9 +194,11 @@ struct Faiss : Engine {
     std::vector<faiss::Index::idx_t> kept;
 };
 
-double now()
+double now(clockid_t clock = CLOCK_MONOTONIC)
 {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+    timespec t;
+    clock_gettime(clock, &t);
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) / 1e9;
 }
 
 const void *map_file(const char *path, size_t &len)
@@ -198,20 +223,25 @@ double resident_mib()
     return static_cast<double>(pages) * 4096 / (1 << 20);
 }
 
-double measure(size_t queries, const uint32_t *truth, const std::function<size_t(size_t, uint32_t *)> &search, double seconds, double &recall)
+struct Figures {
+    double recall, qps, cpu_us; // cpu_us: processor time of a query
+};
+
+// Every step-th query from `first` on; the rate over at least so many seconds.
+Figures measure(size_t first, size_t step, size_t queries, const uint32_t *truth, const std::function<size_t(size_t, uint32_t *)> &search, double seconds)
 {
     uint32_t ids[K];
-    size_t good = 0, asked = 0;
-    for (size_t i = 0; i < queries; i++)
+    size_t good = 0, counted = 0, asked = 0;
+    for (size_t i = first; i < queries; i += step, counted++)
         for (size_t n = search(i, ids), h = 0; h < n; h++)
             for (size_t t = 0; t < K; t++)
                 good += truth[i * K + t] == ids[h];
-    recall = static_cast<double>(good) / static_cast<double>(queries * K);
-    double start = now();
-    while (now() - start < seconds)
-        for (size_t i = 0; i < queries; i++, asked++)
+    double start = now(), used = now(CLOCK_PROCESS_CPUTIME_ID);
+    for (; now() - start < seconds; asked += counted)
+        for (size_t i = first; i < queries; i += step)
             search(i, ids);
-    return static_cast<double>(asked) / (now() - start);
+    auto n = static_cast<double>(asked);
+    return {static_cast<double>(good) / static_cast<double>(counted * K), n / (now() - start), (now(CLOCK_PROCESS_CPUTIME_ID) - used) / n * 1e6};
 }
 
 int run(char **argv)
@@ -230,31 +260,30 @@ int run(char **argv)
     else
         engine = std::make_unique<Faiss>(dim);
     omp_set_num_threads(1);
-    double start = now(), built = 0;
+    double start;
     if (access(path.c_str(), R_OK) != 0) {
         engine->build(v, rows, path + ".part");
         if (rename((path + ".part").c_str(), path.c_str()) != 0)
             throw std::runtime_error(path);
-        built = now() - start;
         execv("/proc/self/exe", argv); // what building left in memory shall not count
     }
-    double before = resident_mib(), recall = 0, qps = 0, filter_recall = 0;
+    double before = resident_mib();
     start = now();
     engine->open(path, rows);
     double opened = now() - start;
+    auto search = [&](size_t i, uint32_t *out) { return engine->search(q + i * dim, out); };
     int ef = 0;
-    for (int effort : EFS) {
-        engine->effort(ef = effort);
-        measure(queries, truth, [&](size_t i, uint32_t *out) { return engine->search(q + i * dim, out); }, 0, recall);
-        if (recall >= RECALL)
+    for (const int *effort = ann_efforts; *effort; effort++) {
+        engine->effort(ef = *effort);
+        if (measure(ANN_TUNING, ANN_STEP, queries, truth, search, 0).recall >= ann_recall)
             break;
     }
-    qps = measure(queries, truth, [&](size_t i, uint32_t *out) { return engine->search(q + i * dim, out); }, 2, recall);
+    Figures all = measure(ANN_JUDGED, ANN_STEP, queries, truth, search, 2);
     double memory = resident_mib() - before;
-    double filtered = measure(queries < 100 ? queries : 100, few, [&](size_t i, uint32_t *out) { return engine->few(q + i * dim, out); }, 1, filter_recall);
-    printf("{\"engine\": \"%s\", \"rows\": %zu, \"ef\": %d, \"open_s\": %.4f, \"qps\": %.1f, \"recall\": %.4f, \"filter_qps\": %.1f, \"filter_recall\": %.4f, "
+    Figures kept = measure(0, 1, queries < 100 ? queries : 100, few, [&](size_t i, uint32_t *out) { return engine->few(q + i * dim, out); }, 1);
+    printf("{\"engine\": \"%s\", \"rows\": %zu, \"ef\": %d, \"open_s\": %.4f, \"qps\": %.1f, \"cpu_us\": %.2f, \"recall\": %.4f, \"filter_qps\": %.1f, \"filter_recall\": %.4f, "
            "\"memory_mib\": %.1f}\n",
-           argv[1], rows, ef, opened, qps, recall, filtered, filter_recall, memory);
+           argv[1], rows, ef, opened, all.qps, all.cpu_us, all.recall, kept.qps, kept.recall, memory);
     return 0;
 }
 

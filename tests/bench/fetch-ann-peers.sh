@@ -5,7 +5,8 @@
 
 cache=${1:?usage: fetch-ann-peers.sh CACHE}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-prefix=$cache/ann-peers-$(hash_of "${BASH_SOURCE[0]}" "$here/ann_peers.cc")
+engines=$cache/ann-engines-$(hash_of "${BASH_SOURCE[0]}")
+prefix=$cache/ann-peers-$(hash_of "${BASH_SOURCE[0]}" "$here/ann_peers.cc" "$here/ann_effort.h")
 
 unpack() { # NAME-VERSION SHA256 FOLDER
     run_logged npm.log npm pack --silent --ignore-scripts "${1%-*}@${1##*-}"
@@ -14,9 +15,9 @@ unpack() { # NAME-VERSION SHA256 FOLDER
     tar xzf "$1.tgz" -C "$3" --strip-components 1
 }
 
-fetch() {
+# out/: usearch with its kernels as a library, and the headers of both.
+fetch_engines() {
     command -v npm >/dev/null || fail "npm is missing: run ./mortise setup."
-    [ -f /usr/include/faiss/IndexHNSW.h ] || fail "libfaiss-dev is missing: run ./mortise setup."
     say "nearest neighbours: fetching and building the peers (some minutes)"
     unpack usearch-2.25.3 006132253b3484a58726afbf300baf449c680cba00f2d2a869011415ed16db3e usearch
     unpack hnswlib-node-3.0.0 4a8074485e5abe659d23e9998d97a00226db056ca466ada6eedbc512a4c4df01 hnswlib
@@ -29,9 +30,16 @@ fetch() {
     run_logged build.log nice xargs -a sources -P "$(nproc)" -I{} sh -c \
         'cc -std=c11 "$@" -c "{}" -o objects/$(basename "{}" .c).o' sh "${flags[@]}"
     run_logged build.log nice c++ -std=c++17 "${flags[@]}" -DUSEARCH_USE_NUMKONG=1 -Iusearch/include -c usearch/c/lib.cpp -o objects/usearch.o
-    run_logged build.log nice c++ -std=c++17 -O3 -march=native -w -DFINTEGER=int -Iusearch/c -Ihnswlib/src/hnswlib "$here/ann_peers.cc" objects/*.o \
-        -o out/ann_peers /usr/lib/x86_64-linux-gnu/libfaiss.a -lopenblas -fopenmp
+    ar rcs out/libusearch.a objects/*.o
+    cp usearch/c/usearch.h hnswlib/src/hnswlib/*.h out/
 }
 
-provide "$prefix" fetch
+build_program() {
+    run_logged build.log nice c++ -std=c++17 -O3 -march=native -w -DFINTEGER=int -I"$engines" -I"$here" "$here/ann_peers.cc" \
+        -o out/ann_peers "$engines/libusearch.a" /usr/lib/x86_64-linux-gnu/libfaiss.a -lopenblas -fopenmp
+}
+
+[ -f /usr/include/faiss/IndexHNSW.h ] || fail "libfaiss-dev is missing: run ./mortise setup."
+provide "$engines" fetch_engines
+provide "$prefix" build_program
 printf '%s\n' "$prefix"

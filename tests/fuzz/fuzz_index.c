@@ -35,8 +35,8 @@ static void search(vector_index *x)
     for (size_t i = 0; i < SCAN_MAX_DIM; i++)
         query[i] = (float)(i % 7) - 2;
     for (int filtered = 0; filtered < 2; filtered++) {
-        mt_status s = index_search(x, query, 8, filtered ? some : NULL, filtered ? 3 : 0, hits,
-                                   &found, NULL, NULL);
+        const index_query q = {.vector = query, .k = 8, .only = filtered ? some : NULL, .n_only = 3};
+        mt_status s = index_search(x, &q, hits, &found);
         must(s != MT_OK || (found <= 8 && found <= index_count(x)), "more hits than rows");
     }
 }

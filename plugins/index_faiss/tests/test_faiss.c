@@ -86,9 +86,9 @@ static double recall(vector_index *x, const index_id *only, size_t n_only)
         size_t wanted, found;
         make_vector(q);
         x->graph = none;
-        assert_int_equal(index_search(x, q, K, only, n_only, want, &wanted, NULL, NULL), MT_OK);
+        assert_int_equal(index_search(x, &(index_query){.vector = q, .k = K, .only = only, .n_only = n_only}, want, &wanted), MT_OK);
         x->graph = real;
-        assert_int_equal(index_search(x, q, K, only, n_only, got, &found, NULL, NULL), MT_OK);
+        assert_int_equal(index_search(x, &(index_query){.vector = q, .k = K, .only = only, .n_only = n_only}, got, &found), MT_OK);
         assert_int_equal(found, wanted);
         for (size_t g = 0; g < found; g++)
             for (size_t w = 0; w < wanted; w++)
@@ -118,7 +118,7 @@ static void check_kind(const char *kind, double least)
     change(p.index, 0, ROWS, 0, 0);
     assert_int_equal(index_link(&p), MT_OK);
     assert_int_equal(graph_linked(p.index->graph), ROWS);
-    assert_true(graph_pays(p.index->graph, K, ROWS));
+    assert_true(graph_pays(p.index->graph, &(graph_aim){.k = K, .wanted = ROWS}));
     double plain = recall(p.index, NULL, 0);
     for (uint32_t i = 0; i < FEW; i++)
         only[i] = id_of(i * 500);
@@ -209,7 +209,7 @@ static void *search_on(void *arg)
         size_t found = 0;
         q[i % DIM] += 1;
         pthread_rwlock_rdlock(&c->p->lock);
-        c->wrong += index_search(c->p->index, q, K, NULL, 0, hits, &found, NULL, NULL) != MT_OK || found != K;
+        c->wrong += index_search(c->p->index, &(index_query){.vector = q, .k = K}, hits, &found) != MT_OK || found != K;
         pthread_rwlock_unlock(&c->p->lock);
         c->searches++;
     }

@@ -101,7 +101,7 @@ static void finish(index_place *p)
 }
 
 /* The share of the exact scan's hits that a search finds. All hits of a search are rows that count. */
-static double recall(vector_index *x, const index_id *only, size_t n_only)
+static double recall_with(vector_index *x, size_t effort, const index_id *only, size_t n_only)
 {
     size_t good = 0, all = 0;
     graph *none = graph_create(DIM), *real = x->graph;
@@ -111,9 +111,9 @@ static double recall(vector_index *x, const index_id *only, size_t n_only)
         size_t wanted, found;
         make_vector(q);
         x->graph = none;
-        assert_int_equal(index_search(x, q, K, only, n_only, want, &wanted, NULL, NULL), MT_OK);
+        assert_int_equal(index_search(x, &(index_query){.vector = q, .k = K, .only = only, .n_only = n_only}, want, &wanted), MT_OK);
         x->graph = real;
-        assert_int_equal(index_search(x, q, K, only, n_only, got, &found, NULL, NULL), MT_OK);
+        assert_int_equal(index_search(x, &(index_query){.vector = q, .k = K, .effort = effort, .only = only, .n_only = n_only}, got, &found), MT_OK);
         assert_int_equal(found, wanted);
         for (size_t g = 0; g < found; g++)
             for (size_t w = 0; w < wanted; w++)
@@ -122,6 +122,11 @@ static double recall(vector_index *x, const index_id *only, size_t n_only)
     }
     graph_close(none);
     return (double)good / (double)all;
+}
+
+static double recall(vector_index *x, const index_id *only, size_t n_only)
+{
+    return recall_with(x, 0, only, n_only);
 }
 
 static void test_recall(void **state)
@@ -133,7 +138,7 @@ static void test_recall(void **state)
     assert_true(index_wants_link(p.index));
     assert_int_equal(index_link(&p), MT_OK);
     assert_int_equal(graph_linked(p.index->graph), rows);
-    assert_true(graph_pays(p.index->graph, K, rows));
+    assert_true(graph_pays(p.index->graph, &(graph_aim){.k = K, .wanted = rows}));
     double plain = recall(p.index, NULL, 0);
     for (uint32_t i = 0; i < rows / 500; i++)
         only[i] = id_of(i * 500);
@@ -143,6 +148,9 @@ static void test_recall(void **state)
     double most = recall(p.index, only, rows * 4 / 5);
     print_message("recall@10: all %.3f, 1 in 500 %.3f, 4 in 5 %.3f\n", plain, few, most);
     assert_true(plain >= 0.97 && few >= 0.999 && most >= 0.97);
+    double hasty = recall_with(p.index, 1, NULL, 0), thorough = recall_with(p.index, 300, NULL, 0);
+    print_message("recall@10: least effort %.3f, four times the usual %.3f\n", hasty, thorough);
+    assert_true(hasty > 0.5 && hasty < plain && thorough >= 0.99);
     change(p.index, rows, 400, 0, 0);               /* searched at once, though no link leads there */
     assert_true(recall(p.index, NULL, 0) >= 0.97);
     free(only);
@@ -267,7 +275,7 @@ static void *search_on(void *arg)
         size_t found = 0;
         q[i % DIM] += 1;
         pthread_rwlock_rdlock(&c->p->lock);
-        c->wrong += index_search(c->p->index, q, K, NULL, 0, hits, &found, NULL, NULL) != MT_OK || found != K;
+        c->wrong += index_search(c->p->index, &(index_query){.vector = q, .k = K}, hits, &found) != MT_OK || found != K;
         pthread_rwlock_unlock(&c->p->lock);
         for (size_t h = 0; h < found; h++) {
             c->wrong += number_of(hits[h].id) >= 100000;

@@ -85,7 +85,7 @@ static void check_equal(vector_index *x, const model *m)
         count += m->there[i];
     assert_int_equal(index_count(x), count);
     assert_int_equal(index_get_meta(x)->version, m->version);
-    assert_int_equal(index_search(x, q, IDS * 2, NULL, 0, hits, &found, NULL, NULL), MT_OK);
+    assert_int_equal(index_search(x, &(index_query){.vector = q, .k = IDS * 2}, hits, &found), MT_OK);
     assert_int_equal(found, count);
     for (size_t h = 0; h < found; h++) {
         unsigned i;
@@ -161,9 +161,9 @@ static void test_only(void **state)
     for (unsigned i = 0; i < IDS; i += 2)
         want += m.there[i];
     float q[DIM] = {1};
-    assert_int_equal(index_search(x, q, IDS, only, IDS, hits, &found, NULL, NULL), MT_OK);
+    assert_int_equal(index_search(x, &(index_query){.vector = q, .k = IDS, .only = only, .n_only = IDS}, hits, &found), MT_OK);
     assert_int_equal(found, want);
-    assert_int_equal(index_search(x, q, IDS, only, 0, hits, &found, NULL, NULL), MT_OK);
+    assert_int_equal(index_search(x, &(index_query){.vector = q, .k = IDS, .only = only, .n_only = 0}, hits, &found), MT_OK);
     assert_int_equal(found, 0);
     index_close(x);
 }
@@ -298,7 +298,7 @@ static void test_damage(void **state)
         if (status != MT_OK)
             continue;
         assert_true(index_get_meta(x)->version >= states[0].version && index_get_meta(x)->version <= states[3].version);
-        assert_int_equal(index_search(x, query, 10, NULL, 0, hits, &found, NULL, NULL), MT_OK);
+        assert_int_equal(index_search(x, &(index_query){.vector = query, .k = 10}, hits, &found), MT_OK);
         bool base_changed = memcmp(q, p, ends[0]) != 0;
         assert_int_equal(index_verify(x, reason), base_changed ? MT_INVALID : MT_OK);
         index_close(x);

@@ -1,9 +1,7 @@
-"""What moves a document's rows: collections, metadata, reading anew, another model, events, deletion, fairness, and kills in the middle of each."""
+"""What moves a document's rows: collections, metadata, reading anew, another model, events, deletion, fairness, the command that ingests a folder."""
 import json
 import os
 import pathlib
-import random
-import time
 
 import pytest
 
@@ -47,12 +45,6 @@ def settled(tenant):
 
 def found(tenant, mode="vector", limit=100):
     return {r["chunk_id"] for r in tenant.api.search(tenant.workspace, "river mills text part", limit=limit, mode=mode)}
-
-
-def indexes_are_the_rows(tenant, chunks):
-    """Asked for as many as there are: one that lacks is missed, and one too many takes the place of another."""
-    for mode in ("vector", "text"):
-        assert found(tenant, mode, len(chunks)) == chunks, mode
 
 
 def vectors(server, tenant):
@@ -293,56 +285,6 @@ def test_one_organization_does_not_wait_for_another(server):
     assert first - before <= 8, f"{first - before} of the other's 200 documents were indexed before it"
     with server.admin() as admin:
         admin.call("DELETE", f"/organizations/{many.org}", 204)
-
-
-# --- kills ---
-
-def test_every_index_equals_the_rows_after_kills(server, tenant):
-    """Ingest, re-indexing, deletion and changes of the model, killed at any moment: nothing acknowledged is lost, and the index is the rows."""
-    rng, api = random.Random(7), tenant.api
-    set_model(tenant, "bag-32", 200)
-    sent, wanted, gone = {}, "bag-32", set()
-
-    def attempt(action):
-        try:
-            return action()
-        except (client.TransportError, AssertionError):
-            return None
-    begin, kills = time.monotonic(), 0
-    while time.monotonic() - begin < 9:
-        n = len(sent) + 1
-        if len(sent) - len(gone) < 6:
-            made = attempt(lambda: api.upload(tenant.workspace, (f"{n}.txt", paragraphs(5, f"file {n}", "slow")), wait=False)[0]["document"]["id"])
-            if made:
-                sent[made] = n
-        else:
-            id = rng.choice(sorted(set(sent) - gone))
-            if attempt(lambda: api.call("DELETE", f"{base(tenant)}/documents/{id}", (204, 404))):
-                gone.add(id)
-        if rng.random() < 0.3:
-            model = rng.choice(["bag-32", "bag-48"])
-            if attempt(lambda: set_model(tenant, model, (200, 202))):
-                wanted = model
-        if rng.random() < 0.3 and sent:
-            attempt(lambda: api.call("POST", f"{base(tenant)}/documents/{rng.choice(sorted(sent))}/reindex", (202, 404)))
-        attempt(lambda: found(tenant))
-        if rng.random() < 0.4:
-            time.sleep(rng.random() * 0.3)
-            pid = server.kill_host()
-            kills += 1
-            until("it serves again", lambda: server.host_pid() not in (0, pid) and server.ready(), 20)
-    wanted = embedding(tenant)["next_model"] or embedding(tenant)["model"]
-    listed = until("all documents are settled", lambda: settled(tenant), 90)
-    assert {d["id"] for d in listed} >= set(sent) - gone and {d["status"] for d in listed} == {"indexed"}
-    until("the model is what was asked for last", lambda: model_is(tenant, wanted), 90)
-    chunks = chunk_ids(server, tenant)
-    until("only its vectors are left", lambda: vectors(server, tenant) == {wanted: chunks}, 60)
-    print(f"{kills} kills, {len(sent)} documents acknowledged, {len(gone)} deleted, {len(chunks)} chunks")
-    assert kills >= 3 and len(chunks) == sum(d["chunk_count"] for d in listed) <= 100
-    indexes_are_the_rows(tenant, chunks)
-    pid = server.kill_host()
-    until("it serves again", lambda: server.host_pid() not in (0, pid) and server.ready(), 20)
-    indexes_are_the_rows(tenant, chunks)
 
 
 # --- the command ---

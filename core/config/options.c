@@ -29,6 +29,17 @@ static const mti_option options[] = {
      "A connection without a request is closed after this time."},
     {"http.request_timeout", MTI_OPT_DURATION, "60s", "100ms..1h", NULL, NULL, true,
      "Deadline of a request whose operation states none; streams are not bound by it."},
+    {"http.tls_certificate", MTI_OPT_STRING, "", NULL, "tls-certificate", NULL, true,
+     "PEM file with the certificate and its chain: the port then speaks TLS (1.2 or later) only. A renewed file is "
+     "taken within seconds."},
+    {"http.tls_key", MTI_OPT_STRING, "", NULL, "tls-key", NULL, true,
+     "PEM file with the certificate's key; empty when it is in the certificate's file."},
+    {"http.http2", MTI_OPT_BOOL, "false", NULL, NULL, NULL, true,
+     "Offer HTTP/2 to TLS clients."},
+    {"http.trusted_proxies", MTI_OPT_STRING, "", NULL, NULL, NULL, true,
+     "Addresses and blocks (10.0.0.0/8), separated by blanks or commas, whose Forwarded or X-Forwarded-For names the client."},
+    {"http.cors_origins", MTI_OPT_STRING, "", NULL, NULL, NULL, true,
+     "Origins (https://app.example.org) whose web pages may call this server, separated by blanks or commas; * is all."},
 
     /* database */
     {"database.url", MTI_OPT_SECRET, "", NULL, NULL, "DATABASE_URL", true,

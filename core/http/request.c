@@ -1,5 +1,5 @@
-/* The request object: born with the head, owns a copy of it, and lives until both its entry and h2o
- * are done with it. */
+/* The request object: born with the head, owns a copy of it, and lives until both its entry and its
+ * transport are done with it. */
 #include "http/internal.h"
 
 #include <stdlib.h>
@@ -58,7 +58,7 @@ static void split_target(mti_http_request *r, mt_slice target)
 
 /* Copies the head behind the object and re-points all slices, so that they outlive h2o's buffers.
  */
-static mti_http_request *request_create(http_loop *hl, const h2o_http1_head_t *head)
+static mti_http_request *copy_head(http_loop *hl, const http_head *head)
 {
     const size_t fields = head->num_fields * sizeof(mt_field);
     mti_http_request *r;
@@ -85,20 +85,17 @@ static mti_http_request *request_create(http_loop *hl, const h2o_http1_head_t *h
     return r;
 }
 
-/* h2o frees its side: the answer is complete, or the connection is gone. */
-static void on_dispose(void *arg, int reason)
+void http_request_ended(mti_http_request *r, mt_status why)
 {
-    mti_http_request *r = arg;
-
-    r->req = NULL;
+    r->side = NULL;
     r->in_flight = false;
     if (!r->fiber) {
         request_free(r);
         return;
     }
-    if (reason == H2O_HTTP1_ENDED_WELL || r->state == HTTP_ANSWERED || r->state == HTTP_ENDED)
+    if (why == MT_OK || r->state == HTTP_ANSWERED || r->state == HTTP_ENDED)
         return;
-    r->gone = reason == H2O_HTTP1_ENDED_BY_TIMEOUT ? MT_TIMEOUT : MT_CANCELLED;
+    r->gone = why;
     mti_wake_all(&r->wait);
     mti_fiber_cancel(r->fiber);
 }
@@ -114,36 +111,42 @@ static void request_main(void *arg)
     http_request_end_answer(r);
     r->fiber = NULL;
     hl->stats.running--;
-    if (!r->req)
+    if (!r->side)
         request_free(r);
 }
 
-void http_on_head(h2o_req_t *req, const h2o_http1_head_t *head)
+mti_http_request *http_request_create(http_loop *hl, http_conn *c, const http_transport *t,
+                                      void *side, const http_head *head)
 {
-    http_loop *hl = (http_loop *)req->conn->ctx;
-    http_conn *c = req->conn->callbacks->get_socket(req->conn)->on_close.data;
+    const mti_http_options *o = &hl->server->options;
     mti_http_request *r;
 
     hl->stats.requests++;
-    if (c->refused || hl->stats.running >= hl->server->options.max_requests)
-        goto overloaded;
-    r = request_create(hl, head);
-    r->req = req;
+    if (c->refused || hl->stats.running >= o->max_requests) {
+        hl->stats.refused++;
+        return NULL;
+    }
+    r = copy_head(hl, head);
+    r->transport = t;
+    r->side = side;
     r->conn = c;
     c->refs++;
-    req->host.on_dispose = on_dispose;
-    req->host.data = r;
+    if (c->proxy)
+        http_proxies_client(o, r->fields, r->field_count, r->client);
+    return r;
+}
+
+bool http_request_run(mti_http_request *r)
+{
+    http_loop *hl = r->hl;
+
     hl->stats.running++;
     if (mti_fiber_spawn(hl->loop, request_main, r) == MT_OK)
-        return;
+        return true;
     hl->stats.running--;
-    req->host.on_dispose = NULL;
-    request_free(r);
-overloaded:
     hl->stats.refused++;
-    if (c->refused)
-        req->http1_is_persistent = 0;
-    http_answer_unasked(req, 503, "overloaded");
+    request_free(r);
+    return false;
 }
 
 mt_slice mti_http_method(const mti_http_request *r)
@@ -160,7 +163,11 @@ mt_slice mti_http_query(const mti_http_request *r)
 }
 mt_slice mti_http_peer(const mti_http_request *r)
 {
-    return mt_str(r->conn->peer);
+    return mt_str(r->client[0] ? r->client : r->conn->peer);
+}
+bool mti_http_is_secure(const mti_http_request *r)
+{
+    return r->conn->tls;
 }
 bool mti_http_is_local(const mti_http_request *r)
 {
@@ -205,18 +212,10 @@ bool mti_http_header_at(const mti_http_request *r, size_t i, mt_field *out)
     return true;
 }
 
-static void on_entity(h2o_req_t *req, int status)
+void http_request_body_ended(mti_http_request *r, mt_status s)
 {
-    mti_http_request *r = req->host.data;
-
     r->body_done = true;
-    if (status == 0) {
-        r->input = h2o_http1_take_input(req);
-        r->body = (mt_slice){req->entity.base, req->entity.len};
-        r->body_status = MT_OK;
-    } else {
-        r->body_status = status == 413 ? MT_TOO_LARGE : status == 408 ? MT_TIMEOUT : MT_INVALID;
-    }
+    r->body_status = s;
     mti_wake_all(&r->wait);
 }
 
@@ -228,12 +227,12 @@ mt_status mti_http_body(mti_http_request *r, size_t limit, mt_slice *out)
     if (r->gone)
         return r->gone;
     if (!r->body_begun) {
-        if (r->state != HTTP_NEW || !r->req)
+        if (r->state != HTTP_NEW || !r->side)
             return MT_CONFLICT;
         if (r->content_length != SIZE_MAX && r->content_length > limit)
             return MT_TOO_LARGE;
         r->body_begun = true;
-        h2o_http1_read_entity(r->req, limit, on_entity);
+        r->transport->read_body(r, limit);
     }
     while (!r->body_done && !r->gone)
         MT_TRY(mti_wait(&r->wait, -1));

@@ -1,10 +1,10 @@
-/* Answers: whole, streamed, and those that the layer gives by itself. */
+/* Answers: whole, streamed, and those that the layer gives by itself; how they travel is the transport's. */
 #include "http/internal.h"
 
 #include <stdio.h>
 #include <strings.h>
 
-static const char *reason_of(int status)
+const char *http_reason(int status)
 {
     static const struct {
         int status;
@@ -51,11 +51,6 @@ static const char *reason_of(int status)
         if (known[i].status == status)
             return known[i].reason;
     return "Status";
-}
-
-static bool is_bodiless(int status)
-{
-    return status == 204 || status == 304;
 }
 
 /* RFC 9110, section 5.6.2: the characters of a token. */
@@ -115,50 +110,14 @@ static bool is_framing_field(mt_slice name)
 
 mt_status mti_http_header_add(mti_http_request *r, mt_slice name, mt_slice value)
 {
-    h2o_mem_pool_t *pool;
-    char *copy;
-
     if (!is_field_name(name) || is_framing_field(name) || !is_field_value(value))
         return MT_INVALID;
     if (r->state != HTTP_NEW)
         return MT_CONFLICT;
-    if (!r->req)
+    if (!r->side)
         return r->gone;
-    pool = &r->req->pool;
-    copy = h2o_mem_alloc_pool(pool, name.len + value.len);
-    memcpy(copy, name.p, name.len);
-    if (value.len)
-        memcpy(copy + name.len, value.p, value.len);
-    h2o_add_header_by_str(pool, &r->req->res.headers, copy, name.len, 0, NULL, copy + name.len,
-                          value.len);
+    r->transport->add_header(r, name, value);
     return MT_OK;
-}
-
-/* Status, content type and the generator; after it h2o accepts data. */
-static void begin(h2o_req_t *req, h2o_generator_t *g, int status, mt_slice content_type,
-                  size_t length)
-{
-    req->res.status = status;
-    req->res.reason = reason_of(status);
-    req->res.content_length = is_bodiless(status) ? SIZE_MAX : length;
-    if (content_type.p) {
-        h2o_iovec_t v = h2o_strdup(&req->pool, content_type.p, content_type.len);
-        h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, v.base, v.len);
-    }
-    h2o_start_response(req, g);
-}
-
-static void send_whole(h2o_req_t *req, h2o_generator_t *g, int status, mt_slice content_type,
-                       mt_slice body)
-{
-    const bool with_body = body.len && !is_bodiless(status) &&
-                           !h2o_memis(req->method.base, req->method.len, "HEAD", 4);
-    h2o_iovec_t buf = {0};
-
-    if (with_body)
-        buf = h2o_strdup(&req->pool, body.p, body.len);
-    begin(req, g, status, content_type, body.len);
-    h2o_send(req, &buf, with_body, H2O_SEND_STATE_FINAL);
 }
 
 mt_status mti_http_respond(mti_http_request *r, int status, mt_slice content_type, mt_slice body)
@@ -166,49 +125,40 @@ mt_status mti_http_respond(mti_http_request *r, int status, mt_slice content_typ
     if (r->state != HTTP_NEW)
         return MT_CONFLICT;
     r->state = HTTP_ANSWERED;
-    if (!r->req)
+    if (!r->side)
         return r->gone;
     if (content_type.p && !is_field_value(content_type))
         content_type = MT_SLICE("application/octet-stream");
-    send_whole(r->req, &r->generator, status, content_type, body);
+    if (http_is_bodiless(status) || mt_slice_eq(r->method, MT_SLICE("HEAD")))
+        body.p = NULL; /* the length is still told */
+    r->transport->answer(r, status, content_type, body);
     return MT_OK;
 }
 
-void http_answer_unasked(h2o_req_t *req, int status, const char *code)
+mt_slice http_problem(char *out, size_t size, int status, const char *code)
 {
-    static h2o_generator_t none;
-    char body[192];
-    int n;
-
-    n = snprintf(body, sizeof body,
-                 "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"code\":\"%s\"}",
-                 reason_of(status), status, code);
-    if (status == 503)
-        h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_RETRY_AFTER, NULL, H2O_STRLIT("1"));
-    send_whole(req, &none, status, MT_SLICE("application/problem+json"),
-               (mt_slice){body, (size_t)n});
+    int n = snprintf(out, size,
+                     "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"code\":\"%s\"}",
+                     http_reason(status), status, code);
+    return (mt_slice){out, (size_t)n};
 }
 
-/* Hands what is pending to h2o; one write at a time. */
+/* Hands what is pending to the transport; one write at a time. */
 static void stream_flush(mti_http_request *r)
 {
     const bool last = r->state == HTTP_ENDED;
     mti_buf swap = r->flying;
-    h2o_iovec_t buf;
 
-    if (r->in_flight || !r->req || (!r->pending.len && !last))
+    if (r->in_flight || !r->side || (!r->pending.len && !last))
         return;
     r->flying = r->pending;
     r->pending = swap;
-    buf = h2o_iovec_init(r->flying.p, r->flying.len);
     r->in_flight = true;
-    h2o_send(r->req, &buf, buf.len != 0, last ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
+    r->transport->send(r, mti_buf_slice(&r->flying), last);
 }
 
-static void on_proceed(h2o_generator_t *g, h2o_req_t *req)
+void http_request_sent(mti_http_request *r)
 {
-    mti_http_request *r = H2O_STRUCT_FROM_MEMBER(mti_http_request, generator, g);
-
     r->in_flight = false;
     /* an idle stream holds no buffers */
     mti_buf_dispose(&r->flying);
@@ -220,27 +170,17 @@ static void on_proceed(h2o_generator_t *g, h2o_req_t *req)
 mt_status mti_http_stream_begin(mti_http_request *r, int status, mt_slice content_type)
 {
     const size_t max = r->hl->server->options.stream_buffer;
-    h2o_ostream_t *last;
-    h2o_iovec_t none = {0};
 
     if (r->state != HTTP_NEW)
         return MT_CONFLICT;
     r->state = HTTP_STREAMING;
-    if (!r->req)
+    if (!r->side)
         return r->gone;
     mti_buf_init(&r->flying, max);
     mti_buf_init(&r->pending, max);
-    r->generator.proceed = on_proceed;
-    r->discard = is_bodiless(status) || mt_slice_eq(r->method, MT_SLICE("HEAD"));
-    if (r->req->version < 0x101 && !r->discard)
-        r->req->http1_is_persistent = 0; /* the end of the connection is the end of the answer */
-    begin(r->req, &r->generator, status, content_type, SIZE_MAX);
-    h2o_http1_release_input(r->req);
-    /* The chunked filter holds the head back until there is data: go around it. */
-    for (last = r->req->_ostr_top; last->next; last = last->next)
-        ;
+    r->discard = http_is_bodiless(status) || mt_slice_eq(r->method, MT_SLICE("HEAD"));
     r->in_flight = true;
-    last->do_send(last, r->req, &none, 0, H2O_SEND_STATE_IN_PROGRESS);
+    r->transport->begin(r, status, content_type);
     return r->gone;
 }
 
@@ -278,13 +218,16 @@ mt_status mti_http_stream_end(mti_http_request *r)
 
 void http_request_end_answer(mti_http_request *r)
 {
-    if (!r->req)
+    char problem[192];
+
+    if (!r->side)
         return;
     if (r->state == HTTP_STREAMING) {
         r->state = HTTP_ENDED;
-        h2o_http1_abort(r->req);
+        r->transport->abort(r);
     } else if (r->state == HTTP_NEW) {
         r->state = HTTP_ANSWERED;
-        http_answer_unasked(r->req, 500, "no_answer");
+        r->transport->answer(r, 500, MT_SLICE("application/problem+json"),
+                             http_problem(problem, sizeof problem, 500, "no_answer"));
     }
 }

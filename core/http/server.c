@@ -4,18 +4,24 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 
 #include "base/log.h"
 
 enum { ACCEPT_BATCH = 8, ACCEPT_PAUSE_MS = 100 };
 
-mti_http_server *mti_http_server_create(const mti_http_options *o)
+mt_status mti_http_server_create(const mti_http_options *o, mti_http_server **out, mti_error *e)
 {
+    http_tls *tls = NULL;
+    if (o->tls_certificate && *o->tls_certificate)
+        MT_TRY(http_tls_create(o, &tls, e));
+
     mti_http_server *s = h2o_mem_alloc(sizeof *s);
     mti_http_options *p = &s->options;
 
     memset(s, 0, sizeof *s);
+    s->tls = tls;
     *p = *o;
     p->max_connections = p->max_connections ? p->max_connections : 20000;
     p->max_requests = p->max_requests ? p->max_requests : 16000;
@@ -30,25 +36,34 @@ mti_http_server *mti_http_server_create(const mti_http_options *o)
     s->conf.server_name = h2o_iovec_init(NULL, 0);
     s->conf.http1.upgrade_to_http2 = 0;
     s->conf.http1.req_timeout = (uint64_t)p->head_ms;
-    s->conf.http1.host.on_head = http_on_head;
+    s->conf.http1.host.on_head = http_h1_on_head;
     s->conf.http1.host.idle_timeout = (uint64_t)p->idle_ms;
     s->conf.http1.host.progress_timeout = (uint64_t)p->progress_ms;
     s->conf.http1.host.min_progress = p->min_progress;
-    return s;
+    *out = s;
+    return MT_OK;
+}
+
+mt_status mti_http_tls_reload(mti_http_server *s, mti_error *e)
+{
+    return s->tls ? http_tls_reload(s->tls, e) : MT_OK;
 }
 
 void mti_http_server_destroy(mti_http_server *s)
 {
     if (!s)
         return;
+    http_tls_destroy(s->tls);
     h2o_config_dispose(&s->conf);
     free(s);
 }
 
 void http_conn_release(http_conn *c)
 {
-    if (--c->refs == 0)
-        free(c);
+    if (--c->refs)
+        return;
+    SSL_CTX_free(c->context);
+    free(c);
 }
 
 static void on_conn_close(void *arg)
@@ -67,6 +82,7 @@ static void conn_note_peer(http_conn *c, h2o_socket_t *sock)
     struct sockaddr_storage sa = {0};
 
     h2o_socket_getpeername(sock, (struct sockaddr *)&sa);
+    c->proxy = http_proxies_trust(&c->hl->server->options, (struct sockaddr *)&sa);
     if (sa.ss_family == AF_INET)
         inet_ntop(AF_INET, &((struct sockaddr_in *)&sa)->sin_addr, c->peer, sizeof c->peer);
     else if (sa.ss_family == AF_INET6)
@@ -77,27 +93,97 @@ static void conn_note_peer(http_conn *c, h2o_socket_t *sock)
     }
 }
 
-static void accept_one(http_loop *hl, h2o_socket_t *sock)
+static void speak(http_conn *c, h2o_socket_t *sock)
 {
-    h2o_accept_ctx_t ctx = {.ctx = &hl->h2o, .hosts = hl->server->conf.hosts};
-    const unsigned max = hl->server->options.max_connections;
-    struct timeval now;
-    http_conn *c;
+    if (c->tls && http_tls_is_h2(sock))
+        http_h2_accept(c, sock);
+    else
+        http_h1_accept(c, sock);
+}
 
-    hl->stats.accepted++;
-    if (hl->stats.connections >= max + HTTP_OVERFLOW) {
-        hl->stats.refused++;
+static void handshake_unlink(http_conn *c)
+{
+    if (c->handshake)
+        mti_timer_cancel(c->handshake);
+    c->handshake = NULL;
+    c->sock = NULL;
+    *(c->prev ? &c->prev->next : &c->hl->handshakes) = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+}
+
+static void on_handshake(h2o_socket_t *sock, const char *err)
+{
+    http_conn *c = sock->on_close.data;
+
+    handshake_unlink(c);
+    if (err || c->hl->draining)
         h2o_socket_close(sock);
-        return;
-    }
-    c = h2o_mem_alloc(sizeof *c);
-    *c = (http_conn){.hl = hl, .refs = 1, .open = true, .refused = hl->stats.connections >= max};
+    else
+        speak(c, sock);
+}
+
+static void handshake_end(http_conn *c)
+{
+    h2o_socket_t *sock = c->sock;
+
+    handshake_unlink(c);
+    h2o_socket_close(sock);
+}
+
+static void on_handshake_late(void *arg)
+{
+    http_conn *c = arg;
+
+    c->handshake = NULL;
+    handshake_end(c);
+}
+
+static void handshake_begin(http_conn *c, h2o_socket_t *sock)
+{
+    http_loop *hl = c->hl;
+    const int timeout_ms = (int)(3 * hl->server->options.progress_ms);
+
+    /* a reader that is stuck just when we say goodbye */
+    setsockopt(h2o_socket_get_fd(sock), IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
+    c->tls = true;
+    c->context = http_tls_context(hl->server->tls);
+    c->sock = sock;
+    c->handshake = mti_timer_start(hl->loop, hl->server->options.head_ms, on_handshake_late, c);
+    c->next = hl->handshakes;
+    if (c->next)
+        c->next->prev = c;
+    hl->handshakes = c;
+    h2o_socket_ssl_handshake(sock, c->context, NULL, on_handshake);
+}
+
+http_conn *http_conn_open(http_loop *hl, h2o_socket_t *sock)
+{
+    http_conn *c = h2o_mem_alloc(sizeof *c);
+
+    *c = (http_conn){.hl = hl, .refs = 1, .open = true, .refused = hl->stats.connections >= hl->server->options.max_connections};
     hl->stats.connections++;
     sock->on_close.cb = on_conn_close;
     sock->on_close.data = c;
     conn_note_peer(c, sock);
-    gettimeofday(&now, NULL);
-    h2o_http1_accept(&ctx, sock, now);
+    return c;
+}
+
+static void accept_one(http_loop *hl, h2o_socket_t *sock)
+{
+    http_conn *c;
+
+    hl->stats.accepted++;
+    if (hl->stats.connections >= hl->server->options.max_connections + HTTP_OVERFLOW) {
+        hl->stats.refused++;
+        h2o_socket_close(sock);
+        return;
+    }
+    c = http_conn_open(hl, sock);
+    if (hl->server->tls && !c->local)
+        handshake_begin(c, sock);
+    else
+        speak(c, sock);
 }
 
 static void on_accept(h2o_socket_t *sock, const char *err);
@@ -183,24 +269,16 @@ static void listeners_close(http_loop *hl)
     }
 }
 
-static int take_first(h2o_req_t *req, void *out)
-{
-    *(h2o_req_t **)out = req;
-    return 1;
-}
-
 /* The grace is over: every connection is reset, which cancels the fibers behind them. */
 static void on_grace_over(void *arg)
 {
     http_loop *hl = arg;
-    h2o_req_t *req;
 
     hl->grace = NULL;
     mti_log(MTI_LOG_WARN, "http.drain_forced", "connections=%u running=%u", hl->stats.connections,
             hl->stats.running);
-    while (req = NULL, hl->server->conf.http1.callbacks.foreach_request(&hl->h2o, take_first, &req),
-           req)
-        h2o_http1_abort(req);
+    http_h1_abort_all(hl);
+    http_h2_abort_all(hl);
 }
 
 static void on_finish(void *arg)
@@ -244,7 +322,10 @@ void mti_http_drain(mti_http_server *s, mti_loop *l, int64_t grace_ms, void (*do
     hl->done_arg = arg;
     hl->h2o.shutdown_requested = 1;
     listeners_close(hl);
+    while (hl->handshakes)
+        handshake_end(hl->handshakes);
     h2o_http1_close_idle(&hl->h2o);
+    http_h2_drain(hl);
     hl->grace = mti_timer_start(l, grace_ms, on_grace_over, hl);
     http_loop_settle(hl);
 }

@@ -1,12 +1,13 @@
 /*
- * The HTTP/1.1 server: h2o's parser and writer behind straight-line calls. Every exchange runs its
- * entry function in a fresh fiber as soon as the head has arrived and passed the strict checks,
+ * The HTTP server behind straight-line calls: HTTP/1.1 by h2o's parser and writer, with TLS also
+ * HTTP/2 by nghttp2. Every exchange runs its entry function in a fresh fiber as soon as the head has arrived and passed the strict checks,
  * before any of the body is read. Everything here belongs to one loop and is called on its thread;
  * only the options are shared, read-only.
  */
 #ifndef MTI_HTTP_SERVER_H
 #define MTI_HTTP_SERVER_H
 
+#include "base/error.h"
 #include "loop/fiber.h"
 
 typedef struct mti_http_server mti_http_server;
@@ -17,6 +18,12 @@ typedef struct mti_http_request mti_http_request;
  * 500. Work after the answer does not delay the client. When the client leaves before the answer is
  * complete the fiber is cancelled. */
 typedef void (*mti_http_entry)(mti_http_request *r, void *ctx);
+
+/* The addresses whose word about a client's address is taken. list: addresses and blocks, separated by blanks or commas.
+ * MT_INVALID names the wrong one. Any thread; read-only once made. */
+typedef struct mti_http_proxies mti_http_proxies;
+mt_status mti_http_proxies_parse(const char *list, mti_http_proxies **out, mti_error *e);
+void mti_http_proxies_destroy(mti_http_proxies *p);
 
 /* 0 or NULL means the default in brackets. */
 typedef struct mti_http_options {
@@ -29,6 +36,9 @@ typedef struct mti_http_options {
     int64_t progress_ms; /* each such interval a body, or a reader of ours, must move … [10,000] */
     size_t min_progress;  /* … this many bytes [2,048], or it ends with MT_TIMEOUT */
     size_t stream_buffer; /* what a stream holds for a slow reader before writes suspend [65,536] */
+    const char *tls_certificate, *tls_key; /* PEM files; TCP then speaks TLS only. Key [in the certificate's file] */
+    bool http2;                            /* offered to TLS clients [no] */
+    const mti_http_proxies *proxies;       /* the caller's, outlives the server [none are trusted] */
 } mti_http_options;
 
 typedef struct mti_http_stats {
@@ -36,8 +46,11 @@ typedef struct mti_http_stats {
     unsigned connections, running;        /* now */
 } mti_http_stats;
 
-/* Any thread. The options are copied. */
-mti_http_server *mti_http_server_create(const mti_http_options *o);
+/* Any thread. The options are copied. MT_INVALID: certificate or key cannot be used. */
+mt_status mti_http_server_create(const mti_http_options *o, mti_http_server **out, mti_error *e);
+/* Takes the certificate anew when its files have changed: connections that begin later use it. A broken one is told once and the old
+ * one stays. One thread at a time, beside running loops. */
+mt_status mti_http_tls_reload(mti_http_server *s, mti_error *e);
 /* After every loop that listened has been drained. */
 void mti_http_server_destroy(mti_http_server *s);
 
@@ -62,7 +75,8 @@ mt_slice mti_http_header(const mti_http_request *r, const char *name);
 /* All fields in order, names in lower case; false behind the last. */
 bool mti_http_header_at(const mti_http_request *r, size_t i, mt_field *out);
 mt_slice
-mti_http_peer(const mti_http_request *r); /* address without port; "local" for a Unix socket */
+mti_http_peer(const mti_http_request *r); /* address without port, as a trusted proxy tells it; "local" for a Unix socket */
+bool mti_http_is_secure(const mti_http_request *r); /* came in over TLS */
 bool mti_http_is_local(const mti_http_request *r); /* came in over a Unix socket */
 mti_loop *mti_http_loop(const mti_http_request *r);
 bool mti_http_has_body(const mti_http_request *r);

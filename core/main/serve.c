@@ -26,6 +26,8 @@ typedef struct process {
     mti_host host;
     const mti_host_setup *setup;
     mti_http_server *http;
+    mti_http_proxies *proxies;
+    mti_timer *tls_look;         /* at the certificate's files. Loop 0 */
     mti_contract *builtin;
     pthread_t threads[MTI_MAX_LOOPS];
     mti_watch *stop_watch;
@@ -193,6 +195,7 @@ static void on_stop(void *arg, unsigned ready)
     mti_watch_stop(p->stop_watch);
     p->stopping = true;
     atomic_store(&p->host.stopping, true);
+    mti_timer_cancel(p->tls_look);
     mti_housekeeping_stop();
     mti_log(MTI_LOG_INFO, "host.stopping", "loops=%u", p->host.n_loops);
     p->draining = p->host.n_loops;
@@ -270,13 +273,30 @@ static void start_watchdog(process *p)
     mti_watchdog_start(p->host.loops, p->host.n_loops, mti_config_int(p->host.config, "watchdog.stall"));
 }
 
-static void create_server(process *p)
+static mt_status create_server(process *p, mti_error *e)
 {
     const mti_config *c = p->host.config;
-    p->http = mti_http_server_create(&(mti_http_options){
+    p->host.cors_origins = mti_config_str(c, "http.cors_origins");
+    MT_TRY(mti_http_proxies_parse(mti_config_str(c, "http.trusted_proxies"), &p->proxies, e));
+    mti_http_options o = {
         .entry = mti_request_entry, .ctx = &p->host, .max_connections = (unsigned)mti_config_int(c, "http.max_connections"),
         .max_requests = (unsigned)mti_config_int(c, "http.max_fibers"), .head_ms = mti_config_int(c, "http.head_timeout"),
-        .idle_ms = mti_config_int(c, "http.idle_timeout"), .progress_ms = mti_config_int(c, "http.progress_timeout")});
+        .idle_ms = mti_config_int(c, "http.idle_timeout"), .progress_ms = mti_config_int(c, "http.progress_timeout"),
+        .tls_certificate = mti_config_str(c, "http.tls_certificate"), .tls_key = mti_config_str(c, "http.tls_key"), .http2 = mti_config_bool(c, "http.http2"),
+        .proxies = *mti_config_str(c, "http.trusted_proxies") ? p->proxies : NULL};
+    return mti_http_server_create(&o, &p->http, e);
+}
+
+enum { TLS_LOOK_MS = 5000 };
+
+/* A certificate is renewed by replacing its files: nobody needs to tell us. */
+static void look_at_tls(void *arg)
+{
+    process *p = arg;
+    mti_error e = {0};
+    if (mti_http_tls_reload(p->http, &e) != MT_OK)
+        mti_log(MTI_LOG_ERROR, "tls.certificate_refused", "detail=%s", e.detail);
+    p->tls_look = mti_timer_start(p->host.loops[0], TLS_LOOK_MS, look_at_tls, p);
 }
 
 static void run(process *p)
@@ -286,6 +306,7 @@ static void run(process *p)
     for (unsigned i = 0; i < h->n_loops; i++)
         mti_loop_post(h->loops[i], attach_loop, p);
     mti_loop_post(h->loops[0], settle_soon, p);
+    p->tls_look = mti_timer_start(h->loops[0], TLS_LOOK_MS, look_at_tls, p);
     p->stop_watch = mti_watch_start(h->loops[0], p->setup->stop_fd, MTI_READ, on_stop, p);
     for (unsigned i = 1; i < h->n_loops; i++)
         pthread_create(&p->threads[i], NULL, run_loop, h->loops[i]);
@@ -301,6 +322,7 @@ static void destroy_parts(process *p)
     mti_host *h = &p->host;
     mti_watchdog_stop();
     mti_http_server_destroy(p->http);
+    mti_http_proxies_destroy(p->proxies);
     mti_plugins_destroy(h->plugins);
     mti_contract_destroy(p->builtin);
     mti_policies_destroy(h->policies);
@@ -323,7 +345,7 @@ int mti_host_main(const mti_host_setup *setup)
     p->host.root = find_root();
     p->host.n_loops = count_loops(setup->config);
     mti_trace_set_slow(mti_config_int(setup->config, "trace.slow") * 1000);
-    if (create_parts(p, &e) != MT_OK) {
+    if (create_server(p, &e) != MT_OK || create_parts(p, &e) != MT_OK) {
         fail(&e);
         return 1;
     }
@@ -332,7 +354,6 @@ int mti_host_main(const mti_host_setup *setup)
     mti_plugins_discover(p->host.plugins, dirs);
     name_tags(p);
     start_watchdog(p);
-    create_server(p);
     run(p);
     destroy_parts(p);
     free(p);

@@ -25,6 +25,7 @@ typedef struct mti_host {
     struct mti_identities *identities;       /* caches of credentials and scopes (identity.h) */
     const char *root;                        /* installation folder: sql/, manifests/, plugins/ below it */
     const char *version;
+    const char *cors_origins;                /* whose web pages may call, as configured; NULL or "": none */
     _Atomic(const mti_router *) router;      /* current snapshot; never NULL once serving */
     _Atomic(const char *) openapi;           /* its document as JSON text */
     _Atomic(const char *) openapi_page;

@@ -28,6 +28,9 @@ void mti_answer_headers(mti_request *r)
     if (text[0])
         add(r, MT_SLICE("server-timing"), text);
     add(r, MT_SLICE("x-content-type-options"), "nosniff");
+    if (mti_http_is_secure(r->http))
+        add(r, MT_SLICE("strict-transport-security"), "max-age=31536000");
+    mti_cors_headers(r);
 }
 
 mt_status mti_answer_raw(mti_request *r, int status, mt_slice type, mt_slice body)

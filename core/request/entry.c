@@ -21,6 +21,8 @@ static void start_deadline(mti_request *r)
 
 static mt_status run_stages(mti_request *r)
 {
+    if (mti_cors_preflight(r))
+        return MT_DONE;
     MT_TRY(mti_stage_head(r));
     start_deadline(r);
     MT_TRY(mti_stage_authenticate(r));

@@ -70,6 +70,10 @@ mt_status mti_answer_raw(mti_request *r, int status, mt_slice type, mt_slice bod
 void mti_answer_problem(mti_request *r);
 void mti_answer_headers(mti_request *r);
 
+/* cors.c: the headers that let a listed origin's page read the answer; answers a preflight (true) of such a page. */
+void mti_cors_headers(mti_request *r);
+bool mti_cors_preflight(mti_request *r);
+
 /* idempotency.c: a POST with an Idempotency-Key. begin: MT_OK to run it, MT_DONE when a kept answer was replayed. */
 mt_status mti_idempotency_begin(mti_request *r);
 mt_status mti_idempotency_keep(mti_request *r, int status, mt_slice body);

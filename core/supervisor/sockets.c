@@ -58,7 +58,8 @@ static void make_url(mti_supervisor *s, const char *host)
 {
     bool any = strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0,
          v6 = strchr(host, ':') != NULL;
-    snprintf(s->url, sizeof s->url, "http://%s%s%s:%d", v6 && !any ? "[" : "",
+    const char *scheme = *mti_config_str(s->config, "http.tls_certificate") ? "https" : "http";
+    snprintf(s->url, sizeof s->url, "%s://%s%s%s:%d", scheme, v6 && !any ? "[" : "",
              any ? "127.0.0.1" : host, v6 && !any ? "]" : "", bound_port(s->listen_fd));
 }
 

@@ -24,7 +24,7 @@ enum { MAX_LOOPS = 8 };
 static struct {
     unsigned loops;
     int port;
-    const char *local;
+    const char *local, *proxies;
     int64_t grace_ms;
     mti_http_options http;
     mti_http_client_options client;
@@ -202,6 +202,14 @@ static void do_peer(mti_http_request *r)
     mti_http_respond(r, 200, MT_SLICE("text/plain"), mti_http_peer(r));
 }
 
+/* Takes the certificate anew, as a server does every few seconds. */
+static void do_reload(mti_http_request *r)
+{
+    mti_error e = {0};
+
+    answer(r, 200, mti_http_tls_reload(server, &e) == MT_OK ? "taken\n" : e.detail);
+}
+
 static void do_stats(mti_http_request *r)
 {
     mti_http_stats s;
@@ -299,6 +307,7 @@ static const struct {
     {"/none", do_none},     {"/big", do_big},           {"/headers", do_headers},
     {"/inject", do_inject}, {"/status", do_status},     {"/peer", do_peer},
     {"/stats", do_stats},   {"/fetch", do_fetch},       {"/relay", do_relay},
+    {"/reload", do_reload},
 };
 
 static void entry(mti_http_request *r, void *ctx)
@@ -393,6 +402,14 @@ static void read_option(const char *arg)
         options.http.idle_ms = v;
     else if (IS("progress"))
         options.http.progress_ms = v;
+    else if (IS("tls-certificate"))
+        options.http.tls_certificate = eq + 1;
+    else if (IS("tls-key"))
+        options.http.tls_key = eq + 1;
+    else if (IS("http2"))
+        options.http.http2 = v != 0;
+    else if (IS("proxies"))
+        options.proxies = eq + 1;
     else if (IS("min-progress"))
         options.http.min_progress = (size_t)v;
     else if (IS("connections"))
@@ -420,7 +437,17 @@ int main(int argc, char **argv)
 
     listener = listen_local();
     options.http.entry = entry;
-    server = mti_http_server_create(&options.http);
+    mti_http_proxies *proxies = NULL;
+    mti_error e = {0};
+    if (options.proxies && mti_http_proxies_parse(options.proxies, &proxies, &e) != MT_OK) {
+        fprintf(stderr, "%s\n", e.detail);
+        return 1;
+    }
+    options.http.proxies = proxies;
+    if (mti_http_server_create(&options.http, &server, &e) != MT_OK) {
+        fprintf(stderr, "%s\n", e.detail);
+        return 1;
+    }
     for (unsigned i = 0; i < options.loops; i++) {
         loops[i] = mti_loop_create(i);
         mti_http_listen(server, loops[i], listener);
@@ -442,6 +469,7 @@ int main(int argc, char **argv)
         mti_loop_destroy(loops[i]);
     }
     mti_http_server_destroy(server);
+    mti_http_proxies_destroy(proxies);
     close(listener);
     if (local >= 0)
         close(local);

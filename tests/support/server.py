@@ -138,7 +138,8 @@ class Server:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}/v1"
+        scheme = "https" if "--tls-certificate" in self.args else "http"
+        return f"{scheme}://127.0.0.1:{self.port}/v1"
 
     @property
     def admin_key(self):

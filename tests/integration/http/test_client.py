@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 
+import runner
 from probe import Probe, read_all, read_answer, status_of
 
 shared = None
@@ -342,27 +343,5 @@ def test_exchange_cap():
             s.close()
 
 
-def main(names):
-    tests = {n: f for n, f in globals().items() if n.startswith("test_")}
-    chosen = [n for n in tests if not names or n in names]
-    failed = 0
-    for name in chosen:
-        start = time.monotonic()
-        try:
-            tests[name]()
-            if "-v" in sys.argv:
-                print(f"ok {name} {time.monotonic() - start:.2f}")
-        except Exception as e:      # noqa: BLE001 - a failed test must not stop the others
-            failed += 1
-            print(f"FAIL {name}: {type(e).__name__}: {e}", flush=True)
-    try:
-        teardown_module()
-    except AssertionError:
-        failed += 1
-        print("FAIL the shared server did not end cleanly")
-    print(f"{len(chosen) - failed} passed, {failed} failed")
-    return 1 if failed or not chosen else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main([a for a in sys.argv[1:] if a != "-v"]))
+    sys.exit(runner.main(globals()))

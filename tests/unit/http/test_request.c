@@ -43,7 +43,7 @@ static void test_head_is_copied(void **state)
                              .has_body = 1,
                              .content_length = 7};
     http_loop hl = {0};
-    mti_http_request *r = request_create(&hl, &head);
+    mti_http_request *r = copy_head(&hl, &head);
     mt_field f;
 
     memset(text, '?', sizeof text);

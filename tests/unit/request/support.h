@@ -15,7 +15,8 @@
 #include "request/request.h"
 
 struct mti_http_request {
-    const char *path, *query;
+    const char *method, *path, *query;
+    bool secure;
     const char *headers[8][2];
     mt_slice body;
     mt_status body_status;
@@ -27,6 +28,14 @@ struct mti_http_request {
     char added[512]; /* the headers of the answer, "name: value\n" each */
 };
 
+static inline mt_slice fake_method(const mti_http_request *r)
+{
+    return mt_str(r->method ? r->method : "GET");
+}
+static inline bool fake_is_secure(const mti_http_request *r)
+{
+    return r->secure;
+}
 static inline mt_slice fake_path(const mti_http_request *r)
 {
     return mt_str(r->path ? r->path : "/");
@@ -98,6 +107,8 @@ static inline int64_t fake_config_int(const mti_config *c, const char *name)
     return !strcmp(name, "http.body_limit") ? 1000 : !strcmp(name, "http.upload_limit") ? 2000 : 0;
 }
 
+#define mti_http_method       fake_method
+#define mti_http_is_secure    fake_is_secure
 #define mti_http_path         fake_path
 #define mti_http_query        fake_query
 #define mti_http_header       fake_header

@@ -59,6 +59,13 @@ void mti_bus_set_enabled(mti_bus *b, bool (*fn)(const mt_call *c, uint16_t owner
  */
 mt_outcome mti_bus_emit(mti_bus *b, mt_call *c, int hook, void *payload);
 
+/* What the handlers of an owner did since the bus was made, whichever snapshot held them. us: what they kept their loops busy. Any thread. */
+typedef struct mti_bus_owner_stats {
+    uint64_t calls, denied, errors, slow;
+    int64_t us;
+} mti_bus_owner_stats;
+void mti_bus_owner_read(const mti_bus *b, uint16_t owner, mti_bus_owner_stats *out);
+
 /* What a handler answers with; see hook/1. */
 mt_status mti_patch_set(mt_patch *p, mt_slice pointer, mt_slice json);
 mt_status mti_patch_set_text(mt_patch *p, mt_slice pointer, mt_slice text);
@@ -66,7 +73,7 @@ mt_outcome mti_bus_deny(mt_call *c, int status, mt_slice code, mt_slice detail);
 bool mti_bus_should_stop(const mt_call *c);
 
 /* Describes the snapshot: one JSON array of {hook, owner slot, label, priority, bypassed, calls,
- * denied, errors, total_us}. */
+ * denied, errors, slow, total_us, budget_us}. */
 void mti_bus_describe(const mti_bus *b, mti_buf *out);
 
 #endif

@@ -31,7 +31,14 @@ typedef struct mti_bus_entry {
     void (*release)(void *self);
     unsigned order;
     atomic_uint refs;
+    struct mti_bus *bus;
+    struct mti_bus_entry *before, *after;   /* among all that live, under the bus's stats_lock */
 } mti_bus_entry;
+
+/* What the entries of one owner did that are gone. */
+typedef struct mti_bus_gone {
+    uint64_t calls, denied, errors, ticks, slow;
+} mti_bus_gone;
 
 /* The handlers of a hook in order, for everybody or, own ones merged in, for one organization. */
 typedef struct mti_bus_chain {
@@ -70,6 +77,10 @@ struct mti_bus {
     unsigned n_loops;
     mti_bus_entry **pending;         /* publisher's thread */
     unsigned pending_count, pending_cap, order;
+    pthread_mutex_t stats_lock;      /* guards living and gone */
+    mti_bus_entry *living;
+    mti_bus_gone *gone;              /* by owner */
+    uint16_t n_gone;
     mti_map *labels;                 /* kept to the end: traces borrow them */
     pthread_mutex_t lock;            /* guards retired */
     mti_bus_snapshot *retired;

@@ -6,6 +6,7 @@
 
 #define OVERRUNS_MAX 3
 #define DEPTH_MAX 8
+#define PATCHES_KEPT 1000 /* bytes of what a trace tells of a handler's patches */
 
 static const char *const OUTCOMES[] = {"continue", "stop", "deny", "error"};
 
@@ -123,10 +124,9 @@ static void trace_handler(mt_call *c, mti_bus_frame *f, const mti_bus_entry *e, 
     mti_buf detail;
     mti_buf_init(&detail, 4096);
     if (p->first)
-        mti_patch_write(p, &detail);
+        mti_patch_trace(p, mti_trace_values(), PATCHES_KEPT, &detail);
     f->at_us = mti_mono_us();
-    mti_trace_span(c, "hook", f->info->name, e->label, from_us, f->at_us, OUTCOMES[outcome],
-                   detail.status == MT_OK ? detail.p : "patches too long to keep");
+    mti_trace_span(c, MTI_TRACE_HOOK, f->info->name, e->label, from_us, f->at_us, OUTCOMES[outcome], detail.p);
     mti_buf_dispose(&detail);
 }
 

@@ -227,11 +227,8 @@ mt_status mti_patch_apply(mt_patch *p, void *payload, mti_error *e)
 
 /* --- telling --- */
 
-static void op_write(const mti_patch_op *op, mti_buf *out)
+static void value_write(const mti_patch_op *op, mti_buf *out)
 {
-    mti_buf_adds(out, "{\"pointer\":");
-    mti_buf_add_json(out, op->pointer);
-    mti_buf_adds(out, ",\"value\":");
     switch (op->field->type) {
     case MTI_F_SLICE:
         if (op->value.p)
@@ -251,7 +248,12 @@ static void op_write(const mti_patch_op *op, mti_buf *out)
     default:
         mti_buf_addf(out, "%lld", (long long)op->integer);
     }
-    mti_buf_addc(out, '}');
+}
+
+static void pointer_write(const mti_patch_op *op, mti_buf *out)
+{
+    mti_buf_adds(out, "{\"pointer\":");
+    mti_buf_add_json(out, op->pointer);
 }
 
 void mti_patch_write(const mt_patch *p, mti_buf *out)
@@ -260,7 +262,44 @@ void mti_patch_write(const mt_patch *p, mti_buf *out)
     for (const mti_patch_op *op = p->first; op; op = op->next) {
         if (op != p->first)
             mti_buf_addc(out, ',');
-        op_write(op, out);
+        pointer_write(op, out);
+        mti_buf_adds(out, ",\"value\":");
+        value_write(op, out);
+        mti_buf_addc(out, '}');
     }
+    mti_buf_addc(out, ']');
+}
+
+static void op_trace(const mti_patch_op *op, bool values, mti_buf *out)
+{
+    enum { SHORT = 200 };
+    bool text = op->field->type == MTI_F_SLICE || op->field->type == MTI_F_JSON;
+    pointer_write(op, out);
+    if (values && op->value.len <= SHORT) {
+        mti_buf_adds(out, ",\"value\":");
+        value_write(op, out);
+    } else {
+        mti_buf_addf(out, ",\"bytes\":%zu", text ? op->value.len : sizeof op->number);
+    }
+    mti_buf_addc(out, '}');
+}
+
+void mti_patch_trace(const mt_patch *p, bool values, size_t most, mti_buf *out)
+{
+    unsigned told = 0;
+    mti_buf_addc(out, '[');
+    for (const mti_patch_op *op = p->first; op; op = op->next, told++) {
+        mti_buf one;
+        mti_buf_init(&one, most);
+        op_trace(op, values, &one);
+        bool fits = one.status == MT_OK && out->len + one.len + 24 <= most;
+        if (fits)
+            mti_buf_addf(out, "%s%s", told ? "," : "", one.p);
+        mti_buf_dispose(&one);
+        if (!fits)
+            break;
+    }
+    if (told < p->count)
+        mti_buf_addf(out, "%s{\"more\":%u}", told ? "," : "", p->count - told);
     mti_buf_addc(out, ']');
 }

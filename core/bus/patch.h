@@ -37,5 +37,8 @@ static inline void mti_patch_init(mt_patch *p, mt_call *c, const mti_hook_info *
 mt_status mti_patch_apply(mt_patch *p, void *payload, mti_error *e);
 /* Adds a JSON array of {pointer, value}. */
 void mti_patch_write(const mt_patch *p, mti_buf *out);
+/* Adds a JSON array of {pointer, bytes}, in at most `most` bytes: what is left out is told by a last {more}. values: {pointer, value} for those that
+ * are short. Values are what requests hold and may be secret. */
+void mti_patch_trace(const mt_patch *p, bool values, size_t most, mti_buf *out);
 
 #endif

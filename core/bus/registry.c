@@ -23,6 +23,51 @@ static const char *label_intern(mti_bus *b, const char *label)
     return kept;
 }
 
+/* Every entry that lives is in a list, so that what it did is counted until it is gone, whichever snapshots hold it. */
+static void entry_link(mti_bus *b, mti_bus_entry *e)
+{
+    pthread_mutex_lock(&b->stats_lock);
+    e->bus = b;
+    e->after = b->living;
+    if (e->after)
+        e->after->before = e;
+    b->living = e;
+    pthread_mutex_unlock(&b->stats_lock);
+}
+
+static void entry_sum(const mti_bus_entry *e, unsigned lanes, mti_bus_gone *sum)
+{
+    for (unsigned i = 0; i < lanes; i++) {
+        sum->calls += __atomic_load_n(&e->stats[i].calls, __ATOMIC_RELAXED);
+        sum->denied += __atomic_load_n(&e->stats[i].denied, __ATOMIC_RELAXED);
+        sum->errors += __atomic_load_n(&e->stats[i].errors, __ATOMIC_RELAXED);
+        sum->ticks += __atomic_load_n(&e->stats[i].ticks, __ATOMIC_RELAXED);
+        sum->slow += __atomic_load_n(&e->stats[i].slow, __ATOMIC_RELAXED);
+    }
+}
+
+static mti_bus_gone *gone_of(mti_bus *b, uint16_t owner)
+{
+    if (owner >= b->n_gone) {
+        uint16_t n = (uint16_t)(owner + 16);
+        b->gone = must(realloc(b->gone, n * sizeof *b->gone));
+        memset(b->gone + b->n_gone, 0, (size_t)(n - b->n_gone) * sizeof *b->gone);
+        b->n_gone = n;
+    }
+    return &b->gone[owner];
+}
+
+static void entry_unlink(mti_bus_entry *e)
+{
+    mti_bus *b = e->bus;
+    pthread_mutex_lock(&b->stats_lock);
+    entry_sum(e, b->n_loops + 1, gone_of(b, e->owner));
+    *(e->before ? &e->before->after : &b->living) = e->after;
+    if (e->after)
+        e->after->before = e->before;
+    pthread_mutex_unlock(&b->stats_lock);
+}
+
 static mti_bus_entry *entry_create(mti_bus *b, const mti_bus_handler *h)
 {
     mti_bus_entry *e = must(calloc(1, sizeof *e));
@@ -39,6 +84,7 @@ static mti_bus_entry *entry_create(mti_bus *b, const mti_bus_handler *h)
     e->release = h->release;
     e->order = b->order++;
     e->refs = 1;
+    entry_link(b, e);
     return e;
 }
 
@@ -48,6 +94,7 @@ static void entry_unref(mti_bus_entry *e)
         return;
     if (e->release)
         e->release(e->self);
+    entry_unlink(e);
     free(e->stats);
     free(e);
 }
@@ -228,6 +275,7 @@ mti_bus *mti_bus_create(mti_loop **loops, unsigned n_loops)
     b->labels = mti_map_create();
     b->ticks = mti_ticks_start();
     pthread_mutex_init(&b->lock, NULL);
+    pthread_mutex_init(&b->stats_lock, NULL);
     mti_bus_publish(b);
     return b;
 }
@@ -251,6 +299,8 @@ void mti_bus_destroy(mti_bus *b)
         free(label);
     mti_map_destroy(b->labels);
     pthread_mutex_destroy(&b->lock);
+    pthread_mutex_destroy(&b->stats_lock);
+    free(b->gone);
     free(b->pending);
     free(b->loops);
     free(b);
@@ -265,22 +315,31 @@ void mti_bus_set_enabled(mti_bus *b, bool (*fn)(const mt_call *c, uint16_t owner
 
 static void entry_describe(const mti_bus *b, const mti_bus_entry *e, mti_buf *out)
 {
-    uint64_t calls = 0, denied = 0, errors = 0, ticks = 0;
-    for (unsigned i = 0; i <= b->n_loops; i++) {
-        calls += __atomic_load_n(&e->stats[i].calls, __ATOMIC_RELAXED);
-        denied += __atomic_load_n(&e->stats[i].denied, __ATOMIC_RELAXED);
-        errors += __atomic_load_n(&e->stats[i].errors, __ATOMIC_RELAXED);
-        ticks += __atomic_load_n(&e->stats[i].ticks, __ATOMIC_RELAXED);
-    }
+    mti_bus_gone sum = {0};
+    entry_sum(e, b->n_loops + 1, &sum);
     mti_buf_addf(out, "{\"hook\":\"%s\",\"owner\":%u,\"label\":", mti_hook_catalogue[e->hook].name,
                  e->owner);
     mti_buf_add_json(out, mt_str(e->label));
     mti_buf_addf(out,
-                 ",\"priority\":%d,\"bypassed\":%s,\"calls\":%llu,\"denied\":%llu,\"errors\":%llu,"
-                 "\"total_us\":%lld}",
-                 e->priority, e->bypassed ? "true" : "false", (unsigned long long)calls,
-                 (unsigned long long)denied, (unsigned long long)errors,
-                 (long long)mti_ticks_us(&b->ticks, ticks));
+                 ",\"priority\":%d,\"budget_us\":%u,\"bypassed\":%s,\"calls\":%llu,\"denied\":%llu,\"errors\":%llu,"
+                 "\"slow\":%llu,\"total_us\":%lld}",
+                 e->priority, mti_hook_catalogue[e->hook].budget_us, e->bypassed ? "true" : "false", (unsigned long long)sum.calls,
+                 (unsigned long long)sum.denied, (unsigned long long)sum.errors, (unsigned long long)sum.slow,
+                 (long long)mti_ticks_us(&b->ticks, sum.ticks));
+}
+
+void mti_bus_owner_read(const mti_bus *bus, uint16_t owner, mti_bus_owner_stats *out)
+{
+    mti_bus *b = (mti_bus *)bus;
+    mti_bus_gone sum = {0};
+    pthread_mutex_lock(&b->stats_lock);
+    if (owner < b->n_gone)
+        sum = b->gone[owner];
+    for (const mti_bus_entry *e = b->living; e; e = e->after)
+        if (e->owner == owner)
+            entry_sum(e, b->n_loops + 1, &sum);
+    pthread_mutex_unlock(&b->stats_lock);
+    *out = (mti_bus_owner_stats){.calls = sum.calls, .denied = sum.denied, .errors = sum.errors, .slow = sum.slow, .us = mti_ticks_us(&b->ticks, sum.ticks)};
 }
 
 void mti_bus_describe(const mti_bus *b, mti_buf *out)

@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 #include <stdio.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "supervisor/supervisor.h"
@@ -120,7 +121,18 @@ static void reply_init(mti_reply *r)
     mti_buf_init(&r->body, MAX_REPLY);
 }
 
-static mt_status call(const mti_cli *cli, const char *method, const char *path, const json_t *body, stream *events, mti_reply *r, mti_error *e)
+/* Keeps the value of Mortise-Trace-Id. */
+static size_t on_header(char *p, size_t size, size_t n, void *arg)
+{
+    static const char name[] = "mortise-trace-id: ";
+    char *id = arg;
+    if (size * n >= sizeof name - 1 + 32 && strncasecmp(p, name, sizeof name - 1) == 0)
+        snprintf(id, 33, "%.32s", p + sizeof name - 1);
+    return size * n;
+}
+
+/* trace_id NULL: no trace is asked for. */
+static mt_status call(const mti_cli *cli, const char *method, const char *path, const json_t *body, stream *events, char *trace_id, mti_reply *r, mti_error *e)
 {
     reply_init(r);
     mti_buf text;
@@ -138,6 +150,11 @@ static mt_status call(const mti_cli *cli, const char *method, const char *path, 
         curl_easy_setopt(h, CURLOPT_POSTFIELDS, text.p ? text.p : "");
         curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)text.len);
     }
+    if (trace_id) {
+        headers = curl_slist_append(headers, "Mortise-Trace: 1");
+        curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
+        curl_easy_setopt(h, CURLOPT_HEADERDATA, trace_id);
+    }
     curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, method);
     curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers);
     s = perform(cli, h, path, events, r, e);
@@ -151,14 +168,20 @@ out:
 mt_status mti_client_call(const mti_cli *cli, const char *method, const char *path,
                           const json_t *body, mti_reply *r, mti_error *e)
 {
-    return call(cli, method, path, body, NULL, r, e);
+    return call(cli, method, path, body, NULL, NULL, r, e);
+}
+
+mt_status mti_client_traced(const mti_cli *cli, const char *method, const char *path, const json_t *body, char trace_id[33], mti_reply *r, mti_error *e)
+{
+    trace_id[0] = 0;
+    return call(cli, method, path, body, NULL, trace_id, r, e);
 }
 
 mt_status mti_client_stream(const mti_cli *cli, const char *path, const json_t *body, void (*on_event)(void *arg, const char *name, const json_t *data),
                             void *arg, mti_reply *r, mti_error *e)
 {
     stream events = {.r = r, .on_event = on_event, .arg = arg, .e = e};
-    mt_status s = call(cli, "POST", path, body, &events, r, e);
+    mt_status s = call(cli, "POST", path, body, &events, NULL, r, e);
     return s == MT_OK && events.failed ? MT_INVALID : s;
 }
 

@@ -19,6 +19,9 @@ typedef struct mti_reply {
  */
 mt_status mti_client_call(const mti_cli *cli, const char *method, const char *path,
                           const json_t *body, mti_reply *r, mti_error *e);
+/* As mti_client_call, and asks for a trace: trace_id is "" when the server keeps none. */
+mt_status mti_client_traced(const mti_cli *cli, const char *method, const char *path, const json_t *body, char trace_id[33], mti_reply *r,
+                            mti_error *e);
 /* POSTs one file as the multipart field "file". */
 mt_status mti_client_upload(const mti_cli *cli, const char *path, const char *file_name,
                             const char *type, mt_slice data, mti_reply *r, mti_error *e);

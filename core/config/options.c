@@ -58,8 +58,13 @@ static const mti_option options[] = {
      "Least important log lines that are written."},
     {"log.format", MTI_OPT_ENUM, "logfmt", "logfmt|json", "log-format", "LOG_FORMAT", true,
      "Form of a log line."},
+    {"trace.every", MTI_OPT_INT, "1", "0..1000000", NULL, NULL, true,
+     "One request in so many is traced: 1 is each, 0 none but those that ask with Mortise-Trace: 1. Of the "
+     "others that fail or are slow an outline is kept."},
     {"trace.slow", MTI_OPT_DURATION, "1s", "1ms..1h", NULL, NULL, true,
-     "Requests that take longer keep their trace, as failed ones do."},
+     "Requests that take longer keep their trace beside the failed ones, where good ones do not push it out."},
+    {"trace.values", MTI_OPT_BOOL, "false", NULL, NULL, NULL, true,
+     "Traces show the values that plugins and policies set, not only their sizes. Values may be secret."},
     {"watchdog.stall", MTI_OPT_DURATION, "50ms", "5ms..1m", NULL, NULL, true,
      "A loop that is busy longer without a pause is reported with the plugin's name and a "
      "backtrace."},

@@ -10,6 +10,7 @@
 #include "plugin/api.h"
 #include "plugin/identity.h"
 #include "plugin/manager.h"
+#include "plugin/meter.h"
 #include "request/api.h"
 #include "request/request.h"
 #include "telemetry/trace.h"
@@ -221,12 +222,13 @@ static mt_status create_parts(process *p, mti_error *e)
                                             .read_connections = (unsigned)mti_config_int(c, "database.read_connections"),
                                             .write_connections = (unsigned)mti_config_int(c, "database.write_connections"),
                                             .slow_connections = (unsigned)mti_config_int(c, "database.slow_connections")});
+    h->meters = mti_meters_create(h->n_loops);
     h->bus = mti_bus_create(h->loops, h->n_loops);
     h->policies = mti_policies_create(&(mti_policy_limits){.instructions = mti_config_int(c, "policy.instructions"),
                                                            .memory = (size_t)mti_config_int(c, "policy.memory"),
                                                            .cpu_us = mti_config_int(c, "policy.cpu_ms") * 1000},
                                       h->loops, h->n_loops);
-    if (!h->offload || !h->db || !h->bus || !h->policies)
+    if (!h->offload || !h->db || !h->meters || !h->bus || !h->policies)
         return mti_fail(e, MT_NO_MEMORY, "no_memory", "out of memory at start");
     MT_TRY(mti_identities_create(h, &h->identities, e));
     snprintf(dir, sizeof dir, "%s/manifests/core", h->root);
@@ -327,6 +329,7 @@ static void destroy_parts(process *p)
     mti_contract_destroy(p->builtin);
     mti_policies_destroy(h->policies);
     mti_bus_destroy(h->bus);
+    mti_meters_destroy(h->meters);
     mti_offload_destroy(h->offload);
     mti_identities_destroy(h->identities);
     mti_db_destroy(h->db);
@@ -344,7 +347,8 @@ int mti_host_main(const mti_host_setup *setup)
     p->host.version = MORTISE_VERSION;
     p->host.root = find_root();
     p->host.n_loops = count_loops(setup->config);
-    mti_trace_set_slow(mti_config_int(setup->config, "trace.slow") * 1000);
+    mti_trace_setup(&(mti_trace_options){.every = (unsigned)mti_config_int(setup->config, "trace.every"), .slow_us = mti_config_int(setup->config, "trace.slow") * 1000,
+                                         .values = mti_config_bool(setup->config, "trace.values")});
     if (create_server(p, &e) != MT_OK || create_parts(p, &e) != MT_OK) {
         fail(&e);
         return 1;

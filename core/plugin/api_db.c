@@ -55,7 +55,7 @@ static mt_status db_begin(mt_call *c)
 
 static mt_status db_commit(mt_call *c)
 {
-    return mti_db_commit(c);
+    return mti_query_commit(c);
 }
 
 static mt_status db_rollback(mt_call *c)

@@ -1,8 +1,10 @@
 /* hook/1, offload/1 and defer/1. */
 #include "plugin/api.h"
 #include "plugin/host.h"
+#include "plugin/manager.h"
 
 #include "base/map.h"
+#include "telemetry/trace.h"
 
 static mt_outcome hook_emit(mt_call *c, mt_slice name, void *payload)
 {
@@ -45,7 +47,11 @@ const mt_hook_1 mti_api_hook = {.size = sizeof mti_api_hook, .version = 1, .emit
 static mt_status offload_run(mt_call *c, void (*work)(void *), void *arg)
 {
     uint64_t owner = mti_uuid_is_nil(c->who.org_id) ? 0 : mti_hash(c->who.org_id.b, sizeof c->who.org_id.b);
-    return mti_offload_run(c->host->offload, owner, work, arg);
+    int64_t from = mti_trace_now(c);
+    mt_status s = mti_offload_run(c->host->offload, owner, work, arg);
+    if (c->trace)
+        mti_trace_span(c, MTI_TRACE_OFFLOAD, "offload", mti_plugin_slug(c->host->plugins, c->plugin), from, mti_mono_us(), s == MT_OK ? NULL : mti_status_name(s), NULL);
+    return s;
 }
 
 const mt_offload_1 mti_api_offload = {.size = sizeof mti_api_offload, .version = 1, .run = offload_run};

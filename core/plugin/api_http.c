@@ -2,6 +2,7 @@
 #include "http/client.h"
 #include "plugin/api.h"
 #include "plugin/record.h"
+#include "telemetry/trace.h"
 
 #include <strings.h>
 
@@ -57,12 +58,23 @@ static mt_status prepare(mt_call *c, const mt_http_exchange *in, const mt_field 
     return MT_OK;
 }
 
+/* The host only: what stands behind it may be secret. */
+static void trace(mt_call *c, const char *what, mt_slice url, int64_t from, mt_status s)
+{
+    if (c->trace)
+        mti_trace_span(c, MTI_TRACE_HTTP, what, c->host->plugins->records[c->plugin]->slug, from, mti_mono_us(), s == MT_OK ? NULL : mti_status_name(s),
+                       text(c, host_of(url)));
+}
+
 static mt_status http_fetch(mt_call *c, const mt_http_exchange *in, const mt_field *headers, size_t n, int32_t *status, mt_slice *body)
 {
     mti_http_outgoing o;
     mti_http_reply reply;
     MT_TRY(prepare(c, in, headers, n, &o));
-    MT_TRY(mti_http_fetch_whole(mti_http_client_of(c->loop), &o, &c->arena, &reply, &c->error));
+    int64_t from = mti_trace_now(c);
+    mt_status s = mti_http_fetch_whole(mti_http_client_of(c->loop), &o, &c->arena, &reply, &c->error);
+    trace(c, "fetch", in->url, from, s);
+    MT_TRY(s);
     *status = reply.status;
     *body = reply.body;
     return MT_OK;
@@ -78,7 +90,10 @@ static mt_status http_open(mt_call *c, const mt_http_exchange *in, const mt_fiel
     mti_http_outgoing o;
     mti_http_fetch *f;
     MT_TRY(prepare(c, in, headers, n, &o));
-    MT_TRY(mti_http_fetch_open(mti_http_client_of(c->loop), &o, &f, &c->error));
+    int64_t from = mti_trace_now(c);
+    mt_status s = mti_http_fetch_open(mti_http_client_of(c->loop), &o, &f, &c->error);
+    trace(c, "open", in->url, from, s);
+    MT_TRY(s);
     mti_arena_defer(&c->arena, close_later, f);
     *status = mti_http_fetch_status(f);
     *out = (mt_handle)(uintptr_t)f;

@@ -4,9 +4,11 @@
  */
 #include "plugin/across.h"
 #include "plugin/manager.h"
+#include "plugin/meter.h"
 #include "plugin/record.h"
 
 #include "base/log.h"
+#include "bus/ticks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,7 +85,9 @@ static void run_job(void *arg)
     if (mti_plugin_enter(r->host->plugins, &c, r->slot) == MT_OK) {
         c.plugin = r->slot;
         mti_fiber_set_tag(r->slot);
+        uint64_t begun = mti_ticks();
         s = j->k->run(r->self, &c);
+        mti_meter_count(&c, r->slot, MTI_METER_JOB, s != MT_OK, mti_ticks() - begun);
         c.plugin = 0;
         mti_fiber_set_tag(0);
         mti_plugin_leave(r->host->plugins, &c, r->slot);

@@ -16,20 +16,22 @@ static mt_status not_offered(mt_call *c, const char *id)
 /* Whose code runs, and for whom. */
 typedef struct place {
     uint16_t plugin, caller;
+    mti_service_time begun;
 } place;
 
 /* From here on the provider's code runs; answers the place before. */
 static place enter(mt_call *c, const mti_provider *pr)
 {
-    place before = {c->plugin, c->caller};
+    place before = {c->plugin, c->caller, mti_service_begin(c)};
     c->caller = c->plugin;
     c->plugin = pr->slot;
     mti_fiber_set_tag(pr->slot);
     return before;
 }
 
-static void leave(mt_call *c, place before)
+static void leave(mt_call *c, place before, const char *what, mt_status s)
 {
+    mti_service_end(c, what, before.begun, s);
     c->plugin = before.plugin;
     c->caller = before.caller;
     mti_fiber_set_tag(before.plugin);
@@ -45,7 +47,7 @@ static mt_status blob_put(mt_call *c, mt_slice data, mt_slice *sha256)
         return not_offered(c, "blob/1");
     place before = enter(c, pr);
     mt_status answer = t->put(pr->self, c, data, sha256);
-    leave(c, before);
+    leave(c, before, "blob/1 put", answer);
     return answer;
 }
 
@@ -59,7 +61,7 @@ static mt_status blob_get(mt_call *c, mt_slice sha256, mt_slice *data)
         return not_offered(c, "blob/1");
     place before = enter(c, pr);
     mt_status answer = t->get(pr->self, c, sha256, data);
-    leave(c, before);
+    leave(c, before, "blob/1 get", answer);
     return answer;
 }
 
@@ -73,7 +75,7 @@ static mt_status blob_remove(mt_call *c, mt_slice sha256)
         return not_offered(c, "blob/1");
     place before = enter(c, pr);
     mt_status answer = t->remove(pr->self, c, sha256);
-    leave(c, before);
+    leave(c, before, "blob/1 remove", answer);
     return answer;
 }
 
@@ -95,7 +97,7 @@ static mt_status cache_get(mt_call *c, mt_slice key, mt_slice *value)
         return not_offered(c, "cache/1");
     place before = enter(c, pr);
     mt_status answer = t->get(pr->self, c, key, value);
-    leave(c, before);
+    leave(c, before, "cache/1 get", answer);
     return answer;
 }
 
@@ -109,7 +111,7 @@ static mt_status cache_put(mt_call *c, mt_slice key, mt_slice value, int64_t ttl
         return not_offered(c, "cache/1");
     place before = enter(c, pr);
     mt_status answer = t->put(pr->self, c, key, value, ttl_ms);
-    leave(c, before);
+    leave(c, before, "cache/1 put", answer);
     return answer;
 }
 
@@ -123,7 +125,7 @@ static mt_status cache_remove(mt_call *c, mt_slice key)
         return not_offered(c, "cache/1");
     place before = enter(c, pr);
     mt_status answer = t->remove(pr->self, c, key);
-    leave(c, before);
+    leave(c, before, "cache/1 remove", answer);
     return answer;
 }
 
@@ -145,7 +147,7 @@ static mt_status chat_open(mt_call *c, const mt_chat_in *in, mt_handle *out)
         return not_offered(c, "chat/1");
     place before = enter(c, pr);
     mt_status answer = t->open(pr->self, c, in, out);
-    leave(c, before);
+    leave(c, before, "chat/1 open", answer);
     return answer;
 }
 
@@ -159,7 +161,7 @@ static mt_status chat_next(mt_call *c, mt_handle turn, mt_slice *kind, mt_slice 
         return not_offered(c, "chat/1");
     place before = enter(c, pr);
     mt_status answer = t->next(pr->self, c, turn, kind, data);
-    leave(c, before);
+    leave(c, before, "chat/1 next", answer);
     return answer;
 }
 
@@ -173,7 +175,7 @@ static mt_status chat_answer(mt_call *c, mt_handle turn, mt_slice *json)
         return not_offered(c, "chat/1");
     place before = enter(c, pr);
     mt_status answer = t->answer(pr->self, c, turn, json);
-    leave(c, before);
+    leave(c, before, "chat/1 answer", answer);
     return answer;
 }
 
@@ -187,7 +189,7 @@ static mt_status chat_usage(mt_call *c, mt_handle turn, mt_chat_counts *out)
         return not_offered(c, "chat/1");
     place before = enter(c, pr);
     mt_status answer = t->usage(pr->self, c, turn, out);
-    leave(c, before);
+    leave(c, before, "chat/1 usage", answer);
     return answer;
 }
 
@@ -201,7 +203,7 @@ static mt_status chat_close(mt_call *c, mt_handle turn)
         return not_offered(c, "chat/1");
     place before = enter(c, pr);
     mt_status answer = t->close(pr->self, c, turn);
-    leave(c, before);
+    leave(c, before, "chat/1 close", answer);
     return answer;
 }
 
@@ -225,7 +227,7 @@ static mt_status embedder_describe(mt_call *c, mt_slice model, mt_embedder_info 
         return not_offered(c, "embedder/1");
     place before = enter(c, pr);
     mt_status answer = t->describe(pr->self, c, model, out);
-    leave(c, before);
+    leave(c, before, "embedder/1 describe", answer);
     return answer;
 }
 
@@ -239,7 +241,7 @@ static mt_status embedder_models(mt_call *c, uint32_t index, mt_embedder_info *o
         return not_offered(c, "embedder/1");
     place before = enter(c, pr);
     mt_status answer = t->models(pr->self, c, index, out);
-    leave(c, before);
+    leave(c, before, "embedder/1 models", answer);
     return answer;
 }
 
@@ -254,7 +256,7 @@ static mt_status embedder_embed(mt_call *c, mt_slice model, const mt_slice *text
         return not_offered(c, "embedder/1");
     place before = enter(c, pr);
     mt_status answer = t->embed(pr->self, c, model, texts, n_texts, out, n_out);
-    leave(c, before);
+    leave(c, before, "embedder/1 embed", answer);
     return answer;
 }
 
@@ -272,7 +274,7 @@ static uint32_t embedder_count_tokens(mt_call *c, mt_slice model, mt_slice text)
     }
     place before = enter(c, pr);
     uint32_t answer = t->count_tokens(pr->self, c, model, text);
-    leave(c, before);
+    leave(c, before, "embedder/1 count_tokens", MT_OK);
     return answer;
 }
 
@@ -296,7 +298,7 @@ static mt_status embedder_engine_describe(mt_call *c, mt_slice provider, mt_slic
         return not_offered(c, "embedder_engine/1");
     place before = enter(c, pr);
     mt_status answer = t->describe(pr->self, c, model, out);
-    leave(c, before);
+    leave(c, before, "embedder_engine/1 describe", answer);
     return answer;
 }
 
@@ -311,7 +313,7 @@ static mt_status embedder_engine_models(mt_call *c, mt_slice provider, uint32_t 
         return not_offered(c, "embedder_engine/1");
     place before = enter(c, pr);
     mt_status answer = t->models(pr->self, c, index, out);
-    leave(c, before);
+    leave(c, before, "embedder_engine/1 models", answer);
     return answer;
 }
 
@@ -327,7 +329,7 @@ static mt_status embedder_engine_embed(mt_call *c, mt_slice provider, mt_slice m
         return not_offered(c, "embedder_engine/1");
     place before = enter(c, pr);
     mt_status answer = t->embed(pr->self, c, model, texts, n_texts, out, n_out);
-    leave(c, before);
+    leave(c, before, "embedder_engine/1 embed", answer);
     return answer;
 }
 
@@ -346,7 +348,7 @@ static uint32_t embedder_engine_count_tokens(mt_call *c, mt_slice provider, mt_s
     }
     place before = enter(c, pr);
     uint32_t answer = t->count_tokens(pr->self, c, model, text);
-    leave(c, before);
+    leave(c, before, "embedder_engine/1 count_tokens", MT_OK);
     return answer;
 }
 
@@ -371,7 +373,7 @@ static mt_status limiter_take(mt_call *c, mt_slice key, uint32_t cost, uint32_t 
     place before = enter(c, pr);
     mt_status answer = t->take(pr->self, c, key, cost, rate_per_minute, burst, remaining,
                                retry_after_ms);
-    leave(c, before);
+    leave(c, before, "limiter/1 take", answer);
     return answer;
 }
 
@@ -391,7 +393,7 @@ static mt_status llm_open(mt_call *c, const mt_llm_in *in, mt_handle *out)
         return not_offered(c, "llm/1");
     place before = enter(c, pr);
     mt_status answer = t->open(pr->self, c, in, out);
-    leave(c, before);
+    leave(c, before, "llm/1 open", answer);
     return answer;
 }
 
@@ -405,7 +407,7 @@ static mt_status llm_next(mt_call *c, mt_handle generation, mt_slice *token)
         return not_offered(c, "llm/1");
     place before = enter(c, pr);
     mt_status answer = t->next(pr->self, c, generation, token);
-    leave(c, before);
+    leave(c, before, "llm/1 next", answer);
     return answer;
 }
 
@@ -419,7 +421,7 @@ static mt_status llm_tool_calls(mt_call *c, mt_handle generation, mt_slice *out)
         return not_offered(c, "llm/1");
     place before = enter(c, pr);
     mt_status answer = t->tool_calls(pr->self, c, generation, out);
-    leave(c, before);
+    leave(c, before, "llm/1 tool_calls", answer);
     return answer;
 }
 
@@ -433,7 +435,7 @@ static mt_status llm_usage(mt_call *c, mt_handle generation, mt_llm_counts *out)
         return not_offered(c, "llm/1");
     place before = enter(c, pr);
     mt_status answer = t->usage(pr->self, c, generation, out);
-    leave(c, before);
+    leave(c, before, "llm/1 usage", answer);
     return answer;
 }
 
@@ -447,7 +449,7 @@ static mt_status llm_close(mt_call *c, mt_handle generation)
         return not_offered(c, "llm/1");
     place before = enter(c, pr);
     mt_status answer = t->close(pr->self, c, generation);
-    leave(c, before);
+    leave(c, before, "llm/1 close", answer);
     return answer;
 }
 
@@ -465,7 +467,7 @@ static uint32_t llm_count_tokens(mt_call *c, mt_slice model, mt_slice text)
     }
     place before = enter(c, pr);
     uint32_t answer = t->count_tokens(pr->self, c, model, text);
-    leave(c, before);
+    leave(c, before, "llm/1 count_tokens", MT_OK);
     return answer;
 }
 
@@ -479,7 +481,7 @@ static mt_status llm_models(mt_call *c, uint32_t index, mt_llm_model *out)
         return not_offered(c, "llm/1");
     place before = enter(c, pr);
     mt_status answer = t->models(pr->self, c, index, out);
-    leave(c, before);
+    leave(c, before, "llm/1 models", answer);
     return answer;
 }
 
@@ -506,7 +508,7 @@ static mt_status llm_engine_open(mt_call *c, mt_slice provider, const mt_llm_eng
         return not_offered(c, "llm_engine/1");
     place before = enter(c, pr);
     mt_status answer = t->open(pr->self, c, in, out);
-    leave(c, before);
+    leave(c, before, "llm_engine/1 open", answer);
     return answer;
 }
 
@@ -521,7 +523,7 @@ static mt_status llm_engine_next(mt_call *c, mt_slice provider, mt_handle genera
         return not_offered(c, "llm_engine/1");
     place before = enter(c, pr);
     mt_status answer = t->next(pr->self, c, generation, token);
-    leave(c, before);
+    leave(c, before, "llm_engine/1 next", answer);
     return answer;
 }
 
@@ -536,7 +538,7 @@ static mt_status llm_engine_tool_calls(mt_call *c, mt_slice provider, mt_handle 
         return not_offered(c, "llm_engine/1");
     place before = enter(c, pr);
     mt_status answer = t->tool_calls(pr->self, c, generation, out);
-    leave(c, before);
+    leave(c, before, "llm_engine/1 tool_calls", answer);
     return answer;
 }
 
@@ -551,7 +553,7 @@ static mt_status llm_engine_usage(mt_call *c, mt_slice provider, mt_handle gener
         return not_offered(c, "llm_engine/1");
     place before = enter(c, pr);
     mt_status answer = t->usage(pr->self, c, generation, out);
-    leave(c, before);
+    leave(c, before, "llm_engine/1 usage", answer);
     return answer;
 }
 
@@ -565,7 +567,7 @@ static mt_status llm_engine_close(mt_call *c, mt_slice provider, mt_handle gener
         return not_offered(c, "llm_engine/1");
     place before = enter(c, pr);
     mt_status answer = t->close(pr->self, c, generation);
-    leave(c, before);
+    leave(c, before, "llm_engine/1 close", answer);
     return answer;
 }
 
@@ -584,7 +586,7 @@ static uint32_t llm_engine_count_tokens(mt_call *c, mt_slice provider, mt_slice 
     }
     place before = enter(c, pr);
     uint32_t answer = t->count_tokens(pr->self, c, model, text);
-    leave(c, before);
+    leave(c, before, "llm_engine/1 count_tokens", MT_OK);
     return answer;
 }
 
@@ -599,7 +601,7 @@ static mt_status llm_engine_models(mt_call *c, mt_slice provider, uint32_t index
         return not_offered(c, "llm_engine/1");
     place before = enter(c, pr);
     mt_status answer = t->models(pr->self, c, index, out);
-    leave(c, before);
+    leave(c, before, "llm_engine/1 models", answer);
     return answer;
 }
 
@@ -626,7 +628,7 @@ static mt_status queue_put(mt_call *c, mt_slice queue, mt_slice payload, mt_slic
         return not_offered(c, "queue/1");
     place before = enter(c, pr);
     mt_status answer = t->put(pr->self, c, queue, payload, unique_key, delay_ms);
-    leave(c, before);
+    leave(c, before, "queue/1 put", answer);
     return answer;
 }
 
@@ -640,7 +642,7 @@ static mt_status queue_progress(mt_call *c, int64_t done, int64_t total)
         return not_offered(c, "queue/1");
     place before = enter(c, pr);
     mt_status answer = t->progress(pr->self, c, done, total);
-    leave(c, before);
+    leave(c, before, "queue/1 progress", answer);
     return answer;
 }
 
@@ -655,7 +657,7 @@ static mt_status queue_take(mt_call *c, mt_slice queue, uint32_t max, int64_t le
         return not_offered(c, "queue/1");
     place before = enter(c, pr);
     mt_status answer = t->take(pr->self, c, queue, max, lease_ms, jobs);
-    leave(c, before);
+    leave(c, before, "queue/1 take", answer);
     return answer;
 }
 
@@ -670,7 +672,7 @@ static mt_status queue_job(mt_call *c, mt_handle jobs, uint32_t index, mt_slice 
         return not_offered(c, "queue/1");
     place before = enter(c, pr);
     mt_status answer = t->job(pr->self, c, jobs, index, id, org_id, workspace_id, payload);
-    leave(c, before);
+    leave(c, before, "queue/1 job", answer);
     return answer;
 }
 
@@ -684,7 +686,7 @@ static mt_status queue_done(mt_call *c, mt_slice id)
         return not_offered(c, "queue/1");
     place before = enter(c, pr);
     mt_status answer = t->done(pr->self, c, id);
-    leave(c, before);
+    leave(c, before, "queue/1 done", answer);
     return answer;
 }
 
@@ -698,7 +700,7 @@ static mt_status queue_fail(mt_call *c, mt_slice id, mt_slice reason, bool retry
         return not_offered(c, "queue/1");
     place before = enter(c, pr);
     mt_status answer = t->fail(pr->self, c, id, reason, retry);
-    leave(c, before);
+    leave(c, before, "queue/1 fail", answer);
     return answer;
 }
 
@@ -724,7 +726,7 @@ static mt_status reranker_score(mt_call *c, mt_slice model, mt_slice query, cons
         return not_offered(c, "reranker/1");
     place before = enter(c, pr);
     mt_status answer = t->score(pr->self, c, model, query, texts, n_texts, out, n_out);
-    leave(c, before);
+    leave(c, before, "reranker/1 score", answer);
     return answer;
 }
 
@@ -744,7 +746,7 @@ static mt_status retrieval_search(mt_call *c, mt_slice query, mt_slice options, 
         return not_offered(c, "retrieval/1");
     place before = enter(c, pr);
     mt_status answer = t->search(pr->self, c, query, options, results);
-    leave(c, before);
+    leave(c, before, "retrieval/1 search", answer);
     return answer;
 }
 
@@ -764,7 +766,7 @@ static mt_status text_index_held_version(mt_call *c, mt_slice workspace_id, int6
         return not_offered(c, "text_index/1");
     place before = enter(c, pr);
     mt_status answer = t->held_version(pr->self, c, workspace_id, version);
-    leave(c, before);
+    leave(c, before, "text_index/1 held_version", answer);
     return answer;
 }
 
@@ -782,7 +784,7 @@ static mt_status text_index_add(mt_call *c, mt_slice workspace_id, const mt_slic
     place before = enter(c, pr);
     mt_status answer = t->add(pr->self, c, workspace_id, ids, n_ids, texts, n_texts, languages,
                               n_languages, from_version, to_version);
-    leave(c, before);
+    leave(c, before, "text_index/1 add", answer);
     return answer;
 }
 
@@ -797,7 +799,7 @@ static mt_status text_index_remove(mt_call *c, mt_slice workspace_id, const mt_s
         return not_offered(c, "text_index/1");
     place before = enter(c, pr);
     mt_status answer = t->remove(pr->self, c, workspace_id, ids, n_ids, from_version, to_version);
-    leave(c, before);
+    leave(c, before, "text_index/1 remove", answer);
     return answer;
 }
 
@@ -814,7 +816,7 @@ static mt_status text_index_search(mt_call *c, mt_slice workspace_id, mt_slice q
     place before = enter(c, pr);
     mt_status answer = t->search(pr->self, c, workspace_id, query, language, limit, filter,
                                  n_filter, out);
-    leave(c, before);
+    leave(c, before, "text_index/1 search", answer);
     return answer;
 }
 
@@ -829,7 +831,7 @@ static mt_status text_index_hit(mt_call *c, mt_handle result, uint32_t index, mt
         return not_offered(c, "text_index/1");
     place before = enter(c, pr);
     mt_status answer = t->hit(pr->self, c, result, index, id, score);
-    leave(c, before);
+    leave(c, before, "text_index/1 hit", answer);
     return answer;
 }
 
@@ -844,7 +846,7 @@ static mt_status text_index_marks(mt_call *c, mt_slice query, mt_slice language,
         return not_offered(c, "text_index/1");
     place before = enter(c, pr);
     mt_status answer = t->marks(pr->self, c, query, language, text, out);
-    leave(c, before);
+    leave(c, before, "text_index/1 marks", answer);
     return answer;
 }
 
@@ -858,7 +860,7 @@ static mt_status text_index_drop(mt_call *c, mt_slice workspace_id)
         return not_offered(c, "text_index/1");
     place before = enter(c, pr);
     mt_status answer = t->drop(pr->self, c, workspace_id);
-    leave(c, before);
+    leave(c, before, "text_index/1 drop", answer);
     return answer;
 }
 
@@ -885,7 +887,7 @@ static mt_status vector_index_held_version(mt_call *c, mt_slice workspace_id, mt
         return not_offered(c, "vector_index/1");
     place before = enter(c, pr);
     mt_status answer = t->held_version(pr->self, c, workspace_id, model, dimensions, version);
-    leave(c, before);
+    leave(c, before, "vector_index/1 held_version", answer);
     return answer;
 }
 
@@ -902,7 +904,7 @@ static mt_status vector_index_add(mt_call *c, mt_slice workspace_id, mt_slice mo
     place before = enter(c, pr);
     mt_status answer = t->add(pr->self, c, workspace_id, model, ids, n_ids, vectors, n_vectors,
                               from_version, to_version);
-    leave(c, before);
+    leave(c, before, "vector_index/1 add", answer);
     return answer;
 }
 
@@ -919,7 +921,7 @@ static mt_status vector_index_remove(mt_call *c, mt_slice workspace_id, mt_slice
     place before = enter(c, pr);
     mt_status answer = t->remove(pr->self, c, workspace_id, model, ids, n_ids, from_version,
                                  to_version);
-    leave(c, before);
+    leave(c, before, "vector_index/1 remove", answer);
     return answer;
 }
 
@@ -936,7 +938,7 @@ static mt_status vector_index_search(mt_call *c, mt_slice workspace_id, mt_slice
     place before = enter(c, pr);
     mt_status answer = t->search(pr->self, c, workspace_id, model, query, n_query, limit, filter,
                                  n_filter, out);
-    leave(c, before);
+    leave(c, before, "vector_index/1 search", answer);
     return answer;
 }
 
@@ -951,7 +953,7 @@ static mt_status vector_index_hit(mt_call *c, mt_handle result, uint32_t index, 
         return not_offered(c, "vector_index/1");
     place before = enter(c, pr);
     mt_status answer = t->hit(pr->self, c, result, index, id, score);
-    leave(c, before);
+    leave(c, before, "vector_index/1 hit", answer);
     return answer;
 }
 
@@ -965,7 +967,7 @@ static mt_status vector_index_drop(mt_call *c, mt_slice workspace_id, mt_slice m
         return not_offered(c, "vector_index/1");
     place before = enter(c, pr);
     mt_status answer = t->drop(pr->self, c, workspace_id, model);
-    leave(c, before);
+    leave(c, before, "vector_index/1 drop", answer);
     return answer;
 }
 

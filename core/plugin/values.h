@@ -23,4 +23,7 @@ mt_slice mti_value_text(mt_call *c, const json_t *v);
  * mapped through the contract's x-constraints. Suspends. */
 mt_status mti_query_run(mt_call *c, const mti_contract *k, const mti_db_role *role, const mti_query *q, const mt_field *args, size_t n_args, mti_result **out);
 
+/* mti_db_commit, recorded in the call's trace as the queries are. */
+mt_status mti_query_commit(mt_call *c);
+
 #endif

@@ -17,14 +17,17 @@ static void add(mti_request *r, mt_slice name, const char *value)
     mti_http_header_add(r->http, name, mt_str(value));
 }
 
-void mti_answer_headers(mti_request *r)
+/* What is refused is not told in parts: that an id was looked up says that it was not known here. */
+void mti_answer_headers(mti_request *r, int status)
 {
     char text[256];
     mti_uuid_format(r->call.request_id, text);
     mti_http_header_add(r->http, MT_SLICE("x-request-id"), (mt_slice){text, 36});
     mti_traceparent(&r->call, text);
     mti_http_header_add(r->http, MT_SLICE("traceparent"), (mt_slice){text, 55});
-    mti_trace_server_timing(&r->call, text, sizeof text);
+    if (mti_trace_allowed(&r->call))
+        mti_http_header_add(r->http, MT_SLICE("mortise-trace-id"), (mt_slice){text + 3, 32});
+    mti_trace_server_timing(&r->call, status < 400, text, sizeof text);
     if (text[0])
         add(r, MT_SLICE("server-timing"), text);
     add(r, MT_SLICE("x-content-type-options"), "nosniff");
@@ -37,7 +40,7 @@ mt_status mti_answer_raw(mti_request *r, int status, mt_slice type, mt_slice bod
 {
     if (mti_http_answered(r->http))
         return mti_fail(&r->call.error, MT_CONFLICT, "already_answered", "The request was answered before.");
-    mti_answer_headers(r);
+    mti_answer_headers(r, status);
     if (r->etag) {
         char etag[48] = "\"";
         size_t n = strnlen(r->etag, sizeof etag - 3);

@@ -9,7 +9,7 @@ static mt_status stream_begin(mt_call *c)
         return mti_fail(&c->error, MT_UNSUPPORTED, "not_a_stream", "Only an operation with x-stream may stream.");
     if (mti_http_answered(r->http))
         return mti_fail(&c->error, MT_CONFLICT, "already_answered", "The request was answered before.");
-    mti_answer_headers(r);
+    mti_answer_headers(r, 200);
     mti_http_header_add(r->http, MT_SLICE("cache-control"), MT_SLICE("no-store"));
     mti_http_header_add(r->http, MT_SLICE("x-accel-buffering"), MT_SLICE("no"));
     r->streaming = true;

@@ -2,6 +2,7 @@
 #include "request/request.h"
 
 #include "plugin/identity.h"
+#include "telemetry/trace.h"
 
 #include <mortise/hooks.h>
 
@@ -94,6 +95,13 @@ static mt_status emit(mti_request *r)
     return o == MT_DENY ? MT_DENIED : o == MT_ERROR ? MT_INTERNAL : MT_OK;
 }
 
+/* A trace shows what a request went through: it is kept for those who may read it. */
+static void settle_trace(mt_call *c)
+{
+    if (mti_trace_wants(c) && c->who.known && mti_permset_has(c->who.permissions, mti_permission_id("trace.read")))
+        mti_trace_allow(c);
+}
+
 static mt_status unmatched(mti_request *r)
 {
     mt_call *c = &r->call;
@@ -109,6 +117,7 @@ mt_status mti_stage_authorize(mti_request *r)
 {
     const mti_operation *op = r->match.op;
     mt_call *c = &r->call;
+    settle_trace(c);
     if (!op)
         return unmatched(r);
     if (!op->permission)

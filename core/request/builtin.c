@@ -2,11 +2,10 @@
 #include "request/request.h"
 
 #include "json/writer.h"
-#include "plugin/across.h"
 #include "plugin/manager.h"
+#include "plugin/meter.h"
 #include "plugin/proxies.gen.h"
 #include "telemetry/metrics.h"
-#include "telemetry/trace.h"
 
 #include <stdio.h>
 
@@ -69,6 +68,7 @@ static mt_status on_metrics(void *self, mt_call *c)
     mti_buf b;
     mti_buf_init(&b, 16 << 20);
     mti_metrics_write(&b);
+    mti_meters_write(c->host->plugins, &b);
     return answer_buffer(c, 200, MT_SLICE("text/plain; version=0.0.4; charset=utf-8"), &b);
 }
 
@@ -135,46 +135,6 @@ static mt_status on_hooks(void *self, mt_call *c)
     return answer_buffer(c, 200, (mt_slice){0}, &b);
 }
 
-static bool parse_trace_id(mt_slice text, uint8_t id[16])
-{
-    for (size_t i = 0; i < 32; i++) {
-        char ch = text.len == 32 ? text.p[i] : 'x';
-        int v = ch >= '0' && ch <= '9' ? ch - '0' : ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
-        if (v < 0)
-            return false;
-        id[i / 2] = (uint8_t)(i % 2 ? id[i / 2] | v : v << 4);
-    }
-    return true;
-}
-
-/* Traces stay on the loop that served them. */
-typedef struct trace_search {
-    uint8_t id[16];
-    mti_uuid org_id;
-    bool found;
-    mti_buf out;
-} trace_search;
-
-static mt_status search_there(void *arg, mt_call *there)
-{
-    trace_search *x = arg;
-    x->found = mti_trace_find(there->loop, x->id, x->org_id, &x->out);
-    return MT_OK;
-}
-
-static mt_status on_trace(void *self, mt_call *c)
-{
-    trace_search x = {.org_id = c->who.platform ? (mti_uuid){{0}} : c->who.org_id};
-    mti_buf_init(&x.out, 1 << 20);
-    if (parse_trace_id(c->values->params[0], x.id))
-        for (unsigned i = 0; i < c->host->n_loops && !x.found; i++)
-            MT_TRY(mti_across_run(c, c->host->loops[i], search_there, &x));
-    if (x.found)
-        return answer_buffer(c, 200, (mt_slice){0}, &x.out);
-    mti_buf_dispose(&x.out);
-    return mti_fail(&c->error, MT_NOT_FOUND, "trace_unknown", "No trace of this id is kept: only recent, slow and failed requests have one.");
-}
-
 typedef struct policy_run {
     mti_host *host;
     const char *name;
@@ -213,7 +173,7 @@ mt_status mti_builtin_bind(mti_contract *k, mti_error *e)
         {"on_health", on_health}, {"on_ready", on_ready}, {"on_openapi", on_openapi}, {"on_docs", on_docs}, {"on_metrics", on_metrics},
         {"on_plugins", on_plugins}, {"on_plugin", on_plugin}, {"on_plugin_enable", on_plugin_enable}, {"on_plugin_disable", on_plugin_disable},
         {"on_plugin_config", on_plugin_config}, {"on_plugin_configure", on_plugin_configure},
-        {"on_hooks", on_hooks}, {"on_trace", on_trace}, {"on_policy_test", on_policy_test}};
+        {"on_hooks", on_hooks}, {"on_traces", mti_on_traces}, {"on_trace", mti_on_trace}, {"on_policy_test", on_policy_test}};
     for (unsigned i = 0; i < k->n_operations; i++) {
         mti_operation *op = &k->operations[i];
         for (size_t n = 0; n < sizeof handlers / sizeof *handlers; n++)

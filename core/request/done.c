@@ -2,6 +2,7 @@
 #include "request/request.h"
 
 #include "base/log.h"
+#include "plugin/meter.h"
 #include "telemetry/metrics.h"
 #include "telemetry/trace.h"
 
@@ -79,8 +80,10 @@ void mti_stage_done(mti_request *r)
     r->call.deadline_us = 0;                 /* it was the answer's */
     mti_metric_add(m->by_class[r->status / 100 < 6 ? r->status / 100 : 0], 1);
     mti_metric_observe(m->seconds, (double)duration_us / 1e6);
+    if (r->match.op)
+        mti_meter_bytes(&r->call, r->match.op->plugin, r->body_text.len, r->bytes_out);
     emit(r, duration_us);
     log_request(r, duration_us);
-    mti_trace_end(&r->call, true, r->status);
+    mti_trace_end(&r->call, r->status);
     mti_fiber_shield(false);
 }

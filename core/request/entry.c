@@ -7,8 +7,6 @@
 
 static void on_deadline(void *arg);
 
-
-
 /* Streams have no deadline of their own: they end when one side leaves. */
 static void start_deadline(mti_request *r)
 {
@@ -19,17 +17,35 @@ static void start_deadline(mti_request *r)
     r->deadline = mti_timer_start(r->call.loop, ms, on_deadline, r);
 }
 
+/* Times are taken of a recorded request only. */
+static mt_status run_stage(mti_request *r, const char *name, mt_status (*stage)(mti_request *))
+{
+    mt_call *c = &r->call;
+    if (!c->trace)
+        return stage(r);
+    int64_t from = mti_mono_us();
+    mt_status s = stage(r);
+    mti_trace_span(c, MTI_TRACE_STAGE, name, NULL, from, mti_mono_us(), s == MT_OK || s == MT_DONE ? NULL : mti_status_name(s), NULL);
+    return s;
+}
+
 static mt_status run_stages(mti_request *r)
 {
     if (mti_cors_preflight(r))
         return MT_DONE;
-    MT_TRY(mti_stage_head(r));
+    MT_TRY(run_stage(r, "head", mti_stage_head));
     start_deadline(r);
-    MT_TRY(mti_stage_authenticate(r));
-    MT_TRY(mti_stage_authorize(r));
-    MT_TRY(mti_stage_limit(r));
-    MT_TRY(mti_stage_body(r));
-    return mti_stage_operation(r);
+    MT_TRY(run_stage(r, "authenticate", mti_stage_authenticate));
+    MT_TRY(run_stage(r, "authorize", mti_stage_authorize));
+    MT_TRY(run_stage(r, "limit", mti_stage_limit));
+    MT_TRY(run_stage(r, "body", mti_stage_body));
+    return run_stage(r, "operation", mti_stage_operation);
+}
+
+/* Whether the client asks for a trace; whether it may is known later (authorize.c). */
+static bool asks_for_trace(const mti_http_request *http)
+{
+    return mt_slice_eq(mti_http_header(http, "mortise-trace"), MT_SLICE("1"));
 }
 
 static void begin(mti_request *r, mti_http_request *http, mti_host *h)
@@ -41,7 +57,7 @@ static void begin(mti_request *r, mti_http_request *http, mti_host *h)
     r->call.request = r;
     r->call.operation = "";
     r->call.request_id = mti_uuid_v7();
-    mti_trace_begin(&r->call, mti_http_header(http, "traceparent"));
+    mti_trace_begin(&r->call, mti_http_header(http, "traceparent"), asks_for_trace(http));
 }
 
 static void on_deadline(void *arg)

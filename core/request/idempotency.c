@@ -134,7 +134,7 @@ mt_status mti_idempotency_begin(mti_request *r)
     bool new = s == MT_OK && mt_slice_eq(mti_result_get(rows, 0, 0), MT_SLICE("new"));
     r->idempotent = new;
     if (s == MT_OK && !new && !op->handler)
-        s = mti_db_commit(&r->call);     /* it wrote nothing, but holds the key's lock: let it go before a replay is sent */
+        s = mti_query_commit(&r->call);     /* it wrote nothing, but holds the key's lock: let it go before a replay is sent */
     if (s != MT_OK && !op->handler)
         mti_db_rollback(&r->call);
     return s == MT_OK ? judge(r, rows) : s;
@@ -156,7 +156,7 @@ mt_status mti_idempotency_keep(mti_request *r, int status, mt_slice body)
         return run_surely(r, 1, params);
     mt_status s = run(r, 1, params, &rows);
     if (s == MT_OK)
-        return mti_db_commit(&r->call);
+        return mti_query_commit(&r->call);
     mti_db_rollback(&r->call);
     return s;
 }

@@ -1,8 +1,10 @@
 /* Stage 6: the operation itself: named queries, or a plugin's handler. */
 #include "request/request.h"
 
+#include "bus/ticks.h"
 #include "db/json_rows.h"
 #include "plugin/manager.h"
+#include "plugin/meter.h"
 #include "request/cursor.h"
 #include "telemetry/trace.h"
 
@@ -138,7 +140,7 @@ static mt_status run_queries(mti_request *r)
         MT_TRY(mti_db_begin(c, mti_plugin_role(r->host->plugins, op->plugin)));
     mt_status s = run_transaction(r, &first);
     if (s == MT_OK && own)
-        s = mti_db_commit(c);
+        s = mti_query_commit(c);
     else if (own)
         mti_db_rollback(c);
     MT_TRY(s);
@@ -149,14 +151,15 @@ static mt_status run_handler(mti_request *r)
 {
     const mti_operation *op = r->match.op;
     mt_call *c = &r->call;
-    int64_t from = mti_mono_us();
+    int64_t from = mti_trace_now(c);
     c->plugin = op->plugin;
     mti_fiber_set_tag(op->plugin);
     mt_status s = op->run(mti_plugin_self(r->host->plugins, op->plugin), c);
     mti_db_abandon(c);
     c->plugin = 0;
     mti_fiber_set_tag(0);
-    mti_trace_span(c, "handler", op->handler, mti_plugin_slug(r->host->plugins, op->plugin), from, mti_mono_us(), mti_status_name(s), NULL);
+    if (c->trace)
+        mti_trace_span(c, MTI_TRACE_HANDLER, op->handler, mti_plugin_slug(r->host->plugins, op->plugin), from, mti_mono_us(), mti_status_name(s), NULL);
     if (s == MT_OK && !mti_http_answered(r->http) && !mti_http_gone(r->http))
         return mti_answer_json(r, 204, (mt_slice){0});
     return s;
@@ -184,7 +187,9 @@ mt_status mti_stage_operation(mti_request *r)
 {
     uint16_t slot = r->match.op->plugin;
     MT_TRY(mti_plugin_enter(r->host->plugins, &r->call, slot));
+    uint64_t begun = mti_ticks();
     mt_status s = run(r);
+    mti_meter_count(&r->call, slot, MTI_METER_OPERATION, s != MT_OK && mti_error_http(&r->call.error) >= 500, mti_ticks() - begun);
     mti_plugin_leave(r->host->plugins, &r->call, slot);
     return s;
 }

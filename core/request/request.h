@@ -68,7 +68,7 @@ mt_status mti_answer_json(mti_request *r, int status, mt_slice json);
 mt_status mti_answer_raw(mti_request *r, int status, mt_slice type, mt_slice body);
 /* Answers with call.error as problem+json (or as an error event inside a stream). */
 void mti_answer_problem(mti_request *r);
-void mti_answer_headers(mti_request *r);
+void mti_answer_headers(mti_request *r, int status);
 
 /* cors.c: the headers that let a listed origin's page read the answer; answers a preflight (true) of such a page. */
 void mti_cors_headers(mti_request *r);
@@ -78,6 +78,10 @@ bool mti_cors_preflight(mti_request *r);
 mt_status mti_idempotency_begin(mti_request *r);
 mt_status mti_idempotency_keep(mti_request *r, int status, mt_slice body);
 void mti_idempotency_abandon(mti_request *r);
+
+/* traces.c */
+mt_status mti_on_traces(void *self, mt_call *c);
+mt_status mti_on_trace(void *self, mt_call *c);
 
 /* builtin.c: the handlers of manifests/core/api.json, bound into the contract. */
 mt_status mti_builtin_bind(mti_contract *k, mti_error *e);

@@ -280,6 +280,10 @@ def proxies_h(interfaces, hooks):
             "    int service;", "    const void *proxy; /* services: the table that consumers get */",
             "    uint32_t table_size; /* services: of the provider's table; host: of the host's */",
             "    bool in_process_only;", "} mti_interface_info;", "",
+            "/* Around a provider's code: counts the call (plugin/meter.h) and records it in the trace. c->plugin is the provider. */",
+            "typedef struct mti_service_time {", "    uint64_t tick;", "    int64_t from_us; /* 0: the call is not recorded */", "} mti_service_time;", "",
+            "mti_service_time mti_service_begin(const mt_call *c);",
+            "void mti_service_end(mt_call *c, const char *what, mti_service_time begun, mt_status s);", "",
             "extern const mti_interface_info mti_interface_catalogue[];", "extern const unsigned mti_interface_count;", ""]
     out += [f"extern const {i.table} mti_proxy_{i.base}{'' if i.version == '1' else '_' + i.version};" for i in services]
     return [f"/* {BANNER}",
@@ -304,20 +308,22 @@ static mt_status not_offered(mt_call *c, const char *id)
 /* Whose code runs, and for whom. */
 typedef struct place {
     uint16_t plugin, caller;
+    mti_service_time begun;
 } place;
 
 /* From here on the provider's code runs; answers the place before. */
 static place enter(mt_call *c, const mti_provider *pr)
 {
-    place before = {c->plugin, c->caller};
+    place before = {c->plugin, c->caller, mti_service_begin(c)};
     c->caller = c->plugin;
     c->plugin = pr->slot;
     mti_fiber_set_tag(pr->slot);
     return before;
 }
 
-static void leave(mt_call *c, place before)
+static void leave(mt_call *c, place before, const char *what, mt_status s)
 {
+    mti_service_end(c, what, before.begun, s);
     c->plugin = before.plugin;
     c->caller = before.caller;
     mti_fiber_set_tag(before.plugin);
@@ -340,7 +346,8 @@ def proxy(f):
             out += [f"    if ({test}) {{", f"        {answer[len('return '):]}", f"        return {null};", "    }"]
     out += ["    place before = enter(c, pr);"]
     out += wrap_call(f"    {spaced(f.c_type)}answer = t->{f.name}(", ["pr->self", "c"] + f.passed, ");")
-    return out + ["    leave(c, before);", "    return answer;", "}", ""]
+    status = "answer" if f.returns == "status" else "MT_OK"
+    return out + [f'    leave(c, before, "{i.id} {f.name}", {status});', "    return answer;", "}", ""]
 
 
 def proxies_c(interfaces, hooks):

@@ -171,7 +171,7 @@ def test_the_security_scanner_of_the_sdk(admin, tenant):
 
 # --- the command line ---
 
-COMMANDS = ["serve", "demo", "config", "health", "plugin", "policy", "model", "backup", "restore", "version"]
+COMMANDS = ["serve", "demo", "config", "health", "plugin", "policy", "model", "backup", "restore", "trace", "version"]
 
 
 def test_help_of_every_command(server):

@@ -255,6 +255,8 @@ def test_traces_are_their_owners(victim, attackers):
     for name, (api, own) in attackers.items():
         if "same organization" not in name:
             assert picture(api.get(f"/traces/{trace}")) == picture(api.get("/traces/" + "0" * 32)), name
+            listed = api.get("/traces", params={"limit": 200})
+            assert listed.status_code in (200, 403) and trace not in listed.text, name
 
 
 def test_unknown_and_foreign_take_the_same_time(victim, attacker):

@@ -185,18 +185,21 @@ static void trace_tells_who_changed_what(void **state)
     world *w = *state;
     stand(w, MTI_HOOK_CHAT_PREPARE, 1, on_text, "one");
     mti_bus_publish(w->bus);
-    mti_trace_begin(&w->call, (mt_slice){NULL, 0});
+    mti_trace_begin(&w->call, (mt_slice){NULL, 0}, false);
     mt_chat_prepare in = {.size = sizeof in, .query = MT_SLICE("q")};
     mti_bus_emit(w->bus, &w->call, MTI_HOOK_CHAT_PREPARE, &in);
     uint8_t id[16];
     memcpy(id, w->call.trace_id, 16);
-    mti_trace_end(&w->call, true, 200);
+    w->call.request_id = mti_uuid_v7();
+    mti_trace_end(&w->call, 200);
     mti_buf json;
+    mti_uuid newest = {{0}};
     mti_buf_init(&json, 1 << 20);
-    assert_true(mti_trace_find(w->loop, id, (mti_uuid){{0}}, &json));
+    assert_true(mti_trace_find(w->loop, id, &(mti_trace_viewer){0}, &newest, &json));
     assert_non_null(strstr(json.p, "chat.prepare"));
     assert_non_null(strstr(json.p, "test.handler"));
-    assert_non_null(strstr(json.p, "q+one"));
+    assert_non_null(strstr(json.p, "\"patches\":[{\"pointer\":\"/query\",\"bytes\":5}]"));
+    assert_null(strstr(json.p, "q+one"));
     mti_buf_dispose(&json);
 }
 

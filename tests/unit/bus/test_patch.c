@@ -97,6 +97,31 @@ static void whole_and_below_in_order(void **state)
     mti_buf_dispose(&out);
 }
 
+static void a_trace_hides_values_unless_told(void **state)
+{
+    world *w = *state;
+    mt_patch p;
+    mti_buf out;
+    char longer[300];
+    mti_patch_init(&p, &w->call, info(MTI_HOOK_CODE_ANALYZE));
+    memset(longer, '"', sizeof longer - 1);
+    memset(longer + 1, 'x', sizeof longer - 3);
+    longer[sizeof longer - 1] = 0;
+    mti_buf_init(&out, 4096);
+    assert_int_equal(set(&p, "/findings", "[\"secret\"]"), MT_OK);
+    assert_int_equal(set(&p, "/score", "80"), MT_OK);
+    assert_int_equal(set(&p, "/findings/-", longer), MT_OK);
+    mti_patch_trace(&p, false, 1000, &out);
+    assert_string_equal(out.p, "[{\"pointer\":\"/findings\",\"bytes\":10},{\"pointer\":\"/score\",\"bytes\":8},{\"pointer\":\"/findings/-\",\"bytes\":299}]");
+    mti_buf_clear(&out);
+    mti_patch_trace(&p, true, 1000, &out);
+    assert_string_equal(out.p, "[{\"pointer\":\"/findings\",\"value\":[\"secret\"]},{\"pointer\":\"/score\",\"value\":80},{\"pointer\":\"/findings/-\",\"bytes\":299}]");
+    mti_buf_clear(&out);
+    mti_patch_trace(&p, false, 80, &out);
+    assert_string_equal(out.p, "[{\"pointer\":\"/findings\",\"bytes\":10},{\"more\":2}]");
+    mti_buf_dispose(&out);
+}
+
 static void all_or_nothing(void **state)
 {
     world *w = *state;
@@ -127,6 +152,6 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(refuses_what_may_not_change), T(flat_fields),    T(below_a_json_field),
-        T(whole_and_below_in_order),    T(all_or_nothing), T(bounded)};
+        T(whole_and_below_in_order),    T(all_or_nothing), T(bounded), T(a_trace_hides_values_unless_told)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

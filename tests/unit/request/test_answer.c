@@ -42,7 +42,7 @@ static int setup(void **state)
     mti_call_init(&r.call, NULL);
     r.call.operation = "shop.get";
     r.call.request_id = mti_uuid_v7();
-    mti_trace_begin(&r.call, (mt_slice){0});
+    mti_trace_begin(&r.call, (mt_slice){0}, false);
     kept = MT_OK;
     patched = (mt_slice){0};
     outcome = MT_CONTINUE;

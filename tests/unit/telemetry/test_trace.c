@@ -9,39 +9,63 @@
 #include "telemetry/trace.h"
 
 static mti_loop *loop;
-static mti_uuid org = {{7}};
+static const mti_uuid org = {{7}}, workspace = {{70}};
+static const mti_trace_options defaults = {.every = 1, .slow_us = 1000000};
 
-static void call_begin(mt_call *c, const char *traceparent)
+static void begin(mt_call *c, const char *traceparent, bool asked)
 {
     mti_call_init(c, loop);
-    c->started_us = mti_mono_us();
     c->operation = "agents.list";
     c->who.org_id = org;
-    mti_trace_begin(c, mt_str(traceparent));
+    c->workspace_id = workspace;
+    c->request_id = mti_uuid_v7();
+    mti_trace_begin(c, mt_str(traceparent), asked);
 }
 
-static bool found(const uint8_t id[16], mti_uuid who, mti_buf *b)
+static void end(mt_call *c, int status)
 {
+    mti_trace_end(c, status);
+    mti_call_dispose(c);
+}
+
+static void record(mt_call *c, const char *name, int64_t from, int64_t to)
+{
+    mti_trace_span(c, MTI_TRACE_DB, name, "agents", c->started_us + from, c->started_us + to, NULL, NULL);
+}
+
+static bool found_by(const void *id, mti_trace_viewer v, mti_buf *b)
+{
+    mti_uuid newest = {{0}};
     mti_buf_clear(b);
-    return mti_trace_find(loop, id, who, b);
+    return mti_trace_find(loop, id, &v, &newest, b);
+}
+
+static bool found(const void *id)
+{
+    mti_buf b;
+    mti_buf_init(&b, 1 << 20);
+    bool is = found_by(id, (mti_trace_viewer){0}, &b);
+    mti_buf_dispose(&b);
+    return is;
 }
 
 static void test_traceparent_is_continued(void **state)
 {
     mt_call c;
-    call_begin(&c, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    begin(&c, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00", false);
     char out[56];
     mti_traceparent(&c, out);
     assert_memory_equal(out, "00-4bf92f3577b34da6a3ce929d0e0e4736-", 36);
     assert_memory_not_equal(out + 36, "00f067aa0ba902b7", 16);
     assert_string_equal(out + 52, "-01");
-    mti_trace_end(&c, true, 200);
+    uint8_t id[16];
+    memcpy(id, c.trace_id, 16);
+    end(&c, 200);
     mti_buf b;
     mti_buf_init(&b, 65536);
-    assert_true(found(c.trace_id, org, &b));
+    assert_true(found_by(id, (mti_trace_viewer){0}, &b));
     assert_non_null(strstr(b.p, "\"parent_id\":\"00f067aa0ba902b7\""));
     mti_buf_dispose(&b);
-    mti_call_dispose(&c);
 }
 
 static void test_a_malformed_traceparent_is_ignored(void **state)
@@ -59,76 +83,256 @@ static void test_a_malformed_traceparent_is_ignored(void **state)
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         mt_call c;
-        call_begin(&c, bad[i]);
+        begin(&c, bad[i], false);
         char hex[33];
         mti_hex(c.trace_id, 16, hex);
         assert_string_not_equal(hex, "4bf92f3577b34da6a3ce929d0e0e4736");
         assert_string_not_equal(hex, "00000000000000000000000000000000");
-        mti_trace_end(&c, false, 200);
-        mti_call_dispose(&c);
+        end(&c, 200);
     }
 }
 
 static void test_server_timing_sums_by_kind(void **state)
 {
     mt_call c;
-    call_begin(&c, "");
-    mti_trace_span(&c, "db", "a", "agents", 0, 1000, NULL, NULL);
-    mti_trace_span(&c, "hook", "h", "x", 0, 300, "continue", NULL);
-    mti_trace_span(&c, "db", "b", "agents", 0, 1500, NULL, NULL);
+    begin(&c, "", false);
+    mti_trace_span(&c, MTI_TRACE_DB, "a", "agents", 0, 1000, NULL, NULL);
+    mti_trace_span(&c, MTI_TRACE_HOOK, "h", "x", 0, 300, "continue", NULL);
+    mti_trace_span(&c, MTI_TRACE_DB, "b", "agents", 0, 1500, NULL, NULL);
+    mti_trace_span(&c, MTI_TRACE_STAGE, "operation", NULL, 0, 9000, NULL, NULL);
     char out[128];
-    mti_trace_server_timing(&c, out, sizeof out);
-    assert_non_null(strstr(out, "app;dur="));
-    assert_non_null(strstr(out, ", db;dur=2.5, hook;dur=0.3"));
+    mti_trace_server_timing(&c, true, out, sizeof out);
+    assert_int_equal(strncmp(out, "app;dur=", 8), 0);
+    assert_string_equal(strchr(out, ','), ", hook;dur=0.3, db;dur=2.5");
+    mti_trace_server_timing(&c, false, out, sizeof out);
+    assert_null(strchr(out, ','));
     char small[16];
-    mti_trace_server_timing(&c, small, sizeof small);
+    mti_trace_server_timing(&c, true, small, sizeof small);
     assert_true(strlen(small) < sizeof small);
-    mti_trace_end(&c, false, 200);
-    mti_call_dispose(&c);
+    end(&c, 200);
 }
 
-static void test_find_needs_the_right_organization(void **state)
+/* Who may not see a trace cannot tell it from one that is not there. */
+static void test_a_trace_is_its_owners(void **state)
 {
     mt_call c;
-    call_begin(&c, "");
-    char detail[400];
-    memset(detail, 'd', sizeof detail - 1);
-    detail[sizeof detail - 1] = 0;
-    int64_t from = c.started_us;
+    begin(&c, "", false);
+    uint8_t id[16];
+    mti_uuid request = c.request_id;
+    memcpy(id, c.trace_id, 16);
+    end(&c, 422);
+    mti_buf b;
+    mti_buf_init(&b, 65536);
+    assert_true(found_by(id, (mti_trace_viewer){0}, &b));
+    assert_true(found_by(request.b, (mti_trace_viewer){org, {{0}}}, &b));
+    assert_true(found_by(id, (mti_trace_viewer){org, workspace}, &b));
+    assert_false(found_by(id, (mti_trace_viewer){{{8}}, {{0}}}, &b));
+    assert_false(found_by(id, (mti_trace_viewer){org, {{8}}}, &b));
+    assert_int_equal(b.len, 0);
+    mti_buf_dispose(&b);
+}
+
+static void test_spans_are_bounded(void **state)
+{
+    static const char *const names[] = {"one", "two"};
+    mt_call c;
+    begin(&c, "", false);
     for (int i = 0; i < 130; i++)
-        mti_trace_span(&c, "hook", "chat.prepare", "policy \"p\"", from + 1000, from + 1500,
-                       "patched", detail);
-    mti_trace_end(&c, true, 500);
+        record(&c, names[i % 2], 1000 + i, 1001 + i);
+    mti_uuid request = c.request_id;
+    end(&c, 500);
     mti_buf b;
     mti_buf_init(&b, 1 << 20);
-    assert_false(found(c.trace_id, (mti_uuid){{8}}, &b));
-    assert_true(found(c.trace_id, (mti_uuid){{0}}, &b));
+    assert_true(found_by(request.b, (mti_trace_viewer){0}, &b));
     assert_non_null(strstr(b.p, "\"dropped\":2,"));
-    assert_non_null(strstr(
-        b.p,
-        "{\"start_ms\":1.000,\"duration_ms\":0.500,\"kind\":\"hook\",\"name\":\"chat.prepare\","
-        "\"owner\":\"policy \\\"p\\\"\",\"outcome\":\"patched\",\"detail\":\"ddd"));
-    assert_non_null(strstr(b.p, "\"status\":500"));
+    assert_non_null(strstr(b.p, "{\"depth\":0,\"start_ms\":1.000,\"duration_ms\":0.001,\"kind\":\"db\",\"name\":\"one\",\"owner\":\"agents\",\"outcome\":null,\"count\":1}"));
     mti_buf_dispose(&b);
-    mti_call_dispose(&c);
+}
+
+static void test_repetitions_are_one_span(void **state)
+{
+    static const char name[] = "llm/1 next";
+    mt_call c;
+    begin(&c, "", false);
+    for (int i = 0; i < 1000; i++)
+        record(&c, name, 10 * i, 10 * i + 2);
+    mti_uuid request = c.request_id;
+    end(&c, 200);
+    mti_buf b;
+    mti_buf_init(&b, 1 << 20);
+    assert_true(found_by(request.b, (mti_trace_viewer){0}, &b));
+    assert_non_null(strstr(b.p, "\"start_ms\":0.000,\"duration_ms\":2.000,"));
+    assert_non_null(strstr(b.p, "\"count\":1000}]"));
+    mti_buf_dispose(&b);
+}
+
+/* They are recorded when they end, and told in the order in which they began. */
+static void test_depth_follows_the_intervals(void **state)
+{
+    mt_call c;
+    begin(&c, "", false);
+    record(&c, "inner", 20, 30);
+    record(&c, "inner sibling", 30, 40);
+    record(&c, "outer", 10, 50);
+    record(&c, "after", 50, 60);
+    record(&c, "at once", 60, 60);
+    record(&c, "at once too", 60, 60);
+    mti_trace_span(&c, MTI_TRACE_STAGE, "stage", NULL, c.started_us + 10, c.started_us + 60, NULL, NULL);
+    mti_uuid request = c.request_id;
+    end(&c, 200);
+    static const char *const order[] = {"0 stage", "1 outer", "2 inner", "2 inner sibling", "1 after", "1 at once", "1 at once too"};
+    mti_buf b;
+    mti_buf_init(&b, 1 << 20);
+    assert_true(found_by(request.b, (mti_trace_viewer){0}, &b));
+    const char *at = strstr(b.p, "\"spans\"");
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        char depth[24], name[48];
+        snprintf(depth, sizeof depth, "{\"depth\":%c,", order[i][0]);
+        snprintf(name, sizeof name, "\"name\":\"%s\"", order[i] + 2);
+        assert_non_null(at = strstr(at, "{\"depth\""));
+        assert_int_equal(strncmp(at, depth, strlen(depth)), 0);
+        assert_non_null(strstr(at, name));
+        assert_true(strstr(at, name) < strchr(at, '}'));
+        at++;
+    }
+    mti_buf_dispose(&b);
+}
+
+static void test_what_is_not_drawn_leaves_an_outline_when_it_fails(void **state)
+{
+    mt_call c;
+    mti_trace_setup(&(mti_trace_options){.every = 0, .slow_us = 1000000});
+    mti_uuid good, refused, failed, slow;
+    begin(&c, "", false);
+    good = c.request_id;
+    assert_null(c.trace);
+    char out[56];
+    mti_traceparent(&c, out);
+    assert_string_equal(out + 52, "-00");
+    record(&c, "nothing", 0, 1);
+    end(&c, 200);
+    begin(&c, "", false);
+    refused = c.request_id;
+    end(&c, 404);
+    begin(&c, "", false);
+    failed = c.request_id;
+    mti_fail(&c.error, MT_INTERNAL, "hook_failed", "x");
+    end(&c, 500);
+    begin(&c, "", false);
+    slow = c.request_id;
+    c.started_us -= 2000000;
+    end(&c, 200);
+    mti_trace_setup(&defaults);
+    mti_buf b;
+    mti_buf_init(&b, 65536);
+    assert_false(found(good.b));
+    assert_false(found(refused.b));
+    assert_true(found(slow.b));
+    assert_true(found_by(failed.b, (mti_trace_viewer){0}, &b));
+    assert_non_null(strstr(b.p, "\"code\":\"hook_failed\",\"status\":500,"));
+    assert_non_null(strstr(b.p, "\"recorded\":false,\"dropped\":0,\"spans\":[]}"));
+    mti_buf_dispose(&b);
+}
+
+static void test_who_asks_needs_leave(void **state)
+{
+    mt_call c;
+    mti_trace_setup(&(mti_trace_options){.every = 0, .slow_us = 1000000});
+    mti_uuid refused, allowed;
+    begin(&c, "", true);
+    refused = c.request_id;
+    assert_true(mti_trace_wants(&c));
+    assert_false(mti_trace_allowed(&c));
+    end(&c, 200);
+    begin(&c, "", true);
+    allowed = c.request_id;
+    mti_trace_allow(&c);
+    assert_true(mti_trace_allowed(&c));
+    end(&c, 200);
+    begin(&c, "", false);
+    mti_trace_allow(&c);
+    assert_false(mti_trace_allowed(&c));
+    end(&c, 200);
+    mti_trace_setup(&defaults);
+    assert_false(found(refused.b));
+    assert_true(found(allowed.b));
+}
+
+static void test_one_in_so_many_is_drawn(void **state)
+{
+    mti_trace_setup(&(mti_trace_options){.every = 4, .slow_us = 1000000});
+    int drawn = 0;
+    for (int i = 0; i < 4000; i++) {
+        mt_call c;
+        begin(&c, "", false);
+        drawn += c.trace != NULL;
+        end(&c, 200);
+    }
+    mti_trace_setup(&defaults);
+    assert_in_range(drawn, 800, 1200); /* 1,000 ± 27: seven deviations */
 }
 
 static void test_good_ones_do_not_push_out_failed_ones(void **state)
 {
-    uint8_t failed[16], good[16], dropped[16];
+    mti_uuid failed, dropped, good;
     for (int i = 0; i < 600; i++) {
         mt_call c;
-        call_begin(&c, "");
-        memcpy(i == 0 ? failed : i == 1 ? dropped : good, c.trace_id, 16);
-        mti_trace_end(&c, i != 2, i == 0 ? 503 : 200);
-        mti_call_dispose(&c);
+        begin(&c, "", false);
+        *(i == 0 ? &failed : i == 1 ? &dropped : &good) = c.request_id;
+        end(&c, i == 0 ? 503 : 200);
     }
-    mti_buf b;
-    mti_buf_init(&b, 65536);
-    assert_true(found(failed, org, &b));
-    assert_false(found(dropped, org, &b));
-    assert_true(found(good, org, &b));
-    mti_buf_dispose(&b);
+    assert_true(found(failed.b));
+    assert_false(found(dropped.b));
+    assert_true(found(good.b));
+}
+
+/* Traces of some 130 KiB: the ring's bytes end before its places do. */
+static void test_long_traces_push_out_old_ones_early(void **state)
+{
+    char detail[1025];
+    mti_uuid first, last;
+    memset(detail, 'd', sizeof detail - 1);
+    detail[sizeof detail - 1] = 0;
+    for (int i = 0; i < 40; i++) {
+        mt_call c;
+        begin(&c, "", false);
+        *(i ? &last : &first) = c.request_id;
+        for (int k = 0; k < 128; k++)
+            mti_trace_span(&c, MTI_TRACE_HTTP, "fetch", "x", 0, 0, NULL, detail);
+        end(&c, 200);
+    }
+    assert_false(found(first.b));
+    assert_true(found(last.b));
+}
+
+static unsigned list(mti_trace_filter f, mti_trace_outline *out, unsigned cap)
+{
+    if (mti_uuid_is_nil(f.before))
+        memset(f.before.b, 0xff, 16);
+    return mti_trace_list(loop, &f, out, 0, cap);
+}
+
+static void test_the_list_is_newest_first(void **state)
+{
+    mti_uuid ids[30];
+    mti_trace_outline out[8];
+    for (int i = 0; i < 30; i++) {
+        mt_call c;
+        begin(&c, "", false);
+        c.operation = i % 10 == 4 ? "listed.other" : "listed.one";
+        ids[i] = c.request_id;
+        end(&c, i % 10 == 3 ? 404 : 200);
+    }
+    assert_int_equal(list((mti_trace_filter){.viewer = {org, {{0}}}}, out, 8), 8);
+    for (int i = 0; i < 8; i++)
+        assert_memory_equal(out[i].request_id.b, ids[29 - i].b, 16);
+    assert_int_equal(list((mti_trace_filter){.before = ids[22]}, out, 8), 8);
+    assert_memory_equal(out[0].request_id.b, ids[21].b, 16);
+    assert_int_equal(list((mti_trace_filter){.operation = "listed.other"}, out, 8), 3);
+    assert_memory_equal(out[2].request_id.b, ids[4].b, 16);
+    assert_int_equal(list((mti_trace_filter){.operation = "listed.one", .min_status = 400}, out, 8), 3);
+    assert_int_equal(out[0].status, 404);
+    assert_int_equal(list((mti_trace_filter){.viewer = {{{9}}, {{0}}}}, out, 8), 0);
 }
 
 /* A place of the ring is used again: by shorter traces, by longer ones, by one too long for its block. */
@@ -139,17 +343,15 @@ static void test_each_keeps_its_own_texts(void **state)
     mti_buf_init(&b, 1 << 20);
     for (int i = 0; i < 2000; i++) {
         mt_call c;
-        uint8_t id[16];
         int spans = i % 256 % 7 + (i / 256 % 3) * 50;
-        call_begin(&c, "");
-        memcpy(id, c.trace_id, 16);
+        begin(&c, "", false);
+        mti_uuid request = c.request_id;
         for (int k = 0; k < spans; k++) {
             snprintf(names[k % 8], sizeof *names, "handler %d", k % 8 / 2);
-            mti_trace_span(&c, "hook", names[k % 8], names[k % 8], 0, 0, k % 3 ? "continue" : NULL, NULL);
+            mti_trace_span(&c, MTI_TRACE_HOOK, names[k % 8], names[k % 8], 0, 0, k % 3 ? "continue" : NULL, NULL);
         }
-        mti_trace_end(&c, true, 200);
-        mti_call_dispose(&c);
-        assert_true(found(id, org, &b));
+        end(&c, 200);
+        assert_true(found_by(request.b, (mti_trace_viewer){0}, &b));
         const char *at = b.p;
         for (int k = 0; k < spans; k++) {
             snprintf(expected, sizeof expected, "\"name\":\"handler %d\",\"owner\":\"handler %d\"", k % 8 / 2, k % 8 / 2);
@@ -164,6 +366,7 @@ static void test_each_keeps_its_own_texts(void **state)
 static int start(void **state)
 {
     loop = mti_loop_create(0);
+    mti_trace_setup(&defaults);
     return loop ? 0 : -1;
 }
 
@@ -180,8 +383,16 @@ int main(void)
         cmocka_unit_test(test_traceparent_is_continued),
         cmocka_unit_test(test_a_malformed_traceparent_is_ignored),
         cmocka_unit_test(test_server_timing_sums_by_kind),
-        cmocka_unit_test(test_find_needs_the_right_organization),
+        cmocka_unit_test(test_a_trace_is_its_owners),
+        cmocka_unit_test(test_spans_are_bounded),
+        cmocka_unit_test(test_repetitions_are_one_span),
+        cmocka_unit_test(test_depth_follows_the_intervals),
+        cmocka_unit_test(test_what_is_not_drawn_leaves_an_outline_when_it_fails),
+        cmocka_unit_test(test_who_asks_needs_leave),
+        cmocka_unit_test(test_one_in_so_many_is_drawn),
         cmocka_unit_test(test_good_ones_do_not_push_out_failed_ones),
+        cmocka_unit_test(test_long_traces_push_out_old_ones_early),
+        cmocka_unit_test(test_the_list_is_newest_first),
         cmocka_unit_test(test_each_keeps_its_own_texts),
     };
     return cmocka_run_group_tests(tests, start, stop);

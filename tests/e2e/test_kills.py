@@ -108,31 +108,24 @@ class Shelf:
         return nearest, texts
 
 
-def back(server, pid_of, pid):
+def kill(server, who):
+    pid_of = server.host_pid if who == "host" else server.postgres_pid
+    pid = server.kill_host() if who == "host" else server.kill_postgres()
     until("it serves again", lambda: pid_of() not in (0, pid) and server.ready())
 
 
-def kill(server, who):
-    pid_of = server.host_pid if who == "host" else server.postgres_pid
-    back(server, pid_of, server.kill_host() if who == "host" else server.kill_postgres())
-
-
-def give(orders, order, action):
-    """Carries the action out with the order given. A step that is never reached fails."""
-    orders.with_suffix(".new").write_text(order)
+def give(orders, steps, action, push=lambda: None):
+    """Carries the action out with orders given. A step that is never reached fails. push: what makes the next host go on."""
+    orders.with_suffix(".new").write_text("\n".join(steps))
     orders.with_suffix(".new").rename(orders)
     action()
-    until(f"it came to {order}", lambda: not orders.exists())
+    until(f"it came to the last of {steps}", lambda: not orders.exists() or push())
 
 
 def strike(server, shelf, orders, action, *steps):
-    """The host dies of the action at the first step; at each of the others of a search, which takes up what was broken off. In the end every index is the rows."""
-    for order in steps:
-        pid = server.host_pid()
-        give(orders, order, action)
-        back(server, server.host_pid, pid)
-        action = lambda: shelf.attempt(shelf.find)
-    return until("the indexes are at the rows' version", shelf.equal)
+    """The host dies of the action at the first step, and at each of the others of taking up what was broken off. In the end every index is the rows."""
+    give(orders, steps, action, push=lambda: shelf.attempt(shelf.find) and None)
+    until("the indexes are at the rows' version", shelf.equal)
 
 
 # The trigger of every tenant table waits where it is told to; a trigger of its own would keep the plugin from starting.
@@ -195,12 +188,14 @@ def test_every_index_equals_the_rows_after_kills(server, orders):
     hold_and_kill(server, shelf, "UPDATE document indexed", "host", lambda: shelf.reindex(small[2]))
     hold_and_kill(server, shelf, "UPDATE document indexed", "postgres", lambda: shelf.reindex(small[3]))
     hold_and_kill(server, shelf, "INSERT removed", "host", lambda: shelf.delete(small[4]))
-    give(orders, "posix_spawn after mortise-extract 1", shelf.upload)
+    give(orders, ["posix_spawn after mortise-extract 1"], shelf.upload)
     strike(server, shelf, orders, shelf.upload, "rename before /blobs/ 1")
     strike(server, shelf, orders, shelf.upload, "rename after /blobs/ 1")
     kills = hurt_at_random(server, shelf, 4)
-    strike(server, shelf, orders, lambda: shelf.reindex(big[0]), "pwrite half .txt 3", "rename before .txt 1", "rename after .txt 1")
-    strike(server, shelf, orders, lambda: shelf.reindex(big[1]), "pwrite half .idx 3", "fsync before .idx.new 1", "rename before .idx 1", "rename after .idx 1")
+    words, vectors = f"{shelf.workspace}.txt", f"{shelf.workspace}.bag-32.idx"
+    strike(server, shelf, orders, lambda: shelf.reindex(big[0]), f"pwrite half {words} 3", f"rename before {words} 1", f"rename after {words} 1")
+    strike(server, shelf, orders, lambda: shelf.reindex(big[1]), f"pwrite half {vectors} 3", f"fsync before {vectors}.new 1", f"rename before {vectors} 1",
+           f"rename after {vectors} 1")
     kept = {d["id"]: d for d in until("all is settled", shelf.settled)}
     print(f"{kills} kills at random; {len(kept)} documents of {len(shelf.names)} acknowledged, {len(shelf.gone)} deleted")
     assert set(kept) == set(shelf.names) - shelf.gone and {d["status"] for d in kept.values()} == {"indexed"}

@@ -1,7 +1,8 @@
 /*
- * Loaded before the host (LD_PRELOAD), it ends the process with SIGKILL at one named step of its work with files. The order is the file that KILL_AT names,
- * "STEP WHEN PART N": a step is rename, fsync, pwrite, ftruncate, unlink or posix_spawn; WHEN is before, after or half (a write of which half arrives);
- * PART is part of the path, N counts such steps from 1. It is carried out once: who removes the order kills. At posix_spawn the child dies, not the host.
+ * Loaded before the host (LD_PRELOAD), it ends the process with SIGKILL at named steps of its work with files. The orders are the lines of the file that
+ * KILL_AT names, the first one first, "STEP WHEN PART N": a step is rename, fsync, pwrite, ftruncate, unlink or posix_spawn; WHEN is before, after or half (a
+ * write of which half arrives); PART is part of the path, N counts such steps from 1. An order is struck out before it is carried out, so the next one stands
+ * when the next process starts; the last one takes the file along. At posix_spawn the child dies, not the host.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -18,20 +19,36 @@
 
 #define REAL(f) ((__typeof__(&f))dlsym(RTLD_NEXT, #f))
 
-static bool is_order(const char *order, const char *step, const char *when, const char *path)
+/* Leaves the orders behind the first. */
+static void strike_out(const char *orders, const char *rest)
+{
+    char beside[PATH_MAX];
+    snprintf(beside, sizeof beside, "%s.rest", orders);
+    if (!*rest) {
+        REAL(unlink)(orders);
+        return;
+    }
+    int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0 || write(fd, rest, strlen(rest)) < 0 || close(fd) < 0 || REAL(rename)(beside, orders) < 0)
+        abort();
+}
+
+static bool is_order(const char *orders, const char *step, const char *when, const char *path)
 {
     char text[PATH_MAX], what[32], at[32], part[256];
     static _Atomic int seen;
-    int wanted, fd = open(order, O_RDONLY | O_CLOEXEC);
+    int wanted, used, fd = open(orders, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
     ssize_t n = read(fd, text, sizeof text - 1);
     close(fd);
     text[n > 0 ? n : 0] = 0;
-    if (sscanf(text, "%31s %31s %255s %d", what, at, part, &wanted) != 4 || strcmp(what, step) || strcmp(at, when) || !strstr(path, part) || ++seen < wanted)
+    if (sscanf(text, "%31s %31s %255s %d %n", what, at, part, &wanted, &used) != 4 || strcmp(what, step) || strcmp(at, when) || !strstr(path, part) ||
+        ++seen != wanted)
         return false;
+    strike_out(orders, text + used);
     seen = 0;
-    return REAL(unlink)(order) == 0;
+    return true;
 }
 
 static bool ordered(const char *step, const char *when, const char *path)

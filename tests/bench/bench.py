@@ -13,6 +13,7 @@ import ann
 import embedding
 import quality as cranfield
 import retrieval as searches
+import upstreams as chats
 from rounds import Mortise, Server, Skip, compare, drive, free_port, resident_kib
 
 BUILD = os.environ["MORTISE_BUILD"]
@@ -160,15 +161,22 @@ def retrieval(b):
     return searches.measure(b.server("retrieval", lambda: Mortise(BUILD)), ORGANIZATION, WORKSPACE)
 
 
+def upstreams(b):
+    """Two thousand streamed chats at once through a fake upstream, beside the same chats straight to it; twice, so that what is left over shows."""
+    start = lambda: b.server("upstreams", lambda: Mortise(BUILD, options={"MORTISE_OUTBOUND_ALLOW_PRIVATE": "true"}))
+    return chats.measure(start, WORKSPACE, 200 if b.smoke else 2000)
+
+
 # What must hold, as (field, at least or at most, bound). Ratios of rates hold by the clock or by processor time: on a machine that
 # others use too, one of the two may be blurred.
 BOUNDS = {"full_chain": (("ratio", "cpu_ratio"), ">=", 0.5), "named_query": (("ratio", "cpu_ratio"), ">=", 0.8),
           "hook_dispatch": (("value",), "<=", 100), "lua_policy": (("value",), "<=", 10), "memory": (("ratio",), "<=", 1.1),
           "ann_search": (("ratio", "cpu_ratio"), ">=", 0.9), "ann_filter_recall": (("value",), ">=", 0.99), "ann_memory": (("ratio",), "<=", 1.1),
           "ann_open": (("value",), "<=", 1000), "quality_text": (("ratio",), ">=", 1), "quality_hybrid": (("ratio",), ">=", 1),
-          "search_hybrid": (("value",), "<=", 10)}
+          "search_hybrid": (("value",), "<=", 10), "upstreams": (("value",), "<=", 5), "upstreams_lost": (("value",), "<=", 0),
+          "upstreams_memory": (("ratio",), "<=", 1.1)}
 MEASUREMENTS = {{embed: "embedding", vector_search: "ann"}.get(f, f.__name__): f
-                for f in (http_hello, full_chain, named_query, policed_query, hook_dispatch, lua_policy, loop, embed, vector_search, quality, retrieval, memory)}
+                for f in (http_hello, full_chain, named_query, policed_query, hook_dispatch, lua_policy, loop, embed, vector_search, quality, retrieval, upstreams, memory)}
 
 
 SIZES = {"10k": 10_000, "100k": 100_000, "300k": 300_000, "1m": 1_000_000}

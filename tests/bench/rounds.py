@@ -94,14 +94,14 @@ class Server:
 class Mortise(Server):
     """The real server with a data folder of its own, one event loop and no limit that a load test would meet."""
 
-    def __init__(self, build, plugins=()):
+    def __init__(self, build, plugins=(), options=None):
         self.folder = tempfile.TemporaryDirectory(prefix="mortise-bench-")
         os.chmod(self.folder.name, 0o711)
         self.data = os.path.join(self.folder.name, "data")
         self.program = os.path.join(build, "bin", "mortise")
         folders = ":".join([os.path.join(build, "plugins")] + [os.path.dirname(p) for p in plugins])
         port = free_port()
-        env = dict(os.environ, MORTISE_LIMITS_REQUESTS_PER_MINUTE="10000000")
+        env = dict(os.environ, MORTISE_LIMITS_REQUESTS_PER_MINUTE="10000000", **(options or {}))
         super().__init__([self.program, "serve", "--data", self.data, "--port", str(port), "--threads", "1",
                           "--plugins", folders], port, env, os.path.join(self.folder.name, "log"))
         self.wait_ready()

@@ -716,7 +716,8 @@ const mt_queue_1 mti_proxy_queue = {
 };
 
 static mt_status reranker_score(mt_call *c, mt_slice model, mt_slice query, const mt_slice *texts,
-                                size_t n_texts, const float **out, size_t *n_out)
+                                size_t n_texts, int64_t timeout_ms, const float **out,
+                                size_t *n_out)
 {
     const mti_provider *pr = mti_provider_for(c, MTI_SVC_RERANKER);
     const mt_reranker_1_provider *t = pr ? pr->table : NULL;
@@ -725,7 +726,7 @@ static mt_status reranker_score(mt_call *c, mt_slice model, mt_slice query, cons
     if (!t->score)
         return not_offered(c, "reranker/1");
     place before = enter(c, pr);
-    mt_status answer = t->score(pr->self, c, model, query, texts, n_texts, out, n_out);
+    mt_status answer = t->score(pr->self, c, model, query, texts, n_texts, timeout_ms, out, n_out);
     leave(c, before, "reranker/1 score", answer);
     return answer;
 }

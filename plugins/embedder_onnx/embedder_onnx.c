@@ -5,9 +5,12 @@
 
 #include <mortise/entry.h>
 
+enum { PIECE = 512 };                    /* tokens of a batch when the time is limited: it is looked at between batches */
+
 typedef struct self {
     model_set models;
     char name[128], reranker[128];       /* of the default models; "" for no reranker */
+    char folder[4096];                   /* of the machine's models */
 } self;
 
 /* The folder of the runtime, from the file that the set-up keeps. */
@@ -40,6 +43,14 @@ static void find_folder(mt_call *c, char folder[4096])
         snprintf(folder, 4096, "%s/.cache/mortise/models", home ? home : "");
 }
 
+/* Where the plugin models lays the active ones of the call's organization; false: the call has none. */
+static bool find_own_folder(mt_call *c, char folder[4096])
+{
+    mt_slice data = mt_setting(c, MT_SLICE("data.dir")), org = mt_org_id(c);
+    snprintf(folder, 4096, "%.*s/models/%.*s/onnx", (int)data.len, data.p, (int)org.len, org.p ? org.p : "");
+    return org.len;
+}
+
 static int64_t config_int(mt_call *c, mt_slice pointer, int64_t fallback)
 {
     mt_slice v = mt_config(c, pointer);
@@ -62,6 +73,7 @@ typedef struct run {
     mt_call *c;
     model *m;
     mt_slice query;              /* of a reranker */
+    int64_t until_us;            /* 0: no limit */
     const mt_slice *texts;
     size_t n;
     float *out;
@@ -70,22 +82,31 @@ typedef struct run {
     char reason[ONNX_REASON];
 } run;
 
+static bool late(const run *r)
+{
+    return r->until_us && mt_host_->clock_us() >= r->until_us;
+}
+
 static bool stopped(void *arg)
 {
-    return mt_cancelled(arg);
+    const run *r = arg;
+    return mt_cancelled(r->c) || late(r);
 }
 
 static void on_pool(void *arg)
 {
     run *r = arg;
-    embedder e = {.tokens = r->m->tokens, .window = r->m->window, .prefix = mt_str(r->m->prefix)};
-    embed_watch watch = {stopped, r->c};
+    size_t piece = r->until_us ? PIECE : 0;
+    embedder e = {.limits = {.tokens = piece}, .tokens = r->m->tokens, .window = r->m->window, .prefix = mt_str(r->m->prefix)};
+    embed_watch watch = {stopped, r};
     r->status = model_acquire(&r->s->models, r->m, &e.session, r->reason);
     if (r->status != MT_OK)
         return;
     r->opened = true;
     r->status = r->m->head == ONNX_SCORE ? rerank_texts(&e, r->query, r->texts, r->n, r->out, watch, r->reason)
                                          : embed_texts(&e, r->texts, r->n, r->out, NULL, watch, r->reason);
+    if (r->status == MT_CANCELLED && !mt_cancelled(r->c))
+        r->status = MT_TIMEOUT;
     model_release(&r->s->models, r->m);
 }
 
@@ -100,17 +121,28 @@ static mt_status run_model(run *r, const float **out, size_t *n_out)
     MT_TRY(mt_offload_run(c, on_pool, r));
     if (r->status == MT_OK || r->status == MT_CANCELLED)
         return r->status;
+    if (r->status == MT_TIMEOUT)
+        return mt_problem(c, 504, MT_SLICE("model_slow"), MT_SLICE("The model did not get through all texts in the time that it was given."), MT_SLICE(""));
+    if (!r->opened && r->m->org[0])
+        return mt_problem(c, 422, MT_SLICE("model_not_run"), mt_str(r->reason), MT_SLICE("/model"));
     if (!r->opened)
         return mt_problem(c, 503, MT_SLICE("model_unavailable"), mt_printf(c, "%s (mortise model pull %s fetches it)", r->reason, r->m->name), MT_SLICE(""));
     return mt_problem(c, 500, MT_SLICE("embedding_failed"), mt_str(r->reason), MT_SLICE(""));
 }
 
-/* --- embedder_engine/1 --- */
+/* --- finding --- */
 
-static model *find_embedder(const self *s, mt_slice name)
+/* By name, the machine's before the organization's, with a reference. What came to lie in a folder since the start is found too. */
+static model *get(self *s, mt_call *c, mt_slice name, bool scores)
 {
-    model *m = model_find(&s->models, name.p ? name : mt_str(s->name));
-    return m && m->head != ONNX_SCORE ? m : NULL;
+    char own[4096];
+    model *m = folder_get(c, &s->models, s->folder, (mt_slice){0}, name, false);
+    if (!m && find_own_folder(c, own))
+        m = folder_get(c, &s->models, own, mt_org_id(c), name, false);
+    if (!m || (m->head == ONNX_SCORE) == scores)
+        return m;
+    model_put(&s->models, m);
+    return NULL;
 }
 
 static mt_status not_here(mt_call *c, const char *kind, mt_slice name)
@@ -119,51 +151,81 @@ static mt_status not_here(mt_call *c, const char *kind, mt_slice name)
                       MT_SLICE("/model"));
 }
 
-static void describe(const model *m, mt_embedder_engine_info *out)
+static mt_status get_and_run(run *r, mt_slice name, const float **out, size_t *n_out)
 {
-    *out = (mt_embedder_engine_info){.size = sizeof *out, .model = mt_str(m->name), .dimensions = m->dimensions, .max_tokens = m->max_tokens,
+    bool scores = r->query.p != NULL;
+    r->m = get(r->s, r->c, name, scores);
+    if (!r->m)
+        return not_here(r->c, scores ? "rerank" : "embedding", name);
+    mt_status status = run_model(r, out, n_out);
+    model_put(&r->s->models, r->m);
+    return status;
+}
+
+/* --- embedder_engine/1 --- */
+
+static mt_slice or_default(const self *s, mt_slice name)
+{
+    return name.p ? name : mt_str(s->name);
+}
+
+/* Gives the reference back; an organization's model may be gone before the call is, so the name is the call's. */
+static mt_status describe(self *s, mt_call *c, model *m, mt_embedder_engine_info *out)
+{
+    *out = (mt_embedder_engine_info){.size = sizeof *out, .model = mt_printf(c, "%s", m->name), .dimensions = m->dimensions, .max_tokens = m->max_tokens,
                                      .provider = MT_SLICE("embedder_onnx")};
+    model_put(&s->models, m);
+    return MT_OK;
 }
 
 static mt_status service_describe(void *arg, mt_call *c, mt_slice name, mt_embedder_engine_info *out)
 {
-    const model *m = find_embedder(arg, name);
-    if (!m)
-        return not_here(c, "embedding", name);
-    describe(m, out);
-    return MT_OK;
+    self *s = arg;
+    model *m = get(s, c, or_default(s, name), false);
+    return m ? describe(s, c, m, out) : not_here(c, "embedding", name);
 }
 
 static mt_status service_models(void *arg, mt_call *c, uint32_t index, mt_embedder_engine_info *out)
 {
-    const self *s = arg;
-    for (unsigned i = 0; i < s->models.n; i++)
-        if (s->models.items[i]->head != ONNX_SCORE && !index--) {
-            describe(s->models.items[i], out);
-            return MT_OK;
-        }
-    return MT_DONE;
+    self *s = arg;
+    char own[4096];
+    model *m;
+    if (!index)
+        folder_read(c, &s->models, s->folder, false);
+    for (unsigned i = 0; (m = model_at(&s->models, i)); i++) {
+        if (m->head != ONNX_SCORE && !index--)
+            return describe(s, c, m, out);
+        model_put(&s->models, m);
+    }
+    m = find_own_folder(c, own) ? folder_at(c, &s->models, own, mt_org_id(c), index) : NULL;
+    return m ? describe(s, c, m, out) : MT_DONE;
 }
 
 static mt_status service_embed(void *arg, mt_call *c, mt_slice name, const mt_slice *texts, size_t n, const float **out, size_t *n_out)
 {
-    run r = {.s = arg, .c = c, .m = find_embedder(arg, name), .texts = texts, .n = n};
-    return r.m ? run_model(&r, out, n_out) : not_here(c, "embedding", name);
+    run r = {.s = arg, .c = c, .texts = texts, .n = n};
+    return get_and_run(&r, or_default(arg, name), out, n_out);
 }
 
 static uint32_t service_count_tokens(void *arg, mt_call *c, mt_slice name, mt_slice text)
 {
-    const model *m = find_embedder(arg, name);
-    return m ? (uint32_t)wordpiece_count(m->tokens, text.p, text.len) : 0;
+    self *s = arg;
+    model *m = get(s, c, or_default(s, name), false);
+    if (!m)
+        return 0;
+    uint32_t n = (uint32_t)wordpiece_count(m->tokens, text.p, text.len);
+    model_put(&s->models, m);
+    return n;
 }
 
 /* --- reranker/1 --- */
 
-static mt_status service_score(void *arg, mt_call *c, mt_slice name, mt_slice query, const mt_slice *texts, size_t n, const float **out, size_t *n_out)
+static mt_status service_score(void *arg, mt_call *c, mt_slice name, mt_slice query, const mt_slice *texts, size_t n, int64_t timeout_ms, const float **out, size_t *n_out)
 {
     self *s = arg;
-    run r = {.s = s, .c = c, .m = model_find(&s->models, name.p ? name : mt_str(s->reranker)), .query = query, .texts = texts, .n = n};
-    return r.m && r.m->head == ONNX_SCORE ? run_model(&r, out, n_out) : not_here(c, "rerank", name.p ? name : mt_str(s->reranker));
+    run r = {.s = s, .c = c, .query = {query.p ? query.p : "", query.len}, .texts = texts, .n = n,
+             .until_us = timeout_ms > 0 ? mt_host_->clock_us() + timeout_ms * 1000 : 0};
+    return get_and_run(&r, name.p ? name : mt_str(s->reranker), out, n_out);
 }
 
 /* --- life cycle --- */
@@ -175,16 +237,15 @@ static mt_status activate(void *arg, mt_call *c)
     const mt_slice word = MT_SLICE("ready");
     const float *out;
     size_t n;
-    char *folder = mt_alloc(c, 4096);
-    if (!folder)
-        return MT_NO_MEMORY;
     read_config(s, c);
     if (!find_library(s->models.library))
         return mt_problem(c, 503, MT_SLICE("runtime_missing"), MT_SLICE("ONNX Runtime is not set up: run ./mortise setup"), MT_SLICE(""));
-    find_folder(c, folder);
-    MT_TRY(folder_read(c, &s->models, folder));
-    if (!find_embedder(s, (mt_slice){0}))
-        return mt_problem(c, 503, MT_SLICE("model_unavailable"), mt_printf(c, "The model %s is not in %s (mortise model pull %s fetches it)", s->name, folder, s->name), MT_SLICE(""));
+    find_folder(c, s->folder);
+    folder_read(c, &s->models, s->folder, true);
+    model *m = get(s, c, mt_str(s->name), false);
+    if (!m)
+        return mt_problem(c, 503, MT_SLICE("model_unavailable"), mt_printf(c, "The model %s is not in %s (mortise model pull %s fetches it)", s->name, s->folder, s->name), MT_SLICE(""));
+    model_put(&s->models, m);
     return service_embed(s, c, (mt_slice){0}, &word, 1, &out, &n);
 }
 

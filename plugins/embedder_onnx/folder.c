@@ -3,16 +3,11 @@
 #include <mortise/json.h>
 
 #include <dirent.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { MANIFEST_MAX = 64 << 10 };
-
-typedef struct addition {
-    model_set *set;
-    model description;
-    char vocab[4096], reason[WORDPIECE_REASON];
-    mt_status status;
-} addition;
 
 static bool copy_text(char *to, size_t size, mt_slice text)
 {
@@ -82,50 +77,84 @@ static mt_slice read_file(mt_call *c, const char *path)
     return n < MANIFEST_MAX ? (mt_slice){p, n} : (mt_slice){0};
 }
 
-static void add(void *arg)
+static bool is_name(mt_slice name)
 {
-    addition *a = arg;
-    a->status = model_add(a->set, &a->description, a->vocab, a->reason);
+    return name.len && name.len <= 100 && name.p[0] != '.' && !memchr(name.p, '/', name.len) && !memchr(name.p, 0, name.len);
 }
 
-static mt_status read_one(mt_call *c, model_set *set, const char *dir, const char *name)
+static bool describe(mt_call *c, model *m, const char *manifest, const char *vocab, char *reason)
 {
-    char path[4096];
-    addition *a = mt_alloc(c, sizeof *a);
-    if (!a)
-        return MT_NO_MEMORY;
-    a->set = set;
-    snprintf(a->description.name, sizeof a->description.name, "%s", name);
-    snprintf(a->description.path, sizeof a->description.path, "%.3800s/%.200s/model.onnx", dir, name);
-    snprintf(a->vocab, sizeof a->vocab, "%.3800s/%.200s/vocab.txt", dir, name);
-    snprintf(path, sizeof path, "%.3800s/%.200s/manifest.json", dir, name);
-    if (access(path, R_OK) || access(a->description.path, R_OK) || access(a->vocab, R_OK))
-        return MT_OK;
-    if (folder_describe(c, read_file(c, path), &a->description, a->reason)) {
-        MT_TRY(mt_offload_run(c, add, a));
-        if (a->status == MT_OK)
-            return MT_OK;
-    }
-    if (a->reason[0]) {
-        const mt_field fields[] = {{MT_SLICE("model"), mt_str(name)}, {MT_SLICE("reason"), mt_str(a->reason)}};
+    return access(m->path, R_OK) == 0 && access(vocab, R_OK) == 0 && folder_describe(c, read_file(c, manifest), m, reason);
+}
+
+static model *read_one(mt_call *c, model_set *set, const char *dir, const model *as, bool tell)
+{
+    char vocab[4096], manifest[4096], reason[WORDPIECE_REASON] = "";
+    model m = *as;
+    snprintf(m.path, sizeof m.path, "%.3800s/%s/model.onnx", dir, m.name);
+    snprintf(vocab, sizeof vocab, "%.3800s/%s/vocab.txt", dir, m.name);
+    snprintf(manifest, sizeof manifest, "%.3800s/%s/manifest.json", dir, m.name);
+    if (describe(c, &m, manifest, vocab, reason) && model_add(set, &m, vocab, reason) == MT_OK)
+        return model_get(set, mt_str(m.org), mt_str(m.name));
+    if (reason[0] && tell) {
+        const mt_field fields[] = {{MT_SLICE("model"), mt_str(m.name)}, {MT_SLICE("reason"), mt_str(reason)}};
         mt_log(2, "embedder_onnx.model_unusable", fields, 2);
     }
-    return MT_OK;
+    return NULL;
+}
+
+/* Which manifest lies there; 0: none. */
+static uint64_t stamp_of(const char *dir, mt_slice name)
+{
+    char path[4096];
+    struct stat st;
+    snprintf(path, sizeof path, "%.3800s/%.*s/manifest.json", dir, (int)name.len, name.p);
+    return stat(path, &st) ? 0 : ((uint64_t)st.st_ino << 32) ^ ((uint64_t)st.st_mtim.tv_sec << 20) ^ (uint64_t)st.st_mtim.tv_nsec ^ 1;
+}
+
+model *folder_get(mt_call *c, model_set *set, const char *dir, mt_slice org, mt_slice name, bool tell)
+{
+    model as = {.stamp = is_name(name) ? stamp_of(dir, name) : 0}, *known = model_get(set, org, name);
+    if (known && (known->stamp == as.stamp || !org.len))
+        return known;                        /* the machine's own are what they were when they were first seen */
+    if (known) {
+        model_forget(set, known);
+        model_put(set, known);
+    }
+    if (!as.stamp || !copy_text(as.org, sizeof as.org, org) || !copy_text(as.name, sizeof as.name, name))
+        return NULL;
+    return read_one(c, set, dir, &as, tell);
 }
 
 /* In the order of names, so that hosts with the same models list them alike. */
-mt_status folder_read(mt_call *c, model_set *set, const char *dir)
+void folder_read(mt_call *c, model_set *set, const char *dir, bool tell)
 {
     struct dirent **list;
-    mt_status status = MT_OK;
     int n = scandir(dir, &list, NULL, alphasort);
     for (int i = 0; i < n; i++) {
-        bool known = model_find(set, mt_str(list[i]->d_name)) != NULL;
-        if (status == MT_OK && list[i]->d_name[0] != '.' && strlen(list[i]->d_name) <= 100 && !known)
-            status = read_one(c, set, dir, list[i]->d_name);
+        model *m = folder_get(c, set, dir, (mt_slice){0}, mt_str(list[i]->d_name), tell);
+        if (m)
+            model_put(set, m);
         free(list[i]);
     }
     if (n >= 0)
         free(list);
-    return status;
+}
+
+model *folder_at(mt_call *c, model_set *set, const char *dir, mt_slice org, uint32_t index)
+{
+    struct dirent **list;
+    model *found = NULL;
+    int n = scandir(dir, &list, NULL, alphasort);
+    for (int i = 0; i < n; i++) {
+        model *m = found ? NULL : folder_get(c, set, dir, org, mt_str(list[i]->d_name), false);
+        if (m && m->head != ONNX_SCORE && !index--)
+            found = m;
+        else if (m)
+            model_put(set, m);
+        free(list[i]);
+    }
+    if (n >= 0)
+        free(list);
+    return found;
 }

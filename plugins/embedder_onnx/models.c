@@ -11,33 +11,51 @@ void model_set_init(model_set *set)
     pthread_cond_init(&set->opened, NULL);
 }
 
-static bool shares_tokens(const model_set *set, unsigned i)
+static bool shares_tokens(const model_set *set, const model *m)
 {
-    for (unsigned k = 0; k < i; k++)
-        if (set->items[k]->tokens == set->items[i]->tokens)
+    for (unsigned i = 0; i < set->n; i++)
+        if (set->items[i] != m && set->items[i]->tokens == m->tokens)
             return true;
     return false;
 }
 
+/* The lock is held. What is answered is the caller's alone, for destroy() without the lock. */
+static model *take_out(model_set *set, model *m)
+{
+    unsigned at = 0;
+    while (set->items[at] != m)
+        at++;
+    if (shares_tokens(set, m))
+        m->tokens = NULL;
+    memmove(set->items + at, set->items + at + 1, (--set->n - at) * sizeof *set->items);
+    return m;
+}
+
+static void destroy(model *m)
+{
+    if (!m)
+        return;
+    onnx_session_close(m->session);
+    wordpiece_destroy(m->tokens);
+    free(m);
+}
+
 void model_set_dispose(model_set *set)
 {
-    while (set->n > 0) {
-        model *m = set->items[set->n - 1];
-        onnx_session_close(m->session);
-        if (!shares_tokens(set, set->n - 1))
-            wordpiece_destroy(m->tokens);
-        free(m);
-        set->n--;
-    }
+    while (set->n > 0)
+        destroy(take_out(set, set->items[set->n - 1]));
     pthread_mutex_destroy(&set->lock);
     pthread_cond_destroy(&set->opened);
 }
 
-model *model_find(const model_set *set, mt_slice name)
+/* The lock is held, here and below. */
+static model *find(const model_set *set, mt_slice org, mt_slice name)
 {
-    for (unsigned i = 0; i < set->n; i++)
-        if (mt_slice_eq(name, mt_str(set->items[i]->name)))
-            return set->items[i];
+    for (unsigned i = 0; i < set->n; i++) {
+        model *m = set->items[i];
+        if (!m->gone && mt_slice_eq(name, mt_str(m->name)) && mt_slice_eq(org, mt_str(m->org)))
+            return m;
+    }
     return NULL;
 }
 
@@ -49,34 +67,104 @@ static wordpiece *known_tokens(const model_set *set, const char *digest)
     return NULL;
 }
 
+/* What makes room for one more model of an organization, or NULL. */
+static model *least_wanted(const model_set *set)
+{
+    model *found = NULL;
+    unsigned n = 0;
+    for (unsigned i = 0; i < set->n; i++) {
+        model *m = set->items[i];
+        n += m->org[0] != 0;
+        if (m->org[0] && !m->refs && (!found || m->used < found->used))
+            found = m;
+    }
+    return n < MODELS_OF_ORGS ? NULL : found;
+}
+
+static model *locked_ref(model_set *set, model *m)
+{
+    if (m)
+        m->refs++;
+    pthread_mutex_unlock(&set->lock);
+    return m;
+}
+
+model *model_get(model_set *set, mt_slice org, mt_slice name)
+{
+    pthread_mutex_lock(&set->lock);
+    return locked_ref(set, find(set, org, name));
+}
+
+model *model_at(model_set *set, unsigned index)
+{
+    model *found = NULL;
+    pthread_mutex_lock(&set->lock);
+    for (unsigned i = 0; i < set->n && !found; i++)
+        if (!set->items[i]->org[0] && !index--)
+            found = set->items[i];
+    return locked_ref(set, found);
+}
+
+void model_put(model_set *set, model *m)
+{
+    pthread_mutex_lock(&set->lock);
+    model *out = !--m->refs && m->gone ? take_out(set, m) : NULL;
+    pthread_mutex_unlock(&set->lock);
+    destroy(out);
+}
+
+void model_forget(model_set *set, model *m)
+{
+    pthread_mutex_lock(&set->lock);
+    m->gone = true;
+    pthread_mutex_unlock(&set->lock);
+}
+
 static uint32_t room_for_text(const model *m)
 {
     size_t prefix = wordpiece_count(m->tokens, m->prefix, strlen(m->prefix));
     return prefix < m->window ? m->window - (uint32_t)prefix : 0;
 }
 
+/* Takes over m unless its name is known by now; *out is for destroy(). What makes room goes after m has come: the two may share a tokenizer. */
+static mt_status locked_insert(model_set *set, model *m, model **out)
+{
+    *out = m;
+    if (find(set, mt_str(m->org), mt_str(m->name)))
+        return MT_OK;
+    if (set->n == MODELS_MAX)
+        return MT_TOO_LARGE;
+    m->max_tokens = room_for_text(m);
+    *out = m->org[0] ? least_wanted(set) : NULL;
+    set->items[set->n++] = m;
+    if (*out)
+        take_out(set, *out);
+    return MT_OK;
+}
+
 mt_status model_add(model_set *set, const model *description, const char *vocab, char reason[WORDPIECE_REASON])
 {
-    if (model_find(set, mt_str(description->name)))
-        return MT_OK;
-    if (set->n == MODELS_MAX) {
-        snprintf(reason, WORDPIECE_REASON, "There are more than %d models.", MODELS_MAX);
-        return MT_TOO_LARGE;
-    }
-    wordpiece *tokens = known_tokens(set, description->vocabulary);
-    if (!tokens)
-        MT_TRY(wordpiece_load(&tokens, vocab, reason));
-    model *m = malloc(sizeof *m);
-    if (!m) {
-        if (!known_tokens(set, description->vocabulary))
-            wordpiece_destroy(tokens);
+    mt_status status = MT_OK;
+    model *m = malloc(sizeof *m), *out = m;
+    if (!m)
         return MT_NO_MEMORY;
-    }
     *m = *description;
-    m->tokens = tokens;
-    m->max_tokens = room_for_text(m);
-    set->items[set->n++] = m;
-    return MT_OK;
+    m->tokens = NULL;
+    pthread_mutex_lock(&set->lock);
+    if (!(m->tokens = known_tokens(set, m->vocabulary))) {
+        pthread_mutex_unlock(&set->lock);
+        status = wordpiece_load(&m->tokens, vocab, reason);
+        pthread_mutex_lock(&set->lock);
+    }
+    if (status == MT_OK)
+        status = locked_insert(set, m, &out);
+    if (status == MT_TOO_LARGE && m->tokens)
+        snprintf(reason, WORDPIECE_REASON, "There are more than %d models.", MODELS_MAX);
+    if (out == m && m->tokens && shares_tokens(set, m))
+        m->tokens = NULL;
+    pthread_mutex_unlock(&set->lock);
+    destroy(out);
+    return status;
 }
 
 /* --- sessions --- */
@@ -114,6 +202,20 @@ static void close_idle(model_set *set, unsigned keep)
     }
 }
 
+/* Whether the model knows the last word of its vocabulary: one that belongs to another model would show only with that word. */
+static mt_status probe(const model *m, onnx_session *session, char *reason)
+{
+    const int64_t ids[] = {wordpiece_cls(m->tokens), (int64_t)wordpiece_vocab_size(m->tokens) - 1, wordpiece_sep(m->tokens)}, mask[] = {1, 1, 1}, types[] = {0, 0, 0};
+    const onnx_batch in = {.ids = ids, .mask = mask, .types = types, .rows = 1, .length = 3};
+    char why[ONNX_REASON] = "";
+    float *out = malloc(onnx_session_dim(session) * sizeof *out);
+    mt_status status = out ? onnx_session_run(session, &in, out, why) : MT_NO_MEMORY;
+    free(out);
+    if (status != MT_OK)
+        snprintf(reason, ONNX_REASON, "The model %s does not run with its vocabulary of %zu words: %.60s", m->name, wordpiece_vocab_size(m->tokens), why);
+    return status == MT_OK || status == MT_NO_MEMORY ? status : MT_UNSUPPORTED;
+}
+
 /* The lock is held, and given up while the file is read. */
 static mt_status open_session(model_set *set, model *m, char *reason)
 {
@@ -128,6 +230,8 @@ static mt_status open_session(model_set *set, model *m, char *reason)
         onnx_session_close(session);
         status = MT_UNSUPPORTED;
     }
+    if (status == MT_OK && (status = probe(m, session, reason)) != MT_OK)
+        onnx_session_close(session);
     malloc_trim(0);              /* the file's text was in memory beside what was made of it */
     pthread_mutex_lock(&set->lock);
     m->opening = false;

@@ -54,6 +54,7 @@ mt_status models_on_upload(void *self, mt_call *c);
 mt_status models_on_activate(void *self, mt_call *c);
 mt_status models_on_deactivate(void *self, mt_call *c);
 mt_status models_on_delete(void *self, mt_call *c);
+mt_outcome models_on_organization_deleted(void *self, mt_call *c, const void *in, mt_patch *out);
 
 /* settings.c */
 mt_status models_policy_read(mt_call *c, models_policy *out);

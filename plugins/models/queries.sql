@@ -28,30 +28,27 @@ FROM models.usage WHERE day BETWEEN (:from::text)::date AND (:to::text)::date AN
 -- What belongs to the whole organization is not for keys of one workspace.
 
 -- name: model_add :one
-INSERT INTO models.model (id, name, type, version, format, target, config, file_name, bytes, sha256)
-SELECT :new_id::uuid, :name::text, :type::text, :version::text, :format::text, :target::text, :config::jsonb, :file_name::text, :bytes::bigint, :sha256::text
+INSERT INTO models.model (id, name, type, version, format, target, config, file_name, bytes, sha256, vocab_sha256)
+SELECT :new_id::uuid, :name::text, :type::text, :version::text, :format::text, :target::text, :config::jsonb, :file_name::text, :bytes::bigint, :sha256::text, :vocab_sha256::text
 WHERE :workspace_scope::uuid IS NULL
-RETURNING id, org_id AS organization_id, name, type, version, format, target AS model, config, file_name, bytes, sha256, is_active, created_at;
+RETURNING id, org_id AS organization_id, name, type, version, format, target AS model, config, file_name, bytes, sha256, vocab_sha256, is_active, created_at;
 
 -- name: model_list :many cursor=id
-SELECT id, org_id AS organization_id, name, type, version, format, target AS model, config, file_name, bytes, sha256, is_active, created_at
+SELECT id, org_id AS organization_id, name, type, version, format, target AS model, config, file_name, bytes, sha256, vocab_sha256, is_active, created_at
 FROM models.model WHERE id < :cursor AND :workspace_scope::uuid IS NULL ORDER BY id DESC LIMIT :limit;
 
 -- name: model_get :one
-SELECT id, org_id AS organization_id, name, type, version, format, target AS model, config, file_name, bytes, sha256, is_active, created_at FROM models.model WHERE id = :model_id AND :workspace_scope::uuid IS NULL;
-
--- name: model_file :one
-SELECT format FROM models.model WHERE id = :model_id AND :workspace_scope::uuid IS NULL;
+SELECT id, org_id AS organization_id, name, type, version, format, target AS model, config, file_name, bytes, sha256, vocab_sha256, is_active, created_at FROM models.model WHERE id = :model_id AND :workspace_scope::uuid IS NULL;
 
 -- name: model_switch :one write
 UPDATE models.model SET is_active = :active::boolean WHERE id = :model_id AND :workspace_scope::uuid IS NULL
-RETURNING id, org_id AS organization_id, name, type, version, format, target AS model, config, file_name, bytes, sha256, is_active, created_at;
+RETURNING id, org_id AS organization_id, name, type, version, format, target AS model, config, file_name, bytes, sha256, vocab_sha256, is_active, created_at;
 
 -- name: model_delete :one write
-DELETE FROM models.model WHERE id = :model_id AND :workspace_scope::uuid IS NULL RETURNING sha256, format;
+DELETE FROM models.model WHERE id = :model_id AND :workspace_scope::uuid IS NULL RETURNING name, format;
 
--- name: model_uses :many
-SELECT id FROM models.model WHERE sha256 = :sha256 LIMIT 1;
+-- name: files_named :many
+SELECT sha256 || '.' || format AS file FROM models.model WHERE sha256 IS NOT NULL UNION ALL SELECT vocab_sha256 || '.vocab' FROM models.model WHERE vocab_sha256 IS NOT NULL;
 
 -- name: model_by_name :many
 SELECT target, sha256 FROM models.model WHERE name = :name AND is_active AND format <> 'onnx';

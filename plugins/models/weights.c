@@ -222,6 +222,26 @@ weights_format weights_check(mt_slice file, const char **why)
     return *why ? WEIGHTS_UNKNOWN : gguf ? WEIGHTS_GGUF : WEIGHTS_ONNX;
 }
 
+/* --- vocabularies --- */
+
+const char *weights_check_vocabulary(mt_slice file)
+{
+    static const char *const marks[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]"};
+    unsigned seen = 0, words = 0;
+    if (file.len > 16 << 20 || memchr(file.p, 0, file.len))
+        return "The vocabulary is over 16 MiB, or no text.";
+    while (file.len) {
+        const char *end = memchr(file.p, '\n', file.len);
+        size_t n = end ? (size_t)(end - file.p) : file.len;
+        mt_slice word = {file.p, n && file.p[n - 1] == '\r' ? n - 1 : n};
+        for (unsigned i = 0; i < 4; i++)
+            seen |= mt_slice_eq(word, mt_str(marks[i])) ? 1u << i : 0;
+        words++;
+        file = (mt_slice){file.p + n + (end != NULL), file.len - n - (end != NULL)};
+    }
+    return seen == 15 && words > 4 ? NULL : "The vocabulary is not that of a BERT tokenizer: one word piece a line, [PAD], [UNK], [CLS] and [SEP] among them.";
+}
+
 const char *weights_name(weights_format f)
 {
     return f == WEIGHTS_GGUF ? "gguf" : f == WEIGHTS_ONNX ? "onnx" : "none";

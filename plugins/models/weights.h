@@ -11,6 +11,8 @@ typedef enum weights_format { WEIGHTS_UNKNOWN, WEIGHTS_GGUF, WEIGHTS_ONNX } weig
 
 /* The format, or WEIGHTS_UNKNOWN with the reason as a sentence in *why (static). */
 weights_format weights_check(mt_slice file, const char **why);
+/* Whether it can be an uncased BERT tokenizer's vocab.txt: the reason as a sentence (static), or NULL. */
+const char *weights_check_vocabulary(mt_slice file);
 const char *weights_name(weights_format f);
 
 #endif

@@ -13,7 +13,9 @@ static mt_status on_search(void *self, mt_call *c)
     mt_write_text(&w, "mode", s.o.mode);
     mt_write_text(&w, "fusion", s.o.fusion);
     if (s.o.rerank.len)
-        mt_write_bool(&w, "reranked", !s.rerank_failed);
+        mt_write_bool(&w, "reranked", !s.rerank_note);
+    if (s.rerank_note)
+        mt_write_text(&w, "rerank_note", mt_str(s.rerank_note));
     mt_write_raw(&w, "results", results);
     mt_write_close(&w);
     MT_TRY(mt_write_end(&w, &json));

@@ -56,7 +56,7 @@ typedef struct search {
     candidate *all;              /* room for the candidates of every index */
     uint32_t n, room;
     mt_handle rows;
-    bool rerank_failed;
+    const char *rerank_note;     /* why it was not reranked; NULL: it was, or was not to be */
 } search;
 
 /* Resolves the request's filter to chunk ids. */

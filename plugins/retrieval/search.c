@@ -2,6 +2,7 @@
 #include "retrieval.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 enum { RERANKED = 30 };
 
@@ -34,7 +35,14 @@ static mt_status read_rows(search *s, uint32_t n)
     return MT_OK;
 }
 
-/* The reranker's scores take the place of the others. A reranker that is not there or fails leaves all as it was, and that is told. */
+static const char *note_of(mt_status s)
+{
+    return s == MT_TIMEOUT ? "The reranker took too long: the order is that of the search."
+           : s == MT_NOT_FOUND ? "There is no such reranker here: the order is that of the search."
+                               : "The reranker failed: the order is that of the search.";
+}
+
+/* The reranker's scores take the place of the others. A reranker that is slow, fails or is not there leaves all as it was, and that is told. */
 static mt_status rerank(search *s)
 {
     mt_call *c = s->c;
@@ -48,11 +56,14 @@ static mt_status rerank(search *s)
         return MT_NO_MEMORY;
     for (uint32_t i = 0; i < n; i++)
         texts[i] = mt_db_value(c, s->rows, s->all[i].row, MT_SLICE("text"));
-    mt_status status = mt_reranker_score(c, model, s->query, texts, n, &scores, &found);
+    mt_slice limit = mt_config(c, MT_SLICE("/rerank_timeout_ms"));
+    mt_status status = mt_reranker_score(c, model, s->query, texts, n, limit.p ? strtoll(limit.p, NULL, 10) : 0, &scores, &found);
     if (status == MT_CANCELLED)
         return status;
-    s->rerank_failed = status != MT_OK || found != n;
-    if (s->rerank_failed)
+    if (status == MT_OK && found != n)
+        status = MT_INTERNAL;
+    s->rerank_note = status == MT_OK ? NULL : note_of(status);
+    if (s->rerank_note)
         return MT_OK;
     for (uint32_t i = 0; i < n; i++)
         s->all[i].score = s->all[i].rerank = (double)scores[i];

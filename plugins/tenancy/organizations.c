@@ -140,7 +140,10 @@ mt_status tenancy_on_organization_delete(void *self, mt_call *c)
         return mt_problem(c, 409, MT_SLICE("organization_holds_administrators"),
                           MT_SLICE("The administrators' keys are in this organization: it stays."),
                           MT_SLICE(""));
-    return delete_all(c, (mt_slice){0}, MT_SLICE("organization_delete"));
+    mt_organization_deleted in = {.size = sizeof in, .organization_id = mt_org_id(c)};
+    MT_TRY(delete_all(c, (mt_slice){0}, MT_SLICE("organization_delete")));
+    mt_hook_emit(c, MT_SLICE("organization.deleted"), &in);
+    return MT_OK;
 }
 
 /* A page: ids from the core's directory, then each row as its own organization, for no context sees

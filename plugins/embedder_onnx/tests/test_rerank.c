@@ -61,7 +61,7 @@ static void test_scores(void **state)
     model_set_init(&set);
     snprintf(set.library, sizeof set.library, "%s", ONNX_LIBRARY);
     add(&set, "tiny", "");
-    model *m = model_find(&set, MT_SLICE("tiny"));
+    model *m = model_get(&set, (mt_slice){0}, MT_SLICE("tiny"));
     embedder e = {.tokens = m->tokens, .window = m->window, .limits = {.waste = 99}};
     assert_int_equal(model_acquire(&set, m, &e.session, reason), MT_OK);
     FILE *f = fopen(FOLDER "/scores.tsv", "r");
@@ -72,6 +72,7 @@ static void test_scores(void **state)
     fclose(f);
     free(line);
     model_release(&set, m);
+    model_put(&set, m);
     model_set_dispose(&set);
 }
 
@@ -92,7 +93,7 @@ static void test_few_in_memory(void **state)
     assert_int_equal(set.n, 3);
     assert_ptr_equal(set.items[0]->tokens, set.items[1]->tokens);
     assert_ptr_not_equal(set.items[0]->tokens, set.items[2]->tokens);
-    assert_null(model_find(&set, MT_SLICE("d")));
+    assert_null(model_get(&set, (mt_slice){0}, MT_SLICE("d")));
     assert_int_equal(model_open_count(&set), 0);
     for (int i = 0; i < 3; i++)
         assert_int_equal(model_acquire(&set, set.items[i], &s[i], reason), MT_OK);
@@ -115,6 +116,57 @@ static void test_few_in_memory(void **state)
     model_set_dispose(&set);
 }
 
+/* Of organizations only so many stay known; one that is held stays whatever comes. */
+static void test_room_for_organizations(void **state)
+{
+    char reason[WORDPIECE_REASON] = "", name[16];
+    model_set set;
+    model_set_init(&set);
+    add(&set, "machine", "same");
+    for (int i = 0; i < 3 * MODELS_OF_ORGS; i++) {
+        model m = {.head = ONNX_SCORE, .dimensions = 1, .window = 16, .org = "0b", .vocabulary = "same"};
+        snprintf(m.name, sizeof m.name, "m%d", i);
+        assert_int_equal(model_add(&set, &m, FOLDER "/vocab.txt", reason), MT_OK);
+        if (i == 0)
+            assert_non_null(model_get(&set, MT_SLICE("0b"), MT_SLICE("m0")));
+    }
+    assert_int_equal(set.n, 1 + MODELS_OF_ORGS);
+    snprintf(name, sizeof name, "m%d", 3 * MODELS_OF_ORGS - 1);
+    model *last = model_get(&set, MT_SLICE("0b"), mt_str(name)), *held = model_get(&set, MT_SLICE("0b"), MT_SLICE("m0"));
+    assert_non_null(last);
+    assert_non_null(held);
+    assert_null(model_get(&set, MT_SLICE("0b"), MT_SLICE("m1")));
+    assert_int_equal(wordpiece_vocab_size(held->tokens), wordpiece_vocab_size(last->tokens));
+    model_put(&set, held);
+    model_put(&set, held);
+    model_put(&set, last);
+    model_set_dispose(&set);
+}
+
+/* Words that the model has no numbers for. */
+static void test_another_models_vocabulary(void **state)
+{
+    char reason[ONNX_REASON] = "", path[] = "/tmp/mortise-vocab-XXXXXX", why[WORDPIECE_REASON] = "";
+    onnx_session *s;
+    model_set set;
+    if (runtime_missing())
+        skip();
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    dprintf(fd, "[PAD]\n[UNK]\n[CLS]\n[SEP]\n");
+    for (int i = 0; i < 100; i++)
+        dprintf(fd, "word%d\n", i);
+    close(fd);
+    model_set_init(&set);
+    snprintf(set.library, sizeof set.library, "%s", ONNX_LIBRARY);
+    model m = {.head = ONNX_SCORE, .dimensions = 1, .window = 16, .name = "m", .path = FOLDER "/model.onnx"};
+    assert_int_equal(model_add(&set, &m, path, why), MT_OK);
+    assert_int_equal(model_acquire(&set, set.items[0], &s, reason), MT_UNSUPPORTED);
+    assert_non_null(strstr(reason, "vocabulary of 104 words"));
+    model_set_dispose(&set);
+    unlink(path);
+}
+
 static void test_not_a_reranker(void **state)
 {
     char reason[ONNX_REASON] = "";
@@ -133,6 +185,7 @@ int main(void)
         puts("SKIP: the runtime's own arithmetic takes a quarter of an hour under valgrind");
         return 77;
     }
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_scores), cmocka_unit_test(test_few_in_memory), cmocka_unit_test(test_not_a_reranker)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_scores), cmocka_unit_test(test_few_in_memory), cmocka_unit_test(test_room_for_organizations),
+                                       cmocka_unit_test(test_another_models_vocabulary), cmocka_unit_test(test_not_a_reranker)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

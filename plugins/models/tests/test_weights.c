@@ -153,8 +153,18 @@ static void test_neither(void **state)
     assert_int_equal(check((bytes){.p = "PK\3\4", .len = 4}), WEIGHTS_UNKNOWN);
 }
 
+static void test_vocabularies(void **state)
+{
+    assert_null(weights_check_vocabulary(MT_SLICE("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n")));
+    assert_null(weights_check_vocabulary(MT_SLICE("[PAD]\r\na\r\n[UNK]\r\n[CLS]\r\n[SEP]")));
+    static const mt_slice wrong[] = {MT_SLICE_INIT("\n"), MT_SLICE_INIT("[PAD]\n[UNK]\n[CLS]\n[SEP]\n"), MT_SLICE_INIT("[PAD]\n[UNK]\n[CLS]\na\nb\n"),
+                                     MT_SLICE_INIT("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\0\n"), MT_SLICE_INIT("[PAD] [UNK] [CLS] [SEP] a b c")};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_non_null(weights_check_vocabulary(wrong[i]));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gguf), cmocka_unit_test(test_onnx), cmocka_unit_test(test_depth_has_a_limit), cmocka_unit_test(test_neither)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_vocabularies), cmocka_unit_test(test_gguf), cmocka_unit_test(test_onnx), cmocka_unit_test(test_depth_has_a_limit), cmocka_unit_test(test_neither)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

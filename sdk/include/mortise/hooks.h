@@ -137,6 +137,15 @@ typedef struct mt_workspace_deleting {
 } mt_workspace_deleting;
 
 /*
+ * organization.deleted (action, fail-open, may suspend, 1000 ms, platform). An organization and
+ * its rows are gone: free what lay outside of them.
+ */
+typedef struct mt_organization_deleted {
+    uint32_t size;
+    mt_slice organization_id;
+} mt_organization_deleted;
+
+/*
  * retrieval.results (filter, fail-open, may suspend, 100 ms, organization). What a search found,
  * before it is answered or given to a model.
  */

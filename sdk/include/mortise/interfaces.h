@@ -486,8 +486,8 @@ typedef struct mt_embedder_1_provider {
 extern MT_HIDDEN const mt_embedder_1 *mt_embedder_1_api;
 
 /*
- * A model by its name, for this organization. Fiber: no suspend. State: active. Ownership:
- * provider's lifetime. Fails: MT_NOT_FOUND for a model that nobody has, MT_UNAVAILABLE while it
+ * A model by its name, for this organization. Fiber: no suspend. State: active. Ownership: lives
+ * as long as the call. Fails: MT_NOT_FOUND for a model that nobody has, MT_UNAVAILABLE while it
  * loads.
  */
 static inline mt_status mt_embedder_describe(mt_call *c, mt_slice model, mt_embedder_info *out)
@@ -574,8 +574,9 @@ typedef struct mt_embedder_engine_1_provider {
 extern MT_HIDDEN const mt_embedder_engine_1 *mt_embedder_engine_1_api;
 
 /*
- * A model by its name. Fiber: no suspend. State: active. Ownership: provider's lifetime. Fails:
- * MT_NOT_FOUND for a model that nobody has, MT_UNAVAILABLE while it loads.
+ * A model by its name. Fiber: no suspend; pool threads too. State: active. Ownership: lives as
+ * long as the call. Fails: MT_NOT_FOUND for a model that nobody has, MT_UNAVAILABLE while it
+ * loads.
  */
 static inline mt_status mt_embedder_engine_describe(mt_call *c, mt_slice provider, mt_slice model,
                                                     mt_embedder_engine_info *out)
@@ -1649,7 +1650,7 @@ typedef struct mt_reranker_1 {
     uint32_t size;
     uint32_t version;
     mt_status (*score)(mt_call *c, mt_slice model, mt_slice query, const mt_slice *texts,
-                       size_t n_texts, const float **out, size_t *n_out);
+                       size_t n_texts, int64_t timeout_ms, const float **out, size_t *n_out);
 } mt_reranker_1;
 
 /* What a provider fills and lists in its mt_service_entry. */
@@ -1657,23 +1658,25 @@ typedef struct mt_reranker_1_provider {
     uint32_t size;
     uint32_t version;
     mt_status (*score)(void *self, mt_call *c, mt_slice model, mt_slice query,
-                       const mt_slice *texts, size_t n_texts, const float **out, size_t *n_out);
+                       const mt_slice *texts, size_t n_texts, int64_t timeout_ms, const float **out,
+                       size_t *n_out);
 } mt_reranker_1_provider;
 
 extern MT_HIDDEN const mt_reranker_1 *mt_reranker_1_api;
 
 /*
  * One score a text, 0 to 1, higher is better. The null slice for the model is the configured one.
+ * timeout_ms 0 or below: no limit; a provider may overstep it by the smallest piece of its work.
  * Fiber: suspends. State: active. Ownership: lives as long as the call. Fails: MT_NOT_FOUND when
- * no such model is configured, MT_UNAVAILABLE while it loads, MT_CANCELLED.
+ * no such model is configured, MT_UNAVAILABLE while it loads, MT_TIMEOUT, MT_CANCELLED.
  */
 static inline mt_status mt_reranker_score(mt_call *c, mt_slice model, mt_slice query,
-                                          const mt_slice *texts, size_t n_texts, const float **out,
-                                          size_t *n_out)
+                                          const mt_slice *texts, size_t n_texts, int64_t timeout_ms,
+                                          const float **out, size_t *n_out)
 {
     if (!mt_reranker_1_api)
         return MT_DENIED;
-    return (mt_reranker_1_api->score)(c, model, query, texts, n_texts, out, n_out);
+    return (mt_reranker_1_api->score)(c, model, query, texts, n_texts, timeout_ms, out, n_out);
 }
 
 /* --- retrieval/1 --- */

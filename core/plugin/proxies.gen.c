@@ -972,6 +972,21 @@ static mt_status vector_index_drop(mt_call *c, mt_slice workspace_id, mt_slice m
     return answer;
 }
 
+static mt_status vector_index_state(mt_call *c, mt_slice workspace_id, mt_slice model,
+                                    uint64_t *rows, uint64_t *loose, bool *settled)
+{
+    const mti_provider *pr = mti_provider_for(c, MTI_SVC_VECTOR_INDEX);
+    const mt_vector_index_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "vector_index/1");
+    if (!t->state)
+        return not_offered(c, "vector_index/1");
+    place before = enter(c, pr);
+    mt_status answer = t->state(pr->self, c, workspace_id, model, rows, loose, settled);
+    leave(c, before, "vector_index/1 state", answer);
+    return answer;
+}
+
 const mt_vector_index_1 mti_proxy_vector_index = {
     .size = sizeof(mt_vector_index_1),
     .version = 1,
@@ -981,6 +996,7 @@ const mt_vector_index_1 mti_proxy_vector_index = {
     .search = vector_index_search,
     .hit = vector_index_hit,
     .drop = vector_index_drop,
+    .state = vector_index_state,
 };
 
 const mti_interface_info mti_interface_catalogue[] = {

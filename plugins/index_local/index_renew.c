@@ -13,10 +13,14 @@ static size_t all_rows(const vector_index *x)
     return x->parts[0].n + x->parts[1].n;
 }
 
+size_t index_loose(const vector_index *x)
+{
+    return all_rows(x) - graph_linked(x->graph);
+}
+
 bool index_wants_link(const vector_index *x)
 {
-    size_t rows = all_rows(x), loose = rows - graph_linked(x->graph);
-    return loose > INDEX_LOOSE && graph_pays(x->graph, &(graph_aim){.k = 10, .wanted = rows});
+    return index_loose(x) > INDEX_LOOSE && graph_pays(x->graph, &(graph_aim){.k = 10, .wanted = all_rows(x)});
 }
 
 bool index_wants_renewal(const vector_index *x)

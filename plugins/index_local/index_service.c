@@ -212,7 +212,8 @@ typedef struct task {
     int64_t from, to, held;
     index_change change;
     index_query query;
-    size_t n_query, found;
+    size_t n_query, found, loose;
+    bool settled;
     index_hit *hits;
     mt_slice data, org, workspace; /* to drop all of it */
     mt_status status;
@@ -396,16 +397,36 @@ static bool stopped(void *c)
     return mt_cancelled(c);
 }
 
+/* Takes the lock, to be read under, and opens an index that was closed since the caller asked for its version. */
+static void lock_open(self *s, space *x)
+{
+    pthread_rwlock_rdlock(&x->at.lock);
+    if (x->at.index)
+        return;
+    pthread_rwlock_unlock(&x->at.lock);
+    pthread_rwlock_wrlock(&x->at.lock);
+    open_space(s, x);
+}
+
+static void do_state(void *arg)
+{
+    task *t = arg;
+    lock_open(t->s, t->x);
+    const vector_index *index = t->x->at.index;
+    if (index) {
+        t->found = index_count(index);
+        t->loose = index_loose(index);
+        t->settled = !index_wants_link(index) && !index_wants_renewal(index);
+    }
+    t->status = index ? MT_OK : MT_NOT_FOUND;
+    pthread_rwlock_unlock(&t->x->at.lock);
+}
+
 static void do_search(void *arg)
 {
     task *t = arg;
     space *x = t->x;
-    pthread_rwlock_rdlock(&x->at.lock);
-    if (!x->at.index) {                      /* closed since the caller asked for its version */
-        pthread_rwlock_unlock(&x->at.lock);
-        pthread_rwlock_wrlock(&x->at.lock);
-        open_space(t->s, x);
-    }
+    lock_open(t->s, x);
     if (!x->at.index)
         t->found = 0;
     else if (index_get_meta(x->at.index)->dim != t->n_query)
@@ -449,7 +470,7 @@ static mt_status run(mt_call *c, task *t, void (*work)(void *))
         return MT_NO_MEMORY;
     t->c = c;
     MT_TRY(mt_offload_run(c, work, t));
-    if (t->status == MT_OK || t->status == MT_CONFLICT || t->status == MT_CANCELLED)
+    if (t->status == MT_OK || t->status == MT_CONFLICT || t->status == MT_CANCELLED || t->status == MT_NOT_FOUND)
         return t->status;
     return mt_problem(c, t->status == MT_INVALID ? 422 : 503, MT_SLICE("index_failed"), mt_str(t->reason), MT_SLICE(""));
 }
@@ -512,6 +533,16 @@ static mt_status service_hit(void *arg, mt_call *c, mt_handle handle, uint32_t i
     return MT_OK;
 }
 
+static mt_status service_state(void *arg, mt_call *c, mt_slice workspace, mt_slice model, uint64_t *rows, uint64_t *loose, bool *settled)
+{
+    task t = {.s = arg, .x = get_space(arg, c, workspace, model)};
+    MT_TRY(run(c, &t, do_state));
+    *rows = t.found;
+    *loose = t.loose;
+    *settled = t.settled;
+    return MT_OK;
+}
+
 static mt_status service_drop(void *arg, mt_call *c, mt_slice workspace, mt_slice model)
 {
     index_id ignored;
@@ -562,5 +593,5 @@ void index_service_destroy(void *arg)
 
 static const mt_vector_index_1_provider service = {
     .size = sizeof service, .version = 1, .held_version = service_held, .add = service_add, .remove = service_remove,
-    .search = service_search, .hit = service_hit, .drop = service_drop};
+    .search = service_search, .hit = service_hit, .drop = service_drop, .state = service_state};
 const mt_service_entry index_services[1] = {{"vector_index/1", &service}};

@@ -47,6 +47,13 @@ static mt_status answer_settings(mt_call *c, mt_slice settings)
     return mt_respond(c, 200, json);
 }
 
+static mt_status on_index_get(void *self, mt_call *c)
+{
+    mt_slice json;
+    MT_TRY(retrieval_describe(c, &json));
+    return mt_respond(c, 200, json);
+}
+
 static mt_status on_settings_get(void *self, mt_call *c)
 {
     mt_handle rows;
@@ -74,10 +81,11 @@ static mt_status load(void *self, const mt_host *host)
 }
 
 static const mt_retrieval_1_provider service = {.size = sizeof service, .version = 1, .search = service_search};
-static const mt_handler_entry handlers[] = {{"on_search", on_search}, {"on_settings_get", on_settings_get}, {"on_settings_put", on_settings_put}};
+static const mt_handler_entry handlers[] = {{"on_search", on_search}, {"on_settings_get", on_settings_get}, {"on_settings_put", on_settings_put},
+                                            {"on_index_get", on_index_get}};
 static const mt_hook_entry hooks[] = {{"on_indexed", on_indexed}};
 static const mt_service_entry services[] = {{"retrieval/1", &service}};
 
 MT_EXPORT const mt_plugin retrieval_plugin = {
     .abi = MT_ABI, .size = sizeof(mt_plugin), .slug = "retrieval", .version = "0.1.0", .load = load,
-    .handlers = handlers, .n_handlers = 3, .hooks = hooks, .n_hooks = 1, .services = services, .n_services = 1};
+    .handlers = handlers, .n_handlers = 4, .hooks = hooks, .n_hooks = 1, .services = services, .n_services = 1};

@@ -23,6 +23,11 @@ typedef struct retrieval_state {
  * Suspends. */
 mt_status retrieval_sync(mt_call *c, retrieval_state *s);
 
+/* What the rows say, without a look at the indexes. MT_NOT_FOUND: the workspace has no chunks. */
+mt_status retrieval_read(mt_call *c, retrieval_state *s);
+/* The indexes beside the rows, as JSON. Suspends. */
+mt_status retrieval_describe(mt_call *c, mt_slice *json);
+
 /* What a search may be told, by the request over the settings over the defaults. */
 typedef struct search_options {
     mt_slice mode, fusion, rerank, language, collapse;

@@ -171,7 +171,7 @@ static mt_status top_up(follower *f)
 
 /* --- the workspace --- */
 
-static mt_status read_state(mt_call *c, retrieval_state *s)
+mt_status retrieval_read(mt_call *c, retrieval_state *s)
 {
     mt_handle rows;
     *s = (retrieval_state){.workspace_id = mt_workspace_id(c)};
@@ -217,7 +217,7 @@ static mt_status follow_all(mt_call *c, const retrieval_state *s, bool again)
 mt_status retrieval_sync(mt_call *c, retrieval_state *s)
 {
     for (int i = 0; i < TRIES; i++) {
-        MT_TRY(read_state(c, s));
+        MT_TRY(retrieval_read(c, s));
         mt_status status = follow_all(c, s, i > 0);
         if (status != MT_CONFLICT)
             return status;

@@ -222,6 +222,23 @@ def test_a_reranker_that_is_not_there_is_told(tenant, docs):
 
 # --- the index follows the rows ---
 
+def test_how_far_the_indexes_are(tenant, docs, server):
+    state = lambda workspace: tenant.api.call("GET", f"/workspaces/{workspace}/search-index").data
+    assert state(tenant.new_workspace("no-documents")) == {"ready": True, "indexes": []}
+    search(tenant, "rent")
+    now = state(tenant.workspace)
+    words, vectors = now["indexes"]
+    assert now["ready"] and (words["kind"], words["behind"], words["ready"]) == ("words", 0, True)
+    assert (vectors["kind"], vectors["model"], vectors["behind"], vectors["ready"]) == ("vectors", "all-minilm-l6-v2", 0, True)
+    chunks = server.database().run(f"SELECT count(*) FROM documents.vector WHERE workspace_id = '{tenant.workspace}'")
+    assert vectors["passages"] == vectors["unlinked"] == int(chunks)      # so few are looked at one by one for good
+    server.database().run(f"UPDATE documents.index_version SET version = version + 2 WHERE workspace_id = '{tenant.workspace}'")
+    behind = state(tenant.workspace)
+    assert not behind["ready"] and [(i["behind"], i["ready"]) for i in behind["indexes"]] == [(2, False)] * 2
+    search(tenant, "rent")
+    assert state(tenant.workspace) == now
+
+
 def text_files(server):
     return [p for p in glob.glob(f"{server.data}/indexes/**/*.txt", recursive=True)]
 

@@ -1999,6 +1999,8 @@ typedef struct mt_vector_index_1 {
                         mt_handle *out);
     mt_status (*hit)(mt_call *c, mt_handle result, uint32_t index, mt_slice *id, double *score);
     mt_status (*drop)(mt_call *c, mt_slice workspace_id, mt_slice model);
+    mt_status (*state)(mt_call *c, mt_slice workspace_id, mt_slice model, uint64_t *rows,
+                       uint64_t *loose, bool *settled);
 } mt_vector_index_1;
 
 /* What a provider fills and lists in its mt_service_entry. */
@@ -2019,6 +2021,8 @@ typedef struct mt_vector_index_1_provider {
     mt_status (*hit)(void *self, mt_call *c, mt_handle result, uint32_t index, mt_slice *id,
                      double *score);
     mt_status (*drop)(void *self, mt_call *c, mt_slice workspace_id, mt_slice model);
+    mt_status (*state)(void *self, mt_call *c, mt_slice workspace_id, mt_slice model,
+                       uint64_t *rows, uint64_t *loose, bool *settled);
 } mt_vector_index_1_provider;
 
 extern MT_HIDDEN const mt_vector_index_1 *mt_vector_index_1_api;
@@ -2099,6 +2103,20 @@ static inline mt_status mt_index_drop(mt_call *c, mt_slice workspace_id, mt_slic
     if (!mt_vector_index_1_api)
         return MT_DENIED;
     return (mt_vector_index_1_api->drop)(c, workspace_id, model);
+}
+
+/*
+ * How many vectors the index holds, and how many of them wait for their place in its structure: a
+ * search finds these too, by looking at each. settled: what goes on behind searches is done.
+ * Fiber: suspends. State: active. Ownership: none. Fails: MT_NOT_FOUND without an index,
+ * MT_UNAVAILABLE.
+ */
+static inline mt_status mt_index_state(mt_call *c, mt_slice workspace_id, mt_slice model,
+                                       uint64_t *rows, uint64_t *loose, bool *settled)
+{
+    if (!mt_vector_index_1_api)
+        return MT_DENIED;
+    return (mt_vector_index_1_api->state)(c, workspace_id, model, rows, loose, settled);
 }
 
 #ifdef __cplusplus

@@ -133,6 +133,16 @@ def lua_policy(b):
     return micro("bench_bus", {"lua_policy": "policy.20_lines"}, min(b.rounds, 3), "policy.empty")
 
 
+def trace(b):
+    """Tracing every request beside tracing none, with the same server twice; and what is left of it in a request when it is off, beside a request
+    that has only its ids."""
+    on, off = b.chain(), b.server("untraced", lambda: Mortise(BUILD, [CHAIN], {"MORTISE_TRACE_EVERY": "0"}))
+    side = lambda m: (m, None, m.port, "/v1/bench/chain", m.headers)
+    left = micro("bench_trace", {"trace_off": "trace.off"}, min(b.rounds, 3), "trace.none")
+    left["trace_off"]["added"] = round(left["trace_off"]["value"] - left["trace_off"]["peer"], 1)
+    return {"trace_on": b.compare(side(on), side(off))} | left
+
+
 def loop(b):
     """The loop's basic moves, beside the bare switch pair."""
     names = {"fiber_spawn": "loop.spawn", "fiber_wake": "loop.wake_and_switch", "loop_turn": "loop.turn", "timer": "loop.timer_start_cancel"}
@@ -170,13 +180,14 @@ def upstreams(b):
 # What must hold, as (field, at least or at most, bound). Ratios of rates hold by the clock or by processor time: on a machine that
 # others use too, one of the two may be blurred.
 BOUNDS = {"full_chain": (("ratio", "cpu_ratio"), ">=", 0.5), "named_query": (("ratio", "cpu_ratio"), ">=", 0.8),
-          "hook_dispatch": (("value",), "<=", 100), "lua_policy": (("value",), "<=", 10), "memory": (("ratio",), "<=", 1.1),
+          "hook_dispatch": (("value",), "<=", 100), "trace_on": (("ratio", "cpu_ratio"), ">=", 0.95), "trace_off": (("added",), "<=", 60),
+          "lua_policy": (("value",), "<=", 10), "memory": (("ratio",), "<=", 1.1),
           "ann_search": (("ratio", "cpu_ratio"), ">=", 0.9), "ann_filter_recall": (("value",), ">=", 0.99), "ann_memory": (("ratio",), "<=", 1.1),
           "ann_open": (("value",), "<=", 1000), "quality_text": (("ratio",), ">=", 1), "quality_hybrid": (("ratio",), ">=", 1),
           "embedding": (("ratio", "cpu_ratio"), ">=", 1.5), "search_hybrid": (("value", "cpu_ms"), "<=", 10),
           "upstreams": (("value",), "<=", 5), "upstreams_lost": (("value",), "<=", 0), "upstreams_memory": (("ratio",), "<=", 1.1)}
 MEASUREMENTS = {{embed: "embedding", vector_search: "ann"}.get(f, f.__name__): f
-                for f in (http_hello, full_chain, named_query, policed_query, hook_dispatch, lua_policy, loop, embed, vector_search, quality, retrieval, upstreams, memory)}
+                for f in (http_hello, full_chain, named_query, policed_query, hook_dispatch, lua_policy, trace, loop, embed, vector_search, quality, retrieval, upstreams, memory)}
 
 
 SIZES = {"10k": 10_000, "100k": 100_000, "300k": 300_000, "1m": 1_000_000}

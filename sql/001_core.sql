@@ -58,9 +58,10 @@ CREATE TABLE mt.plugin_org (               -- an organization's own
   PRIMARY KEY (org_id, slug));
 
 -- What changed, in the transaction that changed it: audit, webhooks and events read it. A reader that must miss nothing takes rows with
--- tx < pg_snapshot_xmin(pg_current_snapshot()), for numbers are given before commits happen.
+-- tx < pg_snapshot_xmin(pg_current_snapshot()), for numbers are given before commits happen, and goes on from the last (tx, id): none comes later
+-- that sorts before it.
 CREATE TABLE mt.change (
-  id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  id         bigint GENERATED ALWAYS AS IDENTITY,
   tx         xid8 NOT NULL DEFAULT pg_current_xact_id(),
   org_id     uuid,
   "table"    text NOT NULL,
@@ -70,10 +71,16 @@ CREATE TABLE mt.change (
   operation  text,
   before     jsonb,
   after      jsonb,
-  at         timestamptz NOT NULL DEFAULT now());
-CREATE INDEX change_org ON mt.change (org_id, id);
+  at         timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (tx, id));
+CREATE INDEX change_org ON mt.change (org_id, tx, id);
 ALTER TABLE mt.change ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON mt.change TO mt_member USING (org_id = (SELECT mt.org_id()));
+
+-- Hosts at which somebody follows events. Only while there is one are changes notified (channel mt_change): a notification serializes commits.
+CREATE UNLOGGED TABLE mt.watcher (
+  host  uuid PRIMARY KEY,
+  until timestamptz NOT NULL);
 
 -- Capacity: how many of something an organization has, and may have (cap NULL: no limit). scope is the nil id for the organization's own
 -- counter; counters of "documents@workspace_id" have the workspace there, and fall back to the organization's cap.

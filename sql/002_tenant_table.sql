@@ -46,6 +46,7 @@ BEGIN
   INSERT INTO mt.change (org_id, "table", op, actor, request_id, operation, before, after)
   VALUES (org, TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME, left(TG_OP, 1)::"char", nullif(actor[1], '')::uuid, nullif(actor[2], '')::uuid,
           nullif(actor[3], ''), old_row - mask, new_row - mask);
+  IF EXISTS (SELECT FROM mt.watcher WHERE until > now()) THEN PERFORM pg_notify('mt_change', ''); END IF;
   IF TG_ARGV[2] <> '' THEN
     PERFORM pg_notify('mt_cache', TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME || ' ' || org);
   END IF;

@@ -8,6 +8,7 @@
 #include "loop/watchdog.h"
 #include "plugin/across.h"
 #include "plugin/api.h"
+#include "plugin/feed.h"
 #include "plugin/identity.h"
 #include "plugin/manager.h"
 #include "plugin/meter.h"
@@ -141,6 +142,7 @@ static void attach_loop(void *arg)
     mti_fiber_set_limit(l, (unsigned)mti_config_int(p->host.config, "http.max_fibers"));
     mti_db_attach(p->host.db, l);
     mti_identities_attach(p->host.identities, l);
+    mti_feed_attach(p->host.feed, l);
     unsigned outbound = (unsigned)mti_config_int(p->host.config, "outbound.connections");
     mti_http_client_create(l, &(mti_http_client_options){.max_connections = outbound, .max_host_connections = outbound, .max_exchanges = 2 * outbound});
     mti_http_listen(p->http, l, p->setup->listen_fd);
@@ -155,6 +157,7 @@ static void end_loop(void *arg)
     process *p = arg;
     mti_loop *l = mti_loop_current();
     mti_http_client_destroy(mti_http_client_of(l));
+    mti_feed_detach(p->host.feed, l);
     mti_identities_detach(p->host.identities, l);
     mti_db_detach(p->host.db, l);
     mti_trace_dispose(l);
@@ -198,6 +201,7 @@ static void on_stop(void *arg, unsigned ready)
     atomic_store(&p->host.stopping, true);
     mti_timer_cancel(p->tls_look);
     mti_housekeeping_stop();
+    mti_feed_stop(p->host.feed);
     mti_log(MTI_LOG_INFO, "host.stopping", "loops=%u", p->host.n_loops);
     p->draining = p->host.n_loops;
     for (unsigned i = 0; i < p->host.n_loops; i++)
@@ -231,6 +235,7 @@ static mt_status create_parts(process *p, mti_error *e)
     if (!h->offload || !h->db || !h->meters || !h->bus || !h->policies)
         return mti_fail(e, MT_NO_MEMORY, "no_memory", "out of memory at start");
     MT_TRY(mti_identities_create(h, &h->identities, e));
+    MT_TRY(mti_feed_create(h, &h->feed, e));
     snprintf(dir, sizeof dir, "%s/manifests/core", h->root);
     MT_TRY(mti_contract_load("core", dir, &p->builtin, e));
     MT_TRY(mti_builtin_bind(p->builtin, e));
@@ -331,6 +336,7 @@ static void destroy_parts(process *p)
     mti_bus_destroy(h->bus);
     mti_meters_destroy(h->meters);
     mti_offload_destroy(h->offload);
+    mti_feed_destroy(h->feed);
     mti_identities_destroy(h->identities);
     mti_db_destroy(h->db);
     for (unsigned i = 0; i < h->n_loops; i++)

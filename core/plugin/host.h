@@ -22,6 +22,7 @@ typedef struct mti_host {
     mti_bus *bus;
     mti_policies *policies;
     struct mti_plugins *plugins;
+    struct mti_feed *feed;                   /* changes as they happen (feed.h) */
     struct mti_meters *meters;                /* what plugins did (meter.h) */
     struct mti_identities *identities;       /* caches of credentials and scopes (identity.h) */
     const char *root;                        /* installation folder: sql/, manifests/, plugins/ below it */

@@ -1,4 +1,5 @@
 /* Records: made, found, their state told and logged, freed. */
+#include "plugin/feed.h"
 #include "plugin/manager.h"
 #include "plugin/record.h"
 
@@ -16,8 +17,10 @@ void mti_record_state(mti_plugin_record *r, mti_plugin_state s, const char *reas
         atomic_store(&r->host->plugins->dirty, true);
     snprintf(r->reason, sizeof r->reason, "%s", reason ? reason : "");
     pthread_mutex_unlock(&r->host->plugins->lock);
-    if (!same)
-        mti_log(s == MTI_PLUGIN_FAILED ? MTI_LOG_ERROR : MTI_LOG_INFO, "plugin.state", "plugin=%s state=%s reason=%s", r->slug, mti_record_state_name(s), reason ? reason : "");
+    if (same)
+        return;
+    mti_log(s == MTI_PLUGIN_FAILED ? MTI_LOG_ERROR : MTI_LOG_INFO, "plugin.state", "plugin=%s state=%s reason=%s", r->slug, mti_record_state_name(s), reason ? reason : "");
+    mti_feed_tell_plugin(r->host, r->slug, r->manifest ? r->manifest->version : NULL, mti_record_state_name(s), reason);
 }
 
 mti_plugin_record *mti_record_create(mti_plugins *p, const char *slug)

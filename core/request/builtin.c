@@ -173,7 +173,7 @@ mt_status mti_builtin_bind(mti_contract *k, mti_error *e)
         {"on_health", on_health}, {"on_ready", on_ready}, {"on_openapi", on_openapi}, {"on_docs", on_docs}, {"on_metrics", on_metrics},
         {"on_plugins", on_plugins}, {"on_plugin", on_plugin}, {"on_plugin_enable", on_plugin_enable}, {"on_plugin_disable", on_plugin_disable},
         {"on_plugin_config", on_plugin_config}, {"on_plugin_configure", on_plugin_configure},
-        {"on_hooks", on_hooks}, {"on_traces", mti_on_traces}, {"on_trace", mti_on_trace}, {"on_policy_test", on_policy_test}};
+        {"on_hooks", on_hooks}, {"on_events", mti_on_events}, {"on_traces", mti_on_traces}, {"on_trace", mti_on_trace}, {"on_policy_test", on_policy_test}};
     for (unsigned i = 0; i < k->n_operations; i++) {
         mti_operation *op = &k->operations[i];
         for (size_t n = 0; n < sizeof handlers / sizeof *handlers; n++)

@@ -79,7 +79,8 @@ mt_status mti_idempotency_begin(mti_request *r);
 mt_status mti_idempotency_keep(mti_request *r, int status, mt_slice body);
 void mti_idempotency_abandon(mti_request *r);
 
-/* traces.c */
+/* events.c, traces.c */
+mt_status mti_on_events(void *self, mt_call *c);
 mt_status mti_on_traces(void *self, mt_call *c);
 mt_status mti_on_trace(void *self, mt_call *c);
 

@@ -192,16 +192,20 @@ def test_every_index_equals_the_rows_after_kills(server, orders):
     strike(server, shelf, orders, shelf.upload, "rename before /blobs/ 1")
     strike(server, shelf, orders, shelf.upload, "rename after /blobs/ 1")
     kills = hurt_at_random(server, shelf, 4)
-    words, vectors = f"{shelf.workspace}.txt", f"{shelf.workspace}.bag-32.idx"
-    strike(server, shelf, orders, lambda: shelf.reindex(big[0]), f"pwrite half {words} 3", f"rename before {words} 1", f"rename after {words} 1")
-    strike(server, shelf, orders, lambda: shelf.reindex(big[1]), f"pwrite half {vectors} 3", f"fsync before {vectors}.new 1", f"rename before {vectors} 1",
-           f"rename after {vectors} 1")
     kept = {d["id"]: d for d in until("all is settled", shelf.settled)}
     print(f"{kills} kills at random; {len(kept)} documents of {len(shelf.names)} acknowledged, {len(shelf.gone)} deleted")
     assert set(kept) == set(shelf.names) - shelf.gone and {d["status"] for d in kept.values()} == {"indexed"}
+    words, vectors = f"{shelf.workspace}.txt", f"{shelf.workspace}.bag-32.idx"
+    last, again = sorted(set(kept) - set(big))[:2]
+    for file in (words, vectors):            # few rows, so that no save hides what the log is like
+        strike(server, shelf, orders, lambda: shelf.reindex(again), f"pwrite half {file} 1")
+    strike(server, shelf, orders, lambda: shelf.reindex(big[0]), f"pwrite half {words} 4", f"pwrite half {words}.new 2", f"rename before {words} 1",
+           f"rename after {words} 1")
+    strike(server, shelf, orders, lambda: shelf.reindex(big[1]), f"pwrite half {vectors} 4", f"fsync before {vectors}.new 1", f"rename before {vectors} 1",
+           f"rename after {vectors} 1")
 
-    shelf.delete(small[5])
-    shelf.reindex(small[0])
+    shelf.delete(last)
+    shelf.reindex(again)
     until("it is read anew", lambda: shelf.settled() and shelf.equal())
     (_, _, graph), (_, _, base) = shelf.equal()
     assert graph and base >= BIG, "there are enough rows for a graph, and the words were saved"
@@ -211,7 +215,7 @@ def test_every_index_equals_the_rows_after_kills(server, orders):
         assert len(one.rows()[2]) == 12
     assert not server.events("index.rebuild"), "nothing was torn"
     for id, name in shelf.names.items():
-        there = [name] if id in kept and id != small[5] else []
+        there = {id} - shelf.gone
         for mode in ("text", "vector"):
             seen = {r["document_id"] for r in shelf.api.search(shelf.workspace, name, mode=mode, limit=100, filter={"document_ids": [id]})}
-            assert seen == ({id} if there else set()), f"{name}: {mode}"
+            assert seen == there, f"{name}: {mode}"

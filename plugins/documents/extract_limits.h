@@ -7,7 +7,7 @@
 #define EXTRACT_FILE_MAX (64u << 20)          /* bytes of a file; DOC_MAX_BYTES bounds its text */
 #define EXTRACT_PAGES 5000u                   /* of a PDF; configuration: /extract/pages */
 #define EXTRACT_CPU_SECONDS 30u               /* of each process; /extract/cpu_seconds */
-#define EXTRACT_WALL_SECONDS 90u              /* watched by the parent; /extract/wall_seconds */
+#define EXTRACT_WALL_SECONDS 60u              /* watched by the parent; /extract/wall_seconds */
 #define EXTRACT_MEMORY_MIB 1024u              /* address space of each process; /extract/memory_mib */
 #define EXTRACT_PATHS_MAX (16u << 20)         /* bytes of all section paths together */
 #define EXTRACT_XML_DEPTH 256                 /* elements inside each other, .docx */

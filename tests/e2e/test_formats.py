@@ -100,6 +100,7 @@ def test_faq_pdf(tenant):
         assert text[chunk["start_char"]:chunk["end_char"]] == chunk["text"]
     hurd = next(c for c in found if "porting effort is Debian GNU/Hurd" in " ".join(c["text"].split()))
     assert best(tenant, "What is the oldest porting effort of Debian?")["document_id"] == document["id"]
+    assert hurd["section"].startswith("Definitions and overview > "), hurd
     assert hurd["page"] == faq_page(b"porting effort is Debian GNU/Hurd"), hurd
 
 

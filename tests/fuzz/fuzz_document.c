@@ -75,7 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                   : data[0] == 'm' ? doc_text_from_markdown(&d, p, size - 1, reason)
                   : data[0] == 'c' ? doc_text_from_csv(&d, p, size - 1, reason)
                   : data[0] == 'd' ? doc_text_from_docx(&d, p, size - 1, reason)
-                  : data[0] == 'p' ? doc_text_from_pages(&d, p, size - 1, 100, reason)
+                  : data[0] == 'p' ? doc_text_from_pages(&d, p, size - 1, p, size - 1, 100, reason)
                                    : doc_text_from_plain(&d, p, size - 1, reason);
     if (s == MT_OK) {
         check_text(&d);

@@ -120,7 +120,11 @@ static mt_status read_pdf(job *j, doc_text *d)
     char *text;
     size_t len;
     mt_status s = pdf_finish(&j->pdf, j->cpu_seconds, j->memory_mib, &text, &len, j->reason);
-    return s == MT_OK ? doc_text_from_pages(d, text, len, j->pages, j->reason) : s;
+    if (s != MT_OK)
+        return s;
+    size_t outline_len;
+    char *outline = pdf_outline(&j->pdf, &outline_len);
+    return doc_text_from_pages(d, text, len, outline, outline_len, j->pages, j->reason);
 }
 
 static mt_status read_file(job *j, doc_text *d)

@@ -13,8 +13,9 @@ mt_status doc_text_from_markdown(doc_text *out, const char *p, size_t n, char re
 mt_status doc_text_from_html(doc_text *out, const char *p, size_t n, char reason[DOC_REASON]);
 mt_status doc_text_from_csv(doc_text *out, const char *p, size_t n, char reason[DOC_REASON]);
 mt_status doc_text_from_docx(doc_text *out, const char *p, size_t n, char reason[DOC_REASON]);
-/* p[0..n) is what pdftotext prints: UTF-8, a form feed behind each page; more than max_pages of them are refused. */
-mt_status doc_text_from_pages(doc_text *out, const char *p, size_t n, size_t max_pages, char reason[DOC_REASON]);
+/* p[0..n) is what pdftotext prints: UTF-8, a form feed behind each page; more than max_pages of them are refused. outline[0..n_outline) is what
+   pdftohtml -xml prints: its entries that are found on their pages are the sections; without one, headings are looked for as in plain text. */
+mt_status doc_text_from_pages(doc_text *out, const char *p, size_t n, const char *outline, size_t n_outline, size_t max_pages, char reason[DOC_REASON]);
 
 /* Opens a section for each heading that the plain text built so far shows by underlines or numbers. */
 void doc_find_headings(doc_builder *b);

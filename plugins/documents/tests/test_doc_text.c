@@ -208,9 +208,59 @@ static void test_debian_faq(void **state)
     free(in);
 }
 
+/* Pages of a book with heads, feet and numbers, and what pdftohtml says of its outline. */
+static void test_pages(void **state)
+{
+    static const char book[] = "The Book\n\n1 Rivers\n\nWater flows.\n\n7\n\f"
+                               "The  Book\n\nIt goes on\n\n8\n\f"
+                               "Mills\n\nto the mills.\n2.1\n\nOf  wheels & more\n\nThey turn.\n\n9\n\f"
+                               "The Book\n\n1943\n\nThe year is text.\n\n10\n\f";
+    static const char outline[] = "<page>text</page>\n<outline>\n<item page=\"1\">Rivers</item>\n<item page=\"3\">Mills</item>\n<outline>\n"
+                                  "<item page=\"3\">2.1 Of wheels &amp; more</item>\n<item page=\"4\">Not there</item>\n<item page=\"99\">Rivers</item>\n"
+                                  "<item>no page</item>\n<item page=\"1\">Rivers</item>\n</outline>\n</outline>\n</pdf2xml>";
+    char reason[DOC_REASON];
+    doc_text d;
+    assert_int_equal(doc_text_from_pages(&d, book, sizeof book - 1, outline, sizeof outline - 1, 100, reason), MT_OK);
+    check_doc(&d);
+    assert_string_equal(d.text, "The Book\n\n1 Rivers\n\nWater flows.\n\nThe  Book\n\nIt goes on\nMills\n\nto the mills.\n2.1\n\nOf  wheels & more\n\n"
+                                "They turn.\n\nThe Book\n\n1943\n\nThe year is text.");
+    assert_int_equal(d.n_pages, 4);
+    assert_int_equal(d.n_sections, 4);
+    assert_string_equal(d.sections[0].path, "");
+    assert_string_equal(d.sections[1].path, "1 Rivers");
+    assert_string_equal(d.sections[2].path, "Mills");
+    assert_string_equal(d.sections[3].path, "Mills > 2.1 Of wheels & more");
+    doc_text_dispose(&d);
+    assert_int_equal(doc_text_from_pages(&d, book, sizeof book - 1, NULL, 0, 3, reason), MT_TOO_LARGE);
+
+    static const char headed[] = "The Book\nA\n\fThe Book\nB\n\fThe Book\nC\n\fThe Book\n\n1.2 Doors\n\nOpen.\f";
+    assert_int_equal(doc_text_from_pages(&d, headed, sizeof headed - 1, NULL, 0, 100, reason), MT_OK);
+    check_doc(&d);
+    assert_string_equal(d.text, "A\nB\nC\n1.2 Doors\n\nOpen.");
+    assert_int_equal(d.n_pages, 4);
+    doc_text_dispose(&d);
+}
+
+/* An outline that is cut anywhere gives a document. */
+static void test_cut_outlines(void **state)
+{
+    static const char outline[] = "<outline><item page=\"1\">A &amp; b</item><outline><item page=\"2\">C</item></outline></outline>";
+    char reason[DOC_REASON];
+    for (size_t n = 0; n < sizeof outline; n++) {
+        doc_text d;
+        char *cut = malloc(n ? n : 1);
+        memcpy(cut, outline, n);
+        assert_int_equal(doc_text_from_pages(&d, "A & b\n\nx\fC\n\ny", 15, cut, n, 9, reason), MT_OK);
+        check_doc(&d);
+        doc_text_dispose(&d);
+        free(cut);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pages),          cmocka_unit_test(test_cut_outlines),
         cmocka_unit_test(test_html),           cmocka_unit_test(test_markdown),
         cmocka_unit_test(test_plain),          cmocka_unit_test(test_plain_encodings),
         cmocka_unit_test(test_hostile),        cmocka_unit_test(test_markdown_table_bomb),

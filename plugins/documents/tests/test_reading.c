@@ -68,6 +68,11 @@ static void test_pdf(void **state)
     const char *at = strstr(d.text, "Definitions and overview\n1.1\n\n");
     assert_non_null(at);
     assert_int_equal(doc_page_at(&d, 0), 1);
+    size_t deep = 0;
+    for (size_t i = 0; i < d.n_sections; i++)
+        deep += !strcmp(d.sections[i].path, "Getting and installing Debian GNU/Linux > 2.1 What is the latest version of Debian?");
+    assert_int_equal(deep, 1);
+    assert_true(d.n_sections > 150);
     assert_int_equal(doc_page_at(&d, (size_t)(at - d.text)), 9);
     assert_int_equal(doc_page_at(&d, d.len), 73);
     doc_text_dispose(&d);

@@ -245,12 +245,13 @@ static void test_pages(void **state)
 static void test_cut_outlines(void **state)
 {
     static const char outline[] = "<outline><item page=\"1\">A &amp; b</item><outline><item page=\"2\">C</item></outline></outline>";
+    static const char pages[] = "A & b\n\nx\fC\n\ny";
     char reason[DOC_REASON];
     for (size_t n = 0; n < sizeof outline; n++) {
         doc_text d;
         char *cut = malloc(n ? n : 1);
         memcpy(cut, outline, n);
-        assert_int_equal(doc_text_from_pages(&d, "A & b\n\nx\fC\n\ny", 15, cut, n, 9, reason), MT_OK);
+        assert_int_equal(doc_text_from_pages(&d, pages, sizeof pages - 1, cut, n, 9, reason), MT_OK);
         check_doc(&d);
         doc_text_dispose(&d);
         free(cut);

@@ -15,12 +15,17 @@ static size_t all_rows(const vector_index *x)
 
 size_t index_loose(const vector_index *x)
 {
-    return all_rows(x) - graph_linked(x->graph);
+    size_t n = 0, base = x->parts[0].n;
+    for (size_t row = graph_linked(x->graph); row < all_rows(x); row++) {
+        size_t r = row < base ? row : row - base;
+        n += x->parts[row >= base].live[r / 64] >> r % 64 & 1;
+    }
+    return n;
 }
 
 bool index_wants_link(const vector_index *x)
 {
-    return index_loose(x) > INDEX_LOOSE && graph_pays(x->graph, &(graph_aim){.k = 10, .wanted = all_rows(x)});
+    return all_rows(x) - graph_linked(x->graph) > INDEX_LOOSE && graph_pays(x->graph, &(graph_aim){.k = 10, .wanted = all_rows(x)});
 }
 
 bool index_wants_renewal(const vector_index *x)

@@ -24,7 +24,7 @@ mt_status index_link(index_place *p);
 /* Writes the file anew without dead rows and log and goes on with it. Changes wait while the graph is copied and while the last ones are carried
    over; searches wait for the exchange alone. MT_INTERNAL, MT_NO_MEMORY, MT_CANCELLED: the old file stays. */
 mt_status index_renew(index_place *p, char reason[INDEX_REASON]);
-/* Rows that no graph covers yet. */
+/* Rows that count and that no graph covers yet. */
 size_t index_loose(const vector_index *x);
 /* Whether one of the two is worth while. */
 bool index_wants_link(const vector_index *x);

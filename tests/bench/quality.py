@@ -93,4 +93,4 @@ def measure(m, workspace, modes=MODES):
     alone = max(found["text"], found["vector"])
     peers = {"text": 0.36, "vector": None, "hybrid": alone, "hybrid_rrf": alone}
     return {f"quality_{name}": {"value": value, "unit": "nDCG@10", "peer": peers[name], "ratio": round(value / peers[name], 3) if peers[name] else None,
-                                "queries": len(relevant), "failed_documents": failed} for name, value in found.items()}
+                                "queries": len(relevant), "failed_documents": failed, "note": f"{value:.4f}"} for name, value in found.items()}

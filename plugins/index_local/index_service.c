@@ -1,204 +1,31 @@
 /*
- * vector_index/1: one vector_index a workspace and model, opened on first use; those that were not used for longest are closed again. What a caller waits for runs
- * on the pool under the index's read-write lock. What may take long (checking a file, linking rows, writing a file anew) is the keeper's: one thread of low
- * priority for all indexes, which takes the same locks for moments only. A caller may send one version in several pieces; each piece is a step of the file's own
- * version, the caller's shifted left.
- *
- * Who opens, closes or exchanges an index holds `keeping` and then the lock alone; opening one that is not open needs the lock only.
+ * vector_index/1: one vector_index a workspace and model (index_spaces.h). What a caller waits for runs on the pool under the index's read-write lock. A caller may
+ * send one version in several pieces; each piece is a step of the file's own version, the caller's shifted left.
  */
-#include "index_file.h"
-#include "index_renew.h"
-
 #include "index_service.h"
 
 #include <mortise/json.h>
 
-#include <ctype.h>
 #include <dirent.h>
-#include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-enum { STEP_BITS = 20, PATH_SIZE = 4200, PLACES = 4096, MAX_OPEN = 1024 };
+#include "files.h"
+#include "index_file.h"
+#include "index_spaces.h"
 
-typedef struct space {
-    struct space *next;          /* of the same place */
-    struct space *newer, *older; /* in the order of use; under the list's lock */
-    struct space *then;          /* behind it in the keeper's line; itself: the last. NULL: not in line */
-    index_place at;              /* no index: not opened, or none */
-    pthread_mutex_t keeping;
-    bool verified;               /* under keeping */
-    const char *key;             /* organization, workspace and model; in path */
-    char path[];
-} space;
+enum { STEP_BITS = 20, PATH_SIZE = 4200 };
 
-typedef struct self {
-    pthread_mutex_t lock;        /* the lists; spaces live until unload */
-    space *places[PLACES];
-    space *newest, *oldest;      /* of those that may be open */
-    size_t open;                 /* how many are in that order */
-    space *first, *last;         /* the keeper's line */
-    pthread_cond_t work;
-    pthread_t keeper;
-    bool kept, stop;             /* the keeper runs; it shall end */
-} self;
-
-static space **place_of(self *s, const char *key)
+static space *space_of(spaces *s, mt_call *c, mt_slice workspace, mt_slice model)
 {
-    uint32_t h = 2166136261u;
-    for (const char *p = key; *p; p++)
-        h = (h ^ (unsigned char)*p) * 16777619u;
-    return &s->places[h % PLACES];
-}
-
-static space *find_space(space *x, const char *key)
-{
-    while (x && strcmp(x->key, key))
-        x = x->next;
-    return x;
-}
-
-static void forget_use(self *s, space *x)
-{
-    if (!x->newer && s->newest != x)
-        return;
-    *(x->newer ? &x->newer->older : &s->newest) = x->older;
-    *(x->older ? &x->older->newer : &s->oldest) = x->newer;
-    x->newer = x->older = NULL;
-    s->open--;
-}
-
-static void note_use(self *s, space *x)
-{
-    forget_use(s, x);
-    x->older = s->newest;
-    *(s->newest ? &s->newest->newer : &s->oldest) = x;
-    s->newest = x;
-    s->open++;
-}
-
-/* Closes what was not used for longest, when there are too many. One that is at work is not idle. */
-static void close_idle(self *s)
-{
-    pthread_mutex_lock(&s->lock);
-    space *x = s->open > MAX_OPEN ? s->oldest : NULL;
-    bool kept = x && !pthread_mutex_trylock(&x->keeping);
-    bool idle = kept && !pthread_rwlock_trywrlock(&x->at.lock);
-    if (idle)
-        forget_use(s, x);
-    else if (x)
-        note_use(s, x);
-    pthread_mutex_unlock(&s->lock);
-    if (idle) {
-        index_close(x->at.index);
-        x->at.index = NULL;
-        pthread_rwlock_unlock(&x->at.lock);
-    }
-    if (kept)
-        pthread_mutex_unlock(&x->keeping);
-}
-
-/* Puts the space into the keeper's line. */
-static void ask_keeper(self *s, space *x)
-{
-    pthread_mutex_lock(&s->lock);
-    if (!x->then) {
-        *(s->first ? &s->last->then : &s->first) = x;
-        s->last = x->then = x;
-        pthread_cond_signal(&s->work);
-    }
-    pthread_mutex_unlock(&s->lock);
-}
-
-static bool parse_id(mt_slice text, index_id *out)
-{
-    size_t n = 0;
-    int high = -1;
-    for (size_t i = 0; i < text.len; i++) {
-        char ch = text.p[i];
-        int v = ch >= '0' && ch <= '9' ? ch - '0' : ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
-        if (ch == '-')
-            continue;
-        if (v < 0 || n == 16)
-            return false;
-        if (high < 0) {
-            high = v;
-        } else {
-            out->b[n++] = (uint8_t)(high << 4 | v);
-            high = -1;
-        }
-    }
-    return n == 16 && high < 0;
-}
-
-static space *make_space(mt_slice data, const char *key)
-{
-    size_t size = data.len + strlen(key) + sizeof "/indexes/.idx";
-    space *x = size < PATH_SIZE ? calloc(1, sizeof *x + size + strlen(key) + 1) : NULL;
-    if (!x)
-        return NULL;
-    snprintf(x->path, size, "%.*s/indexes/%s.idx", (int)data.len, data.p, key);
-    x->key = strcpy(x->path + size, key);
-    pthread_rwlockattr_t fair;                    /* changes are not kept out by searches that follow one another */
-    pthread_rwlockattr_init(&fair);
-    pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-    pthread_rwlock_init(&x->at.lock, &fair);
-    pthread_rwlockattr_destroy(&fair);
-    pthread_mutex_init(&x->keeping, NULL);
-    x->at.path = x->path;
-    return x;
-}
-
-/* A model's name as part of a file's: what is not a letter, digit, dash or dot is written as %XX. False when it does not fit. */
-static bool encode_model(mt_slice model, char *out, size_t size)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < model.len; i++) {
-        unsigned char ch = (unsigned char)model.p[i];
-        bool plain = isalnum(ch) || ch == '-' || ch == '.';
-        if (n + 4 > size)
-            return false;
-        n += (size_t)snprintf(out + n, 4, plain ? "%c" : "%%%02X", ch);
-    }
-    out[n] = 0;
-    return n > 0;
-}
-
-static space *space_by_key(self *s, mt_slice data, const char *key)
-{
-    pthread_mutex_lock(&s->lock);
-    space **place = place_of(s, key), *x = find_space(*place, key);
-    if (!x && (x = make_space(data, key))) {
-        x->next = *place;
-        *place = x;
-    }
-    if (x)
-        note_use(s, x);
-    pthread_mutex_unlock(&s->lock);
-    return x;
-}
-
-/* NULL without memory, and for a workspace that is no id or a model without a name: they name a file. */
-static space *get_space(self *s, mt_call *c, mt_slice workspace, mt_slice model)
-{
-    mt_slice org = mt_org_id(c);
-    char key[80 + 256], name[200];
-    index_id ignored;
-    if (workspace.len != 36 || !parse_id(workspace, &ignored) || model.len >= INDEX_MODEL || !encode_model(model, name, sizeof name))
-        return NULL;
-    snprintf(key, sizeof key, "%.*s/%.*s.%s", (int)org.len, org.p ? org.p : "", (int)workspace.len, workspace.p, name);
-    return space_by_key(s, mt_setting(c, MT_SLICE("data.dir")), key);
+    return spaces_get(s, mt_setting(c, MT_SLICE("data.dir")), mt_org_id(c), workspace, model);
 }
 
 static index_id *parse_ids(mt_call *c, const mt_slice *texts, size_t n)
 {
     index_id *ids = mt_alloc(c, (n + 1) * sizeof *ids);
     for (size_t i = 0; ids && i < n; i++)
-        if (!parse_id(texts[i], &ids[i]))
+        if (!mt_place_parse_id(texts[i], ids[i].b))
             return NULL;
     return ids;
 }
@@ -206,7 +33,7 @@ static index_id *parse_ids(mt_call *c, const mt_slice *texts, size_t n)
 /* One piece of work on the pool. */
 typedef struct task {
     mt_call *c;
-    self *s;
+    spaces *s;
     space *x;
     index_meta meta;
     int64_t from, to, held;
@@ -220,141 +47,15 @@ typedef struct task {
     char reason[INDEX_REASON];
 } task;
 
-static void make_folders(const char *path)
-{
-    char copy[PATH_SIZE];
-    snprintf(copy, sizeof copy, "%s", path);
-    for (char *p = copy + 1; (p = strchr(p, '/')); p++) {
-        *p = 0;
-        mkdir(copy, 0700);
-        *p = '/';
-    }
-}
-
-static void log_rebuild(const space *x, const char *reason)
-{
-    const mt_field fields[] = {{MT_SLICE("file"), mt_str(x->path)}, {MT_SLICE("reason"), mt_str(reason)}};
-    mt_log(2, "index.rebuild", fields, 2);
-}
-
-/* Opens the file when it is not; a damaged one is deleted, to be built anew from the rows. Write lock held. */
-static void open_space(self *s, space *x)
-{
-    char reason[INDEX_REASON];
-    if (x->at.index)
-        return;
-    mt_status status = index_open(&x->at.index, x->path, reason);
-    if (status == MT_INVALID) {
-        log_rebuild(x, reason);
-        unlink(x->path);
-    } else if (status == MT_OK) {
-        ask_keeper(s, x);
-    }
-}
-
-/* Forgets the index and its file, after the keeper has left it. */
-static void drop_space(space *x)
-{
-    x->at.stop = true;
-    pthread_mutex_lock(&x->keeping);
-    pthread_rwlock_wrlock(&x->at.lock);
-    index_close(x->at.index);
-    x->at.index = NULL;
-    x->verified = false;
-    unlink(x->path);
-    x->at.stop = false;
-    pthread_rwlock_unlock(&x->at.lock);
-    pthread_mutex_unlock(&x->keeping);
-}
-
-/* --- the keeper --- */
-
-/* Reads all of a file that was opened. Nobody unmaps it meanwhile, so changes and searches go on. False: it was damaged and is gone. */
-static bool verify(space *x)
-{
-    char reason[INDEX_REASON];
-    pthread_rwlock_rdlock(&x->at.lock);
-    vector_index *index = x->at.index;
-    pthread_rwlock_unlock(&x->at.lock);
-    if (!index)
-        return false;
-    if (x->verified || index_verify(index, reason) == MT_OK)
-        return x->verified = true;
-    log_rebuild(x, reason);
-    return false;
-}
-
-static void keep(space *x)
-{
-    char reason[INDEX_REASON] = "Out of memory.";
-    mt_status status = MT_OK;
-    pthread_mutex_lock(&x->keeping);
-    bool whole = verify(x), there = x->at.index != NULL;
-    for (bool more = whole; more && status == MT_OK;) {
-        pthread_rwlock_rdlock(&x->at.lock);
-        bool link = index_wants_link(x->at.index), renew = index_wants_renewal(x->at.index);
-        pthread_rwlock_unlock(&x->at.lock);
-        if (link)
-            status = index_link(&x->at);
-        else if (renew)
-            status = index_renew(&x->at, reason);
-        more = link || renew;
-    }
-    pthread_mutex_unlock(&x->keeping);
-    if (there && !whole)
-        drop_space(x);
-    if (status != MT_OK && status != MT_CANCELLED) {
-        const mt_field fields[] = {{MT_SLICE("file"), mt_str(x->path)}, {MT_SLICE("reason"), mt_str(reason)}};
-        mt_log(2, "index.keep", fields, 2);
-    }
-}
-
-static void *run_keeper(void *arg)
-{
-    self *s = arg;
-    setpriority(PRIO_PROCESS, 0, 10);             /* of this thread alone, on Linux */
-    pthread_mutex_lock(&s->lock);
-    while (!s->stop) {
-        space *x = s->first;
-        if (!x) {
-            pthread_cond_wait(&s->work, &s->lock);
-            continue;
-        }
-        s->first = x->then == x ? NULL : x->then;
-        x->then = NULL;
-        pthread_mutex_unlock(&s->lock);
-        keep(x);
-        pthread_mutex_lock(&s->lock);
-    }
-    pthread_mutex_unlock(&s->lock);
-    return NULL;
-}
-
-static void stop_keeper(self *s)
-{
-    pthread_mutex_lock(&s->lock);
-    s->stop = true;
-    for (size_t i = 0; i < PLACES; i++)
-        for (space *x = s->places[i]; x; x = x->next)
-            x->at.stop = true;
-    pthread_cond_signal(&s->work);
-    pthread_mutex_unlock(&s->lock);
-    if (s->kept)
-        pthread_join(s->keeper, NULL);
-    s->kept = false;
-}
-
-/* --- what callers wait for --- */
-
 /* The index as the caller needs it, made when there is none. False: one of other dimensions is in the way. */
 static bool held(task *t)
 {
     space *x = t->x;
     pthread_rwlock_wrlock(&x->at.lock);
-    open_space(t->s, x);
+    space_open(t->s, x);
     bool fits = !x->at.index || index_get_meta(x->at.index)->dim == t->meta.dim;
     if (!x->at.index) {
-        make_folders(x->path);
+        mt_file_make_folders(x->path);
         t->status = index_create(&x->at.index, &t->meta);
         if (t->status == MT_OK)
             t->status = index_save(x->at.index, x->path, t->reason);
@@ -368,8 +69,8 @@ static void do_held(void *arg)
 {
     task *t = arg;
     while (!held(t))
-        drop_space(t->x);
-    close_idle(t->s);
+        space_drop(t->x);
+    spaces_close_idle(t->s);
 }
 
 static void do_change(void *arg)
@@ -378,7 +79,7 @@ static void do_change(void *arg)
     space *x = t->x;
     bool work = false;
     pthread_rwlock_wrlock(&x->at.lock);
-    open_space(t->s, x);
+    space_open(t->s, x);
     uint64_t now = x->at.index ? index_get_meta(x->at.index)->version : 0;
     if (!x->at.index || (int64_t)(now >> STEP_BITS) != t->from) {
         t->status = MT_CONFLICT;
@@ -389,7 +90,7 @@ static void do_change(void *arg)
     }
     pthread_rwlock_unlock(&x->at.lock);
     if (work)
-        ask_keeper(t->s, x);
+        spaces_ask_keeper(t->s, x);
 }
 
 static bool stopped(void *c)
@@ -398,14 +99,14 @@ static bool stopped(void *c)
 }
 
 /* Takes the lock, to be read under, and opens an index that was closed since the caller asked for its version. */
-static void lock_open(self *s, space *x)
+static void lock_open(spaces *s, space *x)
 {
     pthread_rwlock_rdlock(&x->at.lock);
     if (x->at.index)
         return;
     pthread_rwlock_unlock(&x->at.lock);
     pthread_rwlock_wrlock(&x->at.lock);
-    open_space(s, x);
+    space_open(s, x);
 }
 
 static void do_state(void *arg)
@@ -438,7 +139,7 @@ static void do_search(void *arg)
 
 static void do_drop(void *arg)
 {
-    drop_space(((task *)arg)->x);
+    space_drop(((task *)arg)->x);
 }
 
 /* Every file of the workspace, open or not. */
@@ -454,9 +155,9 @@ static void do_drop_all(void *arg)
             strcmp(e->d_name + n - end, ".idx") ||
             (size_t)snprintf(key, sizeof key, "%.*s/%.*s", (int)t->org.len, t->org.p, (int)(n - end), e->d_name) >= sizeof key)
             continue;
-        space *x = space_by_key(t->s, t->data, key);
+        space *x = spaces_get_key(t->s, t->data, key);
         if (x)
-            drop_space(x);
+            space_drop(x);
         else
             t->status = MT_NO_MEMORY;
     }
@@ -477,9 +178,9 @@ static mt_status run(mt_call *c, task *t, void (*work)(void *))
 
 static mt_status service_held(void *arg, mt_call *c, mt_slice workspace, mt_slice model, uint32_t dimensions, int64_t *version)
 {
-    task t = {.s = arg, .x = get_space(arg, c, workspace, model), .meta.dim = dimensions};
+    task t = {.s = arg, .x = space_of(arg, c, workspace, model), .meta.dim = dimensions};
     snprintf(t.meta.model, sizeof t.meta.model, "%.*s", (int)model.len, model.p);
-    if (!parse_id(workspace, &t.meta.workspace))
+    if (!mt_place_parse_id(workspace, t.meta.workspace.b))
         return MT_INVALID;
     MT_TRY(run(c, &t, do_held));
     *version = t.held;
@@ -489,13 +190,13 @@ static mt_status service_held(void *arg, mt_call *c, mt_slice workspace, mt_slic
 static mt_status service_add(void *arg, mt_call *c, mt_slice workspace, mt_slice model, const mt_slice *ids, size_t n, const float *vectors, size_t n_vectors,
                              int64_t from, int64_t to)
 {
-    task t = {.s = arg, .x = get_space(arg, c, workspace, model), .from = from, .to = to, .change = {.add = parse_ids(c, ids, n), .adds = n, .vectors = vectors}};
+    task t = {.s = arg, .x = space_of(arg, c, workspace, model), .from = from, .to = to, .change = {.add = parse_ids(c, ids, n), .adds = n, .vectors = vectors}};
     return t.change.add ? run(c, &t, do_change) : MT_INVALID;
 }
 
 static mt_status service_remove(void *arg, mt_call *c, mt_slice workspace, mt_slice model, const mt_slice *ids, size_t n, int64_t from, int64_t to)
 {
-    task t = {.s = arg, .x = get_space(arg, c, workspace, model), .from = from, .to = to, .change = {.remove = parse_ids(c, ids, n), .removes = n}};
+    task t = {.s = arg, .x = space_of(arg, c, workspace, model), .from = from, .to = to, .change = {.remove = parse_ids(c, ids, n), .removes = n}};
     return t.change.remove ? run(c, &t, do_change) : MT_INVALID;
 }
 
@@ -509,7 +210,7 @@ static mt_status service_search(void *arg, mt_call *c, mt_slice workspace, mt_sl
 {
     result *r = mt_alloc(c, sizeof *r + limit * sizeof *r->hits);
     mt_slice effort = mt_config(c, MT_SLICE("/search_effort"));
-    task t = {.s = arg, .x = get_space(arg, c, workspace, model), .n_query = n_query,
+    task t = {.s = arg, .x = space_of(arg, c, workspace, model), .n_query = n_query,
               .query = {.vector = query, .k = limit, .effort = effort.p ? strtoul(effort.p, NULL, 10) : 0, .n_only = n_filter, .stop = stopped, .user = c}};
     t.query.only = n_filter ? parse_ids(c, filter, n_filter) : NULL;
     if (!r || (n_filter && !t.query.only))
@@ -535,7 +236,7 @@ static mt_status service_hit(void *arg, mt_call *c, mt_handle handle, uint32_t i
 
 static mt_status service_state(void *arg, mt_call *c, mt_slice workspace, mt_slice model, uint64_t *rows, uint64_t *loose, bool *settled)
 {
-    task t = {.s = arg, .x = get_space(arg, c, workspace, model)};
+    task t = {.s = arg, .x = space_of(arg, c, workspace, model)};
     MT_TRY(run(c, &t, do_state));
     *rows = t.found;
     *loose = t.loose;
@@ -545,12 +246,12 @@ static mt_status service_state(void *arg, mt_call *c, mt_slice workspace, mt_sli
 
 static mt_status service_drop(void *arg, mt_call *c, mt_slice workspace, mt_slice model)
 {
-    index_id ignored;
+    uint8_t ignored[16];
     if (model.p) {
-        task t = {.s = arg, .x = get_space(arg, c, workspace, model)};
+        task t = {.s = arg, .x = space_of(arg, c, workspace, model)};
         return run(c, &t, do_drop);
     }
-    if (workspace.len != 36 || !parse_id(workspace, &ignored))
+    if (!mt_place_parse_id(workspace, ignored))
         return MT_INVALID;
     task t = {.s = arg, .data = mt_setting(c, MT_SLICE("data.dir")), .org = mt_org_id(c), .workspace = workspace};
     return run(c, &t, do_drop_all);
@@ -558,37 +259,17 @@ static mt_status service_drop(void *arg, mt_call *c, mt_slice workspace, mt_slic
 
 mt_status index_service_create(void **out)
 {
-    self *s = calloc(1, sizeof *s);
-    if (!s)
-        return MT_NO_MEMORY;
-    pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->work, NULL);
-    *out = s;
-    return MT_OK;
+    return (*out = spaces_create()) ? MT_OK : MT_NO_MEMORY;
 }
 
-mt_status index_service_start(void *arg)
+mt_status index_service_start(void *self)
 {
-    self *s = arg;
-    s->kept = pthread_create(&s->keeper, NULL, run_keeper, s) == 0;
-    return s->kept ? MT_OK : MT_NO_MEMORY;
+    return spaces_start(self);
 }
 
-void index_service_destroy(void *arg)
+void index_service_destroy(void *self)
 {
-    self *s = arg;
-    stop_keeper(s);
-    for (size_t i = 0; i < PLACES; i++)
-        for (space *x = s->places[i], *next; x; x = next) {
-            next = x->next;
-            index_close(x->at.index);
-            pthread_rwlock_destroy(&x->at.lock);
-            pthread_mutex_destroy(&x->keeping);
-            free(x);
-        }
-    pthread_cond_destroy(&s->work);
-    pthread_mutex_destroy(&s->lock);
-    free(s);
+    spaces_destroy(self);
 }
 
 static const mt_vector_index_1_provider service = {

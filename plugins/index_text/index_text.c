@@ -20,7 +20,7 @@ enum { GARBAGE = 4096, MARKED_TEXT = 1 << 20 };
 /* One piece of work on the pool. */
 typedef struct task {
     mt_call *c;
-    spaces *s;
+    mt_places *s;
     space *x;
     text_meta meta;
     int64_t from, to, held;
@@ -181,7 +181,7 @@ static text_id *parse_ids(mt_call *c, const mt_slice *texts, size_t n)
 {
     text_id *ids = mt_alloc(c, (n + 1) * sizeof *ids);
     for (size_t i = 0; ids && i < n; i++)
-        if (!space_parse_id(texts[i], &ids[i]))
+        if (!mt_place_parse_id(texts[i], ids[i].b))
             return NULL;
     return ids;
 }
@@ -189,7 +189,7 @@ static text_id *parse_ids(mt_call *c, const mt_slice *texts, size_t n)
 static mt_status service_held(void *self, mt_call *c, mt_slice workspace, int64_t *version)
 {
     task t = {.s = self, .x = space_of(self, c, workspace)};
-    if (!t.x || !space_parse_id(workspace, &t.meta.workspace))
+    if (!t.x || !mt_place_parse_id(workspace, t.meta.workspace.b))
         return MT_INVALID;
     *version = atomic_load(&t.x->version);
     if (*version >= 0)           /* open: no need for the pool */
@@ -301,7 +301,7 @@ static mt_status service_drop(void *self, mt_call *c, mt_slice workspace)
 
 static mt_status create(void **out)
 {
-    return (*out = spaces_create()) ? MT_OK : MT_NO_MEMORY;
+    return (*out = mt_places_create()) ? MT_OK : MT_NO_MEMORY;
 }
 
 static mt_status load(void *self, const mt_host *host)

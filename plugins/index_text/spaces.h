@@ -5,36 +5,31 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "places.h"
 #include "text_index.h"
 
 enum { SPACE_STEP_BITS = 20 }; /* a version of the file is the caller's with so many bits for its pieces behind */
 
 /* Lives until spaces_destroy. */
 typedef struct space {
-    struct space *next;          /* of the same place */
-    struct space *newer, *older; /* in the order of use; under the list's lock */
+    mt_place place;              /* its key: organization and workspace, in path */
     pthread_mutex_t writer;      /* changes and saves; taken before lock */
     pthread_rwlock_t lock;
     text_index *index;           /* NULL: not opened, or none */
     _Atomic int64_t version;     /* the caller's version of the open index; -1: not open */
-    const char *key;             /* organization and workspace; in path */
     char path[];
 } space;
 
-typedef struct spaces spaces;
-
-spaces *spaces_create(void);
-void spaces_destroy(spaces *s);
+void spaces_destroy(mt_places *s);
 /* NULL without memory, and for a workspace that is no id: it names a file. */
-space *spaces_get(spaces *s, mt_slice data_dir, mt_slice org, mt_slice workspace);
+space *spaces_get(mt_places *s, mt_slice data_dir, mt_slice org, mt_slice workspace);
 /* Closes the index that was not used for longest, when there are too many and it is idle. */
-void spaces_close_idle(spaces *s);
+void spaces_close_idle(mt_places *s);
 
 /* Both locks, for whoever may replace the index. */
 void space_lock(space *x);
 void space_unlock(space *x);
 /* Makes the version of x->index seen; write lock held. */
 void space_publish(space *x);
-bool space_parse_id(mt_slice text, text_id *out);
 
 #endif

@@ -47,6 +47,11 @@ static bool sync_folder(const char *path)
     return ok;
 }
 
+bool mt_file_publish(const char *from, const char *path)
+{
+    return rename(from, path) == 0 && sync_folder(path);
+}
+
 bool mt_file_replace(const char *path, const mt_slice *parts, size_t n)
 {
     char beside[PATH_SIZE];
@@ -64,8 +69,8 @@ bool mt_file_replace(const char *path, const mt_slice *parts, size_t n)
     ok = ok && fsync(fd) == 0;
     int error = errno;
     ok = close(fd) == 0 && ok;
-    if (ok && rename(beside, path) == 0)
-        return sync_folder(path);
+    if (ok && mt_file_publish(beside, path))
+        return true;
     error = ok ? errno : error;
     unlink(beside);
     errno = error;

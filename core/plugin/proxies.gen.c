@@ -485,6 +485,20 @@ static mt_status llm_models(mt_call *c, uint32_t index, mt_llm_model *out)
     return answer;
 }
 
+static mt_status llm_describe(mt_call *c, mt_slice model, mt_llm_model *out)
+{
+    const mti_provider *pr = mti_provider_for(c, MTI_SVC_LLM);
+    const mt_llm_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "llm/1");
+    if (!t->describe)
+        return not_offered(c, "llm/1");
+    place before = enter(c, pr);
+    mt_status answer = t->describe(pr->self, c, model, out);
+    leave(c, before, "llm/1 describe", answer);
+    return answer;
+}
+
 const mt_llm_1 mti_proxy_llm = {
     .size = sizeof(mt_llm_1),
     .version = 1,
@@ -495,6 +509,7 @@ const mt_llm_1 mti_proxy_llm = {
     .close = llm_close,
     .count_tokens = llm_count_tokens,
     .models = llm_models,
+    .describe = llm_describe,
 };
 
 static mt_status llm_engine_open(mt_call *c, mt_slice provider, const mt_llm_engine_in *in,

@@ -71,7 +71,7 @@ mt_status turn_search_text(turn *t, mt_slice *text)
 
 static uint32_t count(const turn *t, mt_slice text)
 {
-    return text.len ? mt_llm_count_tokens(t->c, t->model, text) + 8 : 0;   /* 8: what a chat template adds to a message */
+    return text.len ? mt_llm_count_tokens(t->c, t->info.model, text) + 8 : 0;   /* 8: what a chat template adds to a message */
 }
 
 /* A model that writes is given the best passages that fill a third of its context, and one at least; one that quotes reads them all. */

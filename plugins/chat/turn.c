@@ -150,20 +150,11 @@ static mt_status ask_hook(turn *t)
     return MT_OK;
 }
 
-/* What the model can; for the null slice the first that writes, or else the first. One that nobody lists fails when it is asked. */
+/* What the model can. One that nobody has fails when it is asked. */
 static void find_model(turn *t)
 {
-    mt_llm_model m = {.size = sizeof m};
-    bool found = false;
-    t->info = (mt_llm_model){.size = sizeof t->info, .context_tokens = 4096};
-    for (uint32_t i = 0; mt_llm_models(t->c, i, &m) == MT_OK; i++) {
-        if (t->model.p ? !mt_slice_eq(m.model, t->model) : found && m.reads_passages)
-            continue;
-        t->info = m;
-        found = true;
-        if (t->model.p || !m.reads_passages)
-            return;
-    }
+    if (mt_llm_describe(t->c, t->model, &t->info) != MT_OK)
+        t->info = (mt_llm_model){.size = sizeof t->info, .context_tokens = 4096};
 }
 
 static mt_status look_up(turn *t)

@@ -389,5 +389,13 @@ static mt_status llm_models(void *self, mt_call *c, uint32_t index, mt_llm_model
     return models_route_list(c, index, out);
 }
 
+static mt_status llm_describe(void *self, mt_call *c, mt_slice model, mt_llm_model *out)
+{
+    models_policy policy = {0};
+    if (!model.len)
+        MT_TRY(models_policy_read(c, &policy));
+    return models_route_describe(c, model.len ? model : policy.default_model, out);
+}
+
 const mt_llm_1_provider models_llm = {.size = sizeof models_llm, .version = 1, .open = llm_open, .next = llm_next, .tool_calls = llm_tool_calls,
-                                      .usage = llm_usage, .close = llm_close, .count_tokens = llm_count_tokens, .models = llm_models};
+                                      .usage = llm_usage, .close = llm_close, .count_tokens = llm_count_tokens, .models = llm_models, .describe = llm_describe};

@@ -7,7 +7,11 @@
 
 #include <mortise/json.h>
 
-enum { MODELS_TARGETS = 16, MODELS_FALLBACKS = 8 };
+enum {
+    MODELS_TARGETS = 16,
+    MODELS_FALLBACKS = 8,
+    REGISTERED_CONTEXT = 4096,   /* tokens that a registered GGUF model is given */
+};
 
 /* One engine's model as a route names it. Texts live as long as the call. */
 typedef struct models_target {
@@ -42,6 +46,8 @@ typedef struct models_policy {
 mt_status models_route_find(mt_call *c, mt_slice name, models_route *out);
 /* The n-th model: routes, the engines' own, the organization's registered ones. MT_DONE past the last. May suspend. */
 mt_status models_route_list(mt_call *c, uint32_t index, mt_llm_model *out);
+/* What can the model that models_route_find finds. MT_NOT_FOUND, MT_UNAVAILABLE. Suspends for names of the registry. */
+mt_status models_route_describe(mt_call *c, mt_slice name, mt_llm_model *out);
 /* The target that a count of tokens asks; false: nobody has it. No suspend, any thread, allocates nothing. */
 bool models_route_engine(mt_call *c, mt_slice name, mt_slice *engine, mt_slice *model);
 /* Picks by weight among the targets that are not tried yet and that are not resting; -1: none. dice: a uniform random number. */

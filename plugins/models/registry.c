@@ -329,6 +329,6 @@ mt_status models_registry_list(mt_call *c, uint32_t index, mt_llm_model *out)
     MT_TRY(mt_db_query(c, MT_SLICE("model_at"), &arg, 1, &rows));
     if (!mt_db_rows(c, rows))
         return MT_DONE;
-    *out = (mt_llm_model){.size = sizeof *out, .model = mt_db_value(c, rows, 0, MT_SLICE("name")), .provider = MT_SLICE("models"), .context_tokens = 4096};
+    *out = (mt_llm_model){.size = sizeof *out, .model = mt_db_value(c, rows, 0, MT_SLICE("name")), .provider = MT_SLICE("models"), .context_tokens = REGISTERED_CONTEXT};
     return MT_OK;
 }

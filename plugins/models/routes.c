@@ -176,6 +176,51 @@ static void describe_route(mt_call *c, int r, mt_slice name, mt_llm_model *out)
                           .context_tokens = (uint32_t)number(context, known ? m.context_tokens : 128000), .tools = known ? m.tools : true, .json = known ? m.json : true};
 }
 
+static mt_llm_model described(mt_slice engine, const mt_llm_engine_model *m)
+{
+    return (mt_llm_model){.size = sizeof(mt_llm_model), .model = m->model, .provider = engine, .context_tokens = m->context_tokens, .reads_passages = m->reads_passages,
+                          .tools = m->tools, .json = m->json};
+}
+
+static bool describe_platform(mt_call *c, mt_slice name, mt_llm_model *out)
+{
+    mt_slice engine;
+    mt_llm_engine_model m;
+    int r = config_route(c, name);
+    if (r >= 0)
+        describe_route(c, r, name, out);
+    else if (find_own(c, name, &engine, &m))
+        *out = described(engine, &m);
+    else
+        return false;
+    return true;
+}
+
+mt_status models_route_describe(mt_call *c, mt_slice name, mt_llm_model *out)
+{
+    mt_slice engine, alias;
+    mt_llm_engine_model m;
+    models_target t;
+    if (!name.len)
+        name = mt_config(c, MT_SLICE("/default_model"));
+    if (!name.len && !find_default(c, &engine, &m))
+        return mt_problem(c, 503, MT_SLICE("no_model"), MT_SLICE("No language model is configured: see the routes of plugin models."), (mt_slice){0});
+    if (!name.len) {
+        *out = described(engine, &m);
+        return MT_OK;
+    }
+    if (describe_platform(c, name, out))
+        return MT_OK;
+    MT_TRY(models_registry_find(c, name, &t, &alias));
+    if (!alias.p)
+        *out = (mt_llm_model){.context_tokens = REGISTERED_CONTEXT, .provider = t.engine};
+    else if (!describe_platform(c, alias, out))
+        return MT_NOT_FOUND;
+    out->size = sizeof *out;
+    out->model = name;
+    return MT_OK;
+}
+
 mt_status models_route_list(mt_call *c, uint32_t index, mt_llm_model *out)
 {
     mt_slice name, engine;
@@ -189,8 +234,7 @@ mt_status models_route_list(mt_call *c, uint32_t index, mt_llm_model *out)
         for (uint32_t k = 0; mt_llm_engine_models(c, engine, k, &m) == MT_OK; k++) {
             if (config_route(c, m.model) >= 0 || index--)
                 continue;
-            *out = (mt_llm_model){.size = sizeof *out, .model = m.model, .provider = engine, .context_tokens = m.context_tokens,
-                                  .reads_passages = m.reads_passages, .tools = m.tools, .json = m.json};
+            *out = described(engine, &m);
             return MT_OK;
         }
     return models_registry_list(c, index, out);

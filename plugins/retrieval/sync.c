@@ -177,8 +177,11 @@ mt_status retrieval_read(mt_call *c, retrieval_state *s)
     *s = (retrieval_state){.workspace_id = mt_workspace_id(c)};
     MT_TRY(mt_db_query(c, MT_SLICE("search_state"), NULL, 0, &rows));
     s->n_models = mt_db_rows(c, rows);
-    if (!s->n_models)
+    if (!s->n_models) {                      /* nothing to search, and yet settings that say how */
+        MT_TRY(mt_db_query(c, MT_SLICE("settings_get"), NULL, 0, &rows));
+        s->settings = mt_db_rows(c, rows) ? mt_db_value(c, rows, 0, MT_SLICE("settings")) : (mt_slice){0};
         return MT_NOT_FOUND;
+    }
     s->models = mt_alloc(c, s->n_models * sizeof *s->models);
     if (!s->models)
         return MT_NO_MEMORY;

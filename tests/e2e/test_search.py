@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+import client
+
 from server import until
 
 EN = b"""The dpkg-reconfigure program asks the questions of a package again. It is found in /usr/sbin/dpkg-reconfigure.
@@ -213,9 +215,17 @@ def test_settings_are_the_workspaces_own(tenant):
     assert tenant.api.call("GET", settings_path(tenant)).data["mode"] == "hybrid"
 
 
+def test_settings_hold_in_an_empty_workspace(tenant):
+    empty = tenant.new_workspace("empty-" + client.new_id()[:8])
+    search = lambda **more: tenant.api.call("POST", f"/workspaces/{empty}/search", json={"query": "rye", **more}).data
+    assert (search()["mode"], search()["fusion"]) == ("hybrid", "weighted")
+    tenant.api.call("PUT", f"/workspaces/{empty}/search-settings", json={"mode": "text", "fusion": "rrf"})
+    assert search() == {"mode": "text", "fusion": "rrf", "results": []} and search(mode="vector")["mode"] == "vector"
+
+
 def test_a_reranker_that_is_not_there_is_told(tenant, docs):
     answer = search(tenant, "rye bread", rerank="no-such-model")
-    assert answer["reranked"] is False and answer["results"][0]["file_name"] == "bread.txt"
+    assert answer["reranked"] is False and "no such reranker" in answer["rerank_note"] and answer["results"][0]["file_name"] == "bread.txt"
     assert answer["results"][0]["rerank_score"] is None
     assert "reranked" not in search(tenant, "rye bread")
 

@@ -945,6 +945,7 @@ typedef struct mt_llm_1 {
     mt_status (*close)(mt_call *c, mt_handle generation);
     uint32_t (*count_tokens)(mt_call *c, mt_slice model, mt_slice text);
     mt_status (*models)(mt_call *c, uint32_t index, mt_llm_model *out);
+    mt_status (*describe)(mt_call *c, mt_slice model, mt_llm_model *out);
 } mt_llm_1;
 
 /* What a provider fills and lists in its mt_service_entry. */
@@ -958,6 +959,7 @@ typedef struct mt_llm_1_provider {
     mt_status (*close)(void *self, mt_call *c, mt_handle generation);
     uint32_t (*count_tokens)(void *self, mt_call *c, mt_slice model, mt_slice text);
     mt_status (*models)(void *self, mt_call *c, uint32_t index, mt_llm_model *out);
+    mt_status (*describe)(void *self, mt_call *c, mt_slice model, mt_llm_model *out);
 } mt_llm_1_provider;
 
 extern MT_HIDDEN const mt_llm_1 *mt_llm_1_api;
@@ -1045,6 +1047,18 @@ static inline mt_status mt_llm_models(mt_call *c, uint32_t index, mt_llm_model *
     if (!mt_llm_1_api)
         return MT_DENIED;
     return (mt_llm_1_api->models)(c, index, out);
+}
+
+/*
+ * The model that open would ask: the one of this name, for the null slice the workspace's default
+ * or else the platform's. Fiber: suspends. State: active. Ownership: lives as long as the call.
+ * Fails: MT_NOT_FOUND for a model that nobody has, MT_UNAVAILABLE when there is none at all.
+ */
+static inline mt_status mt_llm_describe(mt_call *c, mt_slice model, mt_llm_model *out)
+{
+    if (!mt_llm_1_api)
+        return MT_DENIED;
+    return (mt_llm_1_api->describe)(c, model, out);
 }
 
 /* --- llm_engine/1 --- */

@@ -85,6 +85,10 @@ static const mti_hook_field organization_deleted_fields[] = {
     FIELD(mt_organization_deleted, organization_id, MTI_F_SLICE, false),
 };
 
+static const mti_hook_field metrics_collect_fields[] = {
+    FIELD(mt_metrics_collect, at_us, MTI_F_I64, false),
+};
+
 static const mti_hook_field retrieval_results_fields[] = {
     FIELD(mt_retrieval_results, workspace_id, MTI_F_SLICE, false),
     FIELD(mt_retrieval_results, query, MTI_F_SLICE, false),
@@ -162,6 +166,10 @@ const mti_hook_info mti_hook_catalogue[] = {
      .suspends = true, .platform = true,
      .budget_us = 1000000, .size = sizeof(mt_organization_deleted),
      .fields = organization_deleted_fields, .n_fields = 1},
+    {.name = "metrics.collect",
+     .suspends = true, .platform = true,
+     .budget_us = 1000000, .size = sizeof(mt_metrics_collect),
+     .fields = metrics_collect_fields, .n_fields = 1},
     {.name = "retrieval.results",
      .filter = true, .suspends = true,
      .budget_us = 100000, .size = sizeof(mt_retrieval_results),

@@ -251,6 +251,7 @@ static void provide_interfaces(mti_plugins *plugins)
     mti_plugins_provide(plugins, "offload/1", &mti_api_offload);
     mti_plugins_provide(plugins, "defer/1", &mti_api_defer);
     mti_plugins_provide(plugins, "thread/1", &mti_api_thread);
+    mti_plugins_provide(plugins, "metrics/1", &mti_api_metrics);
     mti_plugins_provide(plugins, "http/1", &mti_api_http);
     mti_plugins_provide(plugins, "auth/1", &mti_api_auth);
     mti_plugins_provide(plugins, "request/1", &mti_api_request);

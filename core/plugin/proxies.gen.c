@@ -1043,6 +1043,8 @@ const mti_interface_info mti_interface_catalogue[] = {
      sizeof(mt_llm_1_provider), false},
     {"llm_engine/1", "llm_engine", MTI_SVC_LLM_ENGINE, &mti_proxy_llm_engine,
      sizeof(mt_llm_engine_1_provider), false},
+    {"metrics/1", NULL, -1, NULL,
+     sizeof(mt_metrics_1), true},
     {"offload/1", NULL, -1, NULL,
      sizeof(mt_offload_1), true},
     {"queue/1", "queue", MTI_SVC_QUEUE, &mti_proxy_queue,

@@ -7,6 +7,7 @@
 #include "plugin/proxies.gen.h"
 #include "telemetry/metrics.h"
 
+#include <mortise/hooks.h>
 #include <stdio.h>
 
 static mt_status answer_buffer(mt_call *c, int status, mt_slice type, mti_buf *b)
@@ -65,7 +66,9 @@ static mt_status on_docs(void *self, mt_call *c)
 
 static mt_status on_metrics(void *self, mt_call *c)
 {
+    mt_metrics_collect in = {.size = sizeof in, .at_us = mti_now_us()};
     mti_buf b;
+    mti_bus_emit(c->host->bus, c, MTI_HOOK_METRICS_COLLECT, &in);
     mti_buf_init(&b, 16 << 20);
     mti_metrics_write(&b);
     mti_meters_write(c->host->plugins, &b);

@@ -116,16 +116,13 @@ static mti_family *family_create(mti_metric_kind kind, char *name, const char *h
     return f;
 }
 
+/* The lock is held. */
 static mti_family *family_register(mti_metric_kind kind, const char *name, const char *help,
                                    const char *labels)
 {
     char *clean = clean_name(name, kind == MTI_COUNTER ? "_total" : "");
     for (mti_family *f = registry.first; f; f = f->next)
         if (strcmp(f->name, clean) == 0) {
-            if (f->kind != kind) {
-                fprintf(stderr, "mortise: metric %s was registered as another kind\n", clean);
-                abort();
-            }
             free(clean);
             return f;
         }
@@ -143,7 +140,32 @@ mti_family *mti_metric_family(mti_metric_kind kind, const char *name, const char
     pthread_mutex_lock(&registry.lock);
     mti_family *f = family_register(kind, name, help, labels);
     pthread_mutex_unlock(&registry.lock);
+    if (f->kind != kind) {
+        fprintf(stderr, "mortise: metric %s was registered as another kind\n", f->name);
+        abort();
+    }
     return f;
+}
+
+static bool has_labels(const mti_family *f, const char *labels)
+{
+    size_t i = 0;
+    for (; *labels && i < f->n_labels; i++) {
+        size_t len = strcspn(labels, ",");
+        if (strncmp(labels, f->labels[i], len) != 0 || f->labels[i][len])
+            return false;
+        labels += len + (labels[len] == ',');
+    }
+    return !*labels && i == f->n_labels;
+}
+
+mti_family *mti_metric_try_family(mti_metric_kind kind, const char *name, const char *help,
+                                  const char *labels)
+{
+    pthread_mutex_lock(&registry.lock);
+    mti_family *f = family_register(kind, name, help, labels);
+    pthread_mutex_unlock(&registry.lock);
+    return f->kind == kind && has_labels(f, labels) ? f : NULL;
 }
 
 void mti_family_buckets(mti_family *f, const double *bounds, size_t n)
@@ -271,6 +293,14 @@ void mti_metric_add(mti_metric *m, double v)
 void mti_metric_set(mti_metric *m, double v)
 {
     atomic_store_explicit(&m->gauge, v, memory_order_relaxed);
+}
+
+void mti_family_zero(mti_family *f)
+{
+    pthread_rwlock_rdlock(&f->lock);
+    for (mti_metric *m = f->first; m; m = m->next)
+        mti_metric_set(m, 0);
+    pthread_rwlock_unlock(&f->lock);
 }
 
 void mti_metric_observe(mti_metric *m, double v)

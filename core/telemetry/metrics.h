@@ -16,6 +16,9 @@ typedef enum mti_metric_kind { MTI_COUNTER, MTI_GAUGE, MTI_HISTOGRAM } mti_metri
  * the same family (kind must agree). Process-wide registry. */
 mti_family *mti_metric_family(mti_metric_kind kind, const char *name, const char *help,
                               const char *labels);
+/* The same, but NULL when the name is registered with another kind or other labels. */
+mti_family *mti_metric_try_family(mti_metric_kind kind, const char *name, const char *help,
+                                  const char *labels);
 /* Buckets of a histogram, ascending; default: 0.0001 … 10 s in 1-2.5-5 steps. Before its first
  * series. */
 void mti_family_buckets(mti_family *f, const double *bounds, size_t n);
@@ -25,6 +28,7 @@ mti_metric *mti_metric_get(mti_family *f, const mt_slice *values, size_t n);
 void mti_metric_add(mti_metric *m, double v);     /* counter, gauge; any thread, wait-free */
 void mti_metric_set(mti_metric *m, double v);     /* gauge */
 void mti_metric_observe(mti_metric *m, double v); /* histogram */
+void mti_family_zero(mti_family *f);              /* every series of a gauge */
 double mti_metric_value(const mti_metric *m);
 /* A gauge read at scrape time. */
 void mti_metric_callback(const char *name, const char *help, double (*fn)(void *arg), void *arg);

@@ -154,6 +154,11 @@ static mt_status on_query(void *self, mt_call *c)
     return mt_respond(c, 200, json);
 }
 
+static mt_status activate(void *self, mt_call *c)
+{
+    return turn_declare_metrics(c);
+}
+
 static mt_status load(void *self, const mt_host *host)
 {
     mt_bind(host);
@@ -164,5 +169,5 @@ static const mt_service_entry services[] = {{"chat/1", &chat_service}};
 static const mt_handler_entry handlers[] = {{"on_chat", on_chat}, {"on_query", on_query}};
 
 MT_EXPORT const mt_plugin chat_plugin = {
-    .abi = MT_ABI, .size = sizeof(mt_plugin), .slug = "chat", .version = "0.1.0", .load = load, .handlers = handlers, .n_handlers = 2,
+    .abi = MT_ABI, .size = sizeof(mt_plugin), .slug = "chat", .version = "0.1.0", .load = load, .activate = activate, .handlers = handlers, .n_handlers = 2,
     .services = services, .n_services = 1};

@@ -51,6 +51,7 @@ typedef struct turn {
     mt_handle generation;                    /* 0: none runs */
     enum { TURN_ASK, TURN_READ, TURN_ENDED } state;
     bool offered;                            /* tools, in the round that runs */
+    bool counted;                            /* in the metrics */
     bool tried_quotes;                       /* the extractive model was the last resort */
     mt_slice rounds;                         /* JSON messages of tool calls and results, without brackets */
     uint32_t n_rounds, n_calls;
@@ -74,6 +75,8 @@ mt_status turn_prepare(turn *t);
 /* The next event: sources, token, citation, tool_call, tool_result. MT_DONE at the end, then the answer is whole. Suspends. */
 mt_status turn_next(turn *t, mt_slice *kind, mt_slice *data);
 void turn_close(turn *t);
+/* What operators see of turns; once, when the plugin becomes active. */
+mt_status turn_declare_metrics(mt_call *c);
 /* An event with this JSON object. */
 mt_status turn_event(turn *t, mt_slice kind, mt_writer *w);
 

@@ -325,7 +325,7 @@ static mt_status read(turn *t)
     return t->checker.found ? finish(t) : fall_back(t);
 }
 
-mt_status turn_next(turn *t, mt_slice *kind, mt_slice *data)
+static mt_status next_event(turn *t, mt_slice *kind, mt_slice *data)
 {
     if (t->state == TURN_ASK && !t->events && !t->generation && !t->n_rounds && !t->answer_len && !t->tried_quotes) {
         mt_status s = ask(t);                 /* first, so that a model that is busy is told by a status and not inside a stream */
@@ -352,8 +352,41 @@ mt_status turn_next(turn *t, mt_slice *kind, mt_slice *data)
     return MT_OK;
 }
 
+static mt_handle answers, times;
+
+mt_status turn_declare_metrics(mt_call *c)
+{
+    MT_TRY(mt_metrics_family(c, MT_SLICE("counter"), MT_SLICE("answers"),
+                             MT_SLICE("Turns by the provider that wrote them and how they ended (stop, length, nothing_found, failed, cancelled)."),
+                             MT_SLICE("provider,outcome"), &answers));
+    return mt_metrics_family(c, MT_SLICE("histogram"), MT_SLICE("answer_seconds"), MT_SLICE("From the question to the last word of turns that were answered."),
+                             MT_SLICE("provider"), &times);
+}
+
+static void count_end(turn *t, mt_status s)
+{
+    const mt_slice labels[] = {t->counts.provider.len ? t->counts.provider : MT_SLICE("none"),
+                               s == MT_DONE ? t->finish : s == MT_CANCELLED ? MT_SLICE("cancelled") : MT_SLICE("failed")};
+    if (t->counted)
+        return;
+    t->counted = true;
+    mt_metrics_add(answers, labels, 2, 1);
+    if (s == MT_DONE)
+        mt_metrics_observe(times, labels, 1, (double)(mt_host_->clock_us() - t->started_us) / 1e6);
+}
+
+mt_status turn_next(turn *t, mt_slice *kind, mt_slice *data)
+{
+    mt_status s = next_event(t, kind, data);
+    if (s != MT_OK)
+        count_end(t, s);
+    return s;
+}
+
 void turn_close(turn *t)
 {
+    if (t->state != TURN_ENDED)
+        count_end(t, MT_CANCELLED);
     end_generation(t);
     t->state = TURN_ENDED;
 }

@@ -198,6 +198,11 @@ static mt_status on_upload_to(void *self, mt_call *c)
     return on_upload(self, c);
 }
 
+static mt_status activate(void *self, mt_call *c)
+{
+    return documents_declare_metrics(c);
+}
+
 static mt_status load(void *self, const mt_host *host)
 {
     mt_bind(host);
@@ -214,5 +219,5 @@ static const mt_handler_entry handlers[] = {
 static const mt_hook_entry hooks[] = {{"on_workspace_deleting", documents_on_workspace_deleting}};
 
 MT_EXPORT const mt_plugin documents_plugin = {
-    .abi = MT_ABI, .size = sizeof(mt_plugin), .slug = "documents", .version = "0.1.0", .load = load,
+    .abi = MT_ABI, .size = sizeof(mt_plugin), .slug = "documents", .version = "0.1.0", .load = load, .activate = activate,
     .handlers = handlers, .n_handlers = sizeof handlers / sizeof *handlers, .hooks = hooks, .n_hooks = 1};

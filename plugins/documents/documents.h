@@ -52,4 +52,7 @@ void documents_extract_job(mt_call *c, mt_slice file_name, mt_slice content_type
 /* Logs once when the sandbox that was used lacked a layer. */
 void documents_extract_warn(mt_call *c, const extract_job *j);
 
+/* ingest.c: what operators see; once, when the plugin becomes active. */
+mt_status documents_declare_metrics(mt_call *c);
+
 #endif

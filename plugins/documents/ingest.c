@@ -187,8 +187,19 @@ static mt_status save(work *w)
     return s;
 }
 
+static mt_handle documents, chunks;
+
+mt_status documents_declare_metrics(mt_call *c)
+{
+    MT_TRY(mt_metrics_family(c, MT_SLICE("counter"), MT_SLICE("ingested"), MT_SLICE("Documents that were read, by what became of them (indexed, failed)."), MT_SLICE("outcome"), &documents));
+    return mt_metrics_family(c, MT_SLICE("counter"), MT_SLICE("chunks"), MT_SLICE("Passages that were embedded and stored."), (mt_slice){0}, &chunks);
+}
+
 static void announce(work *w)
 {
+    const mt_slice outcome = MT_SLICE("indexed");
+    mt_metrics_add(documents, &outcome, 1, 1);
+    mt_metrics_add(chunks, NULL, 0, (double)w->chunks.n);
     mt_document_indexed in = {.size = sizeof in, .workspace_id = w->workspace_id, .document_id = w->id, .chunks = (int64_t)w->chunks.n};
     mt_hook_emit(w->c, MT_SLICE("document.indexed"), &in);
 }
@@ -226,6 +237,8 @@ static mt_status run(work *w)
 
 static void announce_failure(work *w, mt_slice reason)
 {
+    const mt_slice outcome = MT_SLICE("failed");
+    mt_metrics_add(documents, &outcome, 1, 1);
     mt_document_failed in = {.size = sizeof in, .workspace_id = w->workspace_id, .document_id = w->id, .reason = reason};
     mt_hook_emit(w->c, MT_SLICE("document.failed"), &in);
 }

@@ -19,7 +19,7 @@ typedef struct generation {
     mt_slice first;              /* fetched by open, not handed out yet */
     mt_slice asked;              /* the name that usage is counted under */
     char org[40];                /* kept: at the call's end nothing can be asked of it */
-    bool has_first, counted, ended, rendered;
+    bool has_first, counted, ended, rendered, registered;
     mt_status end;               /* what next answers once ended */
     int64_t started_us;
     mt_slice system, messages;   /* with the passages */
@@ -91,9 +91,11 @@ static void count(generation *g, mt_status s)
         row.output_tokens = g->counts.output_tokens;
         row.cost_microusd = cost_of(g->target, &g->counts);
     }
+    int64_t duration_us = now_us() - g->started_us;
     if (s == MT_DONE)
-        row.latency[ledger_bucket(now_us() - g->started_us)] = 1;
+        row.latency[ledger_bucket(duration_us)] = 1;
     models_usage_add(&row);
+    models_metrics_count(&row, g->registered, duration_us);
 }
 
 /* --- opening --- */
@@ -192,6 +194,7 @@ static mt_status try_targets(generation *g)
         s = attempt(g, t);
         if (s == MT_OK)
             return s;                          /* its verdict is given at its end */
+        models_metrics_attempt(t->engine, s);
         health_end(t->health, &g->route.limits, verdict_of(s), now_us());
         if (is_final(s))
             return s;
@@ -277,6 +280,7 @@ static mt_status begin(generation *g)
     MT_TRY(models_route_find(g->c, name, &g->route));
     MT_TRY(models_policy_check(g->c, &g->policy, g->route.name));
     g->asked = g->route.name;
+    g->registered = g->route.registered;
     uint32_t most = g->policy.max_output_tokens;
     if (most && (!g->in.max_tokens || g->in.max_tokens > most))
         g->in.max_tokens = most;

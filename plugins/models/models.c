@@ -13,7 +13,7 @@ static mt_status load(void *self, const mt_host *host)
 static mt_status activate(void *self, mt_call *c)
 {
     models_files_recover(c);
-    return MT_OK;
+    return models_metrics_declare(c);
 }
 
 static void deactivate(void *self, mt_call *c)
@@ -28,7 +28,7 @@ static void unload(void *self)
 
 static const mt_handler_entry handlers[] = {{"on_usage", models_on_usage}, {"on_health", models_on_health}, {"on_upload", models_on_upload},
                                             {"on_activate", models_on_activate}, {"on_deactivate", models_on_deactivate}, {"on_delete", models_on_delete}};
-static const mt_hook_entry hooks[] = {{"on_done", models_on_done}, {"on_organization_deleted", models_on_organization_deleted}};
+static const mt_hook_entry hooks[] = {{"on_done", models_on_done}, {"on_organization_deleted", models_on_organization_deleted}, {"on_collect", models_on_collect}};
 static const mt_service_entry services[] = {{"llm/1", &models_llm}};
 
 MT_EXPORT const mt_plugin models_plugin = {

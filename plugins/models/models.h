@@ -33,6 +33,7 @@ typedef struct models_route {
     uint32_t retries, backoff_ms;
     int64_t timeout_ms, deadline_ms;
     health_limits limits;
+    bool registered;                          /* an organization's own name */
 } models_route;
 
 /* What a workspace allows. */
@@ -77,6 +78,12 @@ void models_usage_flush_all(mt_call *c);
 void models_usage_dispose(void);
 mt_status models_on_usage(void *self, mt_call *c);
 mt_status models_on_health(void *self, mt_call *c);
+
+/* metrics.c: what operators see. Names of organizations' own models are not told. */
+mt_status models_metrics_declare(mt_call *c);
+void models_metrics_count(const ledger_row *row, bool registered, int64_t duration_us);
+void models_metrics_attempt(mt_slice engine, mt_status s);
+mt_outcome models_on_collect(void *self, mt_call *c, const void *in, mt_patch *out);
 
 extern const mt_llm_1_provider models_llm; /* llm.c */
 

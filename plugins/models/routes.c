@@ -150,6 +150,7 @@ static mt_status find_registered(mt_call *c, mt_slice name, models_route *out)
     } else if (s == MT_OK) {
         out->n_targets = 1;
     }
+    out->registered = true;
     if (s != MT_NOT_FOUND)
         return s;
     return mt_problem(c, 404, MT_SLICE("model_unknown"), mt_printf(c, "There is no model of the name \"%.*s\" here: see /v1/models.", (int)(name.len < 200 ? name.len : 200), name.p),

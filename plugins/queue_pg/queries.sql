@@ -13,3 +13,6 @@ SELECT mt.job_done(:id::uuid, :worker::text) AS held;
 
 -- name: fail :one write
 SELECT mt.job_fail(:id::uuid, :worker::text, :reason::text, :final::boolean) AS held;
+
+-- name: depth :many slow
+SELECT queue, state, jobs FROM mt.job_depth();

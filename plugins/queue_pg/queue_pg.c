@@ -117,6 +117,31 @@ static mt_status on_fail(void *self, mt_call *c, mt_slice id, mt_slice reason, b
     return settle(c, "fail", args, 4, MT_CONFLICT);
 }
 
+static mt_handle depth;
+
+static mt_status activate(void *self, mt_call *c)
+{
+    return mt_metrics_family(c, MT_SLICE("gauge"), MT_SLICE("jobs"),
+                             MT_SLICE("Jobs by queue and state (ready, running, dead)."),
+                             MT_SLICE("queue,state"), &depth);
+}
+
+static mt_outcome on_collect(void *self, mt_call *c, const void *in, mt_patch *out)
+{
+    mt_handle rows;
+    if (mt_db_query(c, MT_SLICE("depth"), NULL, 0, &rows) != MT_OK)
+        return MT_ERROR;
+    mt_metrics_zero(depth);
+    for (uint32_t i = 0; i < mt_db_rows(c, rows); i++) {
+        const mt_slice labels[] = {mt_db_value(c, rows, i, MT_SLICE("queue")),
+                                   mt_db_value(c, rows, i, MT_SLICE("state"))};
+        mt_metrics_set(depth, labels, 2,
+                       strtod(mt_db_value(c, rows, i, MT_SLICE("jobs")).p, NULL));
+    }
+    return MT_CONTINUE;
+}
+
+static const mt_hook_entry hooks[] = {{"on_collect", on_collect}};
 static const mt_queue_1_provider provider = {.size = sizeof provider,
                                              .version = 1,
                                              .put = on_put,
@@ -133,6 +158,9 @@ MT_EXPORT const mt_plugin queue_pg_plugin = {.abi = MT_ABI,
                                              .version = "0.1.0",
                                              .create = create,
                                              .load = load,
+                                             .activate = activate,
                                              .unload = unload,
                                              .services = services,
-                                             .n_services = 1};
+                                             .n_services = 1,
+                                             .hooks = hooks,
+                                             .n_hooks = 1};

@@ -74,6 +74,11 @@ static mt_outcome on_indexed(void *self, mt_call *c, const void *in, mt_patch *o
     return s == MT_OK || s == MT_NOT_FOUND ? MT_CONTINUE : MT_ERROR;
 }
 
+static mt_status activate(void *self, mt_call *c)
+{
+    return search_declare_metrics(c);
+}
+
 static mt_status load(void *self, const mt_host *host)
 {
     mt_bind(host);
@@ -87,5 +92,5 @@ static const mt_hook_entry hooks[] = {{"on_indexed", on_indexed}};
 static const mt_service_entry services[] = {{"retrieval/1", &service}};
 
 MT_EXPORT const mt_plugin retrieval_plugin = {
-    .abi = MT_ABI, .size = sizeof(mt_plugin), .slug = "retrieval", .version = "0.1.0", .load = load,
+    .abi = MT_ABI, .size = sizeof(mt_plugin), .slug = "retrieval", .version = "0.1.0", .load = load, .activate = activate,
     .handlers = handlers, .n_handlers = 4, .hooks = hooks, .n_hooks = 1, .services = services, .n_services = 1};

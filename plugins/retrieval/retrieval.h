@@ -73,6 +73,8 @@ void candidates_sort(search *s);
 /* The passage's members in the answer. */
 void passage_write(search *s, mt_writer *w, const candidate *x, uint32_t number);
 
+/* What operators see of searches; once, when the plugin becomes active. */
+mt_status search_declare_metrics(mt_call *c);
 mt_status search_run(search *s, mt_slice options, mt_slice *results);
 
 #endif

@@ -164,7 +164,17 @@ static mt_status find_settled(search *s, mt_slice options, bool *none)
     return find(s, options, none, &lost);
 }
 
-mt_status search_run(search *s, mt_slice options, mt_slice *results)
+static mt_handle seconds, rerankings;
+
+mt_status search_declare_metrics(mt_call *c)
+{
+    MT_TRY(mt_metrics_family(c, MT_SLICE("histogram"), MT_SLICE("search_seconds"), MT_SLICE("Time of searches that were answered, by mode; of an empty workspace too."),
+                             MT_SLICE("mode"), &seconds));
+    return mt_metrics_family(c, MT_SLICE("counter"), MT_SLICE("rerankings"), MT_SLICE("Searches that asked for a reranker, by what came of it (reranked, not)."),
+                             MT_SLICE("outcome"), &rerankings);
+}
+
+static mt_status run(search *s, mt_slice options, mt_slice *results)
 {
     bool none = false;
     *results = MT_SLICE("[]");
@@ -178,4 +188,16 @@ mt_status search_run(search *s, mt_slice options, mt_slice *results)
         s->n--;
     MT_TRY(write_results(s, results));
     return tell_hook(s, results);
+}
+
+mt_status search_run(search *s, mt_slice options, mt_slice *results)
+{
+    int64_t began = mt_host_->clock_us();
+    mt_status status = run(s, options, results);
+    const mt_slice outcome = s->rerank_note ? MT_SLICE("not") : MT_SLICE("reranked");
+    if (status == MT_OK)
+        mt_metrics_observe(seconds, &s->o.mode, 1, (double)(mt_host_->clock_us() - began) / 1e6);
+    if (status == MT_OK && s->o.rerank.len)
+        mt_metrics_add(rerankings, &outcome, 1, 1);
+    return status;
 }

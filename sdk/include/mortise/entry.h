@@ -22,6 +22,7 @@ MT_HIDDEN const mt_json_1 *mt_json_1_api;
 MT_HIDDEN const mt_limiter_1 *mt_limiter_1_api;
 MT_HIDDEN const mt_llm_1 *mt_llm_1_api;
 MT_HIDDEN const mt_llm_engine_1 *mt_llm_engine_1_api;
+MT_HIDDEN const mt_metrics_1 *mt_metrics_1_api;
 MT_HIDDEN const mt_offload_1 *mt_offload_1_api;
 MT_HIDDEN const mt_queue_1 *mt_queue_1_api;
 MT_HIDDEN const mt_request_1 *mt_request_1_api;
@@ -69,6 +70,8 @@ static inline void mt_bind(const mt_host *host)
         (const mt_llm_1 *)host->get(host->ctx, MT_SLICE("llm/1"));
     mt_llm_engine_1_api =
         (const mt_llm_engine_1 *)host->get(host->ctx, MT_SLICE("llm_engine/1"));
+    mt_metrics_1_api =
+        (const mt_metrics_1 *)host->get(host->ctx, MT_SLICE("metrics/1"));
     mt_offload_1_api =
         (const mt_offload_1 *)host->get(host->ctx, MT_SLICE("offload/1"));
     mt_queue_1_api =

@@ -146,6 +146,15 @@ typedef struct mt_organization_deleted {
 } mt_organization_deleted;
 
 /*
+ * metrics.collect (action, fail-open, may suspend, 1000 ms, platform). Somebody reads /v1/metrics:
+ * set the gauges that are only known when they are asked for (metrics/1).
+ */
+typedef struct mt_metrics_collect {
+    uint32_t size;
+    int64_t at_us;
+} mt_metrics_collect;
+
+/*
  * retrieval.results (filter, fail-open, may suspend, 100 ms, organization). What a search found,
  * before it is answered or given to a model.
  */

@@ -1227,6 +1227,91 @@ static inline mt_status mt_llm_engine_models(mt_call *c, mt_slice provider, uint
     return (mt_llm_engine_1_api->models)(c, provider, index, out);
 }
 
+/* --- metrics/1 --- */
+
+/*
+ * A plugin's own numbers on /v1/metrics, as mortise_SLUG_NAME. Label values are few and the
+ * operator's (an outcome, a mode, a model of the platform), never an organization's: over 255
+ * series a family they are counted as "other". What is only known when it is asked for is set on
+ * the hook metrics.collect. Always granted. Since 0.1.
+ */
+typedef struct mt_metrics_1 {
+    uint32_t size;
+    uint32_t version;
+    mt_status (*family)(mt_call *c, mt_slice kind, mt_slice name, mt_slice help, mt_slice labels,
+                        mt_handle *out);
+    mt_status (*add)(mt_handle family, const mt_slice *values, size_t n_values, double by);
+    mt_status (*set)(mt_handle family, const mt_slice *values, size_t n_values, double to);
+    mt_status (*zero)(mt_handle family);
+    mt_status (*observe)(mt_handle family, const mt_slice *values, size_t n_values, double seconds);
+} mt_metrics_1;
+
+extern MT_HIDDEN const mt_metrics_1 *mt_metrics_1_api;
+
+/*
+ * Declares a family: kind is counter, gauge or histogram (of seconds, 0.0001 to 10), name and the
+ * labels, separated by commas, are lower-case words. The same declaration again answers the same
+ * family. In activate, once. Fiber: no suspend. State: active. Ownership: stays as long as the
+ * process. Fails: MT_INVALID for a name or kind that is none, MT_CONFLICT when the name has
+ * another kind or other labels, MT_LIMITED over 512 families of all plugins; *out is 0 then, which
+ * counts nothing.
+ */
+static inline mt_status mt_metrics_family(mt_call *c, mt_slice kind, mt_slice name, mt_slice help,
+                                          mt_slice labels, mt_handle *out)
+{
+    if (!mt_metrics_1_api)
+        return MT_DENIED;
+    return (mt_metrics_1_api->family)(c, kind, name, help, labels, out);
+}
+
+/*
+ * Adds to the counter or gauge with these label values, in the order of the labels. Fiber: no
+ * suspend; any thread. State: loaded. Ownership: values are copied. Fails: never; a counter does
+ * not go down.
+ */
+static inline mt_status mt_metrics_add(mt_handle family, const mt_slice *values, size_t n_values,
+                                       double by)
+{
+    if (!mt_metrics_1_api)
+        return MT_DENIED;
+    return (mt_metrics_1_api->add)(family, values, n_values, by);
+}
+
+/*
+ * Sets a gauge. Fiber: no suspend; any thread. State: loaded. Ownership: values are copied. Fails:
+ * never.
+ */
+static inline mt_status mt_metrics_set(mt_handle family, const mt_slice *values, size_t n_values,
+                                       double to)
+{
+    if (!mt_metrics_1_api)
+        return MT_DENIED;
+    return (mt_metrics_1_api->set)(family, values, n_values, to);
+}
+
+/*
+ * Sets all series of a gauge to 0, before those that are something are set. Fiber: no suspend; any
+ * thread. State: loaded. Ownership: none. Fails: never.
+ */
+static inline mt_status mt_metrics_zero(mt_handle family)
+{
+    if (!mt_metrics_1_api)
+        return MT_DENIED;
+    return (mt_metrics_1_api->zero)(family);
+}
+
+/*
+ * Counts an observation of a histogram. Fiber: no suspend; any thread. State: loaded. Ownership:
+ * values are copied. Fails: never.
+ */
+static inline mt_status mt_metrics_observe(mt_handle family, const mt_slice *values,
+                                           size_t n_values, double seconds)
+{
+    if (!mt_metrics_1_api)
+        return MT_DENIED;
+    return (mt_metrics_1_api->observe)(family, values, n_values, seconds);
+}
+
 /* --- offload/1 --- */
 
 /* CPU-heavy work on the host's pool, fair between organizations. Always granted. Since 0.1. */

@@ -138,6 +138,27 @@ static void test_no_add_is_lost_between_threads(void **state)
     assert_true(mti_metric_value(m[1]) == (double)THREADS * ROUNDS);
 }
 
+static void test_a_plugins_family_is_refused_and_not_fatal(void **state)
+{
+    mti_family *f = mti_metric_try_family(MTI_GAUGE, "test_tried", "Tried.", "a,b");
+    assert_non_null(f);
+    assert_ptr_equal(mti_metric_try_family(MTI_GAUGE, "test_tried", "Tried.", "a,b"), f);
+    assert_null(mti_metric_try_family(MTI_HISTOGRAM, "test_tried", "Tried.", "a,b"));
+    static const char *const others[] = {"", "a", "a,b,c", "a,c", "ab"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_null(mti_metric_try_family(MTI_GAUGE, "test_tried", "Tried.", others[i]));
+}
+
+static void test_a_gauge_goes_back_to_nought(void **state)
+{
+    mti_family *f = mti_metric_family(MTI_GAUGE, "test_zero", "Zero.", "a");
+    mti_metric *x = mti_metric_get(f, (mt_slice[]){MT_SLICE_INIT("x")}, 1), *y = mti_metric_get(f, (mt_slice[]){MT_SLICE_INIT("y")}, 1);
+    mti_metric_set(x, 3);
+    mti_metric_add(y, 4);
+    mti_family_zero(f);
+    assert_true(mti_metric_value(x) == 0 && mti_metric_value(y) == 0);
+}
+
 static void test_promtool_accepts_the_page(void **state)
 {
     if (system("command -v promtool >/dev/null 2>&1") != 0) {
@@ -173,6 +194,8 @@ int main(void)
         cmocka_unit_test(test_a_callback_is_read_at_scrape),
         cmocka_unit_test(test_histogram),
         cmocka_unit_test(test_no_add_is_lost_between_threads),
+        cmocka_unit_test(test_a_plugins_family_is_refused_and_not_fatal),
+        cmocka_unit_test(test_a_gauge_goes_back_to_nought),
         cmocka_unit_test(test_promtool_accepts_the_page),
     };
     return cmocka_run_group_tests(tests, start, stop);

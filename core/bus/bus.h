@@ -66,6 +66,18 @@ typedef struct mti_bus_owner_stats {
 } mti_bus_owner_stats;
 void mti_bus_owner_read(const mti_bus *b, uint16_t owner, mti_bus_owner_stats *out);
 
+/* The handlers of an owner that stand now, and what each did since it was added. hook and label live as long as the bus. */
+typedef struct mti_bus_handler_stats {
+    const char *hook, *label;
+    int priority;
+    unsigned budget_us;
+    bool bypassed;
+    uint64_t calls, denied, errors, slow;
+    int64_t us;
+} mti_bus_handler_stats;
+/* Fills at most cap and answers how many. A loop's thread. */
+unsigned mti_bus_handlers_read(const mti_bus *b, uint16_t owner, mti_bus_handler_stats *out, unsigned cap);
+
 /* What a handler answers with; see hook/1. */
 mt_status mti_patch_set(mt_patch *p, mt_slice pointer, mt_slice json);
 mt_status mti_patch_set_text(mt_patch *p, mt_slice pointer, mt_slice text);

@@ -313,6 +313,24 @@ void mti_bus_set_enabled(mti_bus *b, bool (*fn)(const mt_call *c, uint16_t owner
 
 /* --- describing --- */
 
+unsigned mti_bus_handlers_read(const mti_bus *b, uint16_t owner, mti_bus_handler_stats *out, unsigned cap)
+{
+    const mti_bus_snapshot *s = atomic_load(&b->current);
+    unsigned n = 0;
+    for (unsigned i = 0; i < s->entry_count && n < cap; i++) {
+        const mti_bus_entry *e = s->entries[i];
+        mti_bus_gone sum = {0};
+        if (e->owner != owner)
+            continue;
+        entry_sum(e, b->n_loops + 1, &sum);
+        out[n++] = (mti_bus_handler_stats){.hook = mti_hook_catalogue[e->hook].name, .label = e->label, .priority = e->priority,
+                                           .budget_us = mti_hook_catalogue[e->hook].budget_us, .bypassed = e->bypassed,
+                                           .calls = sum.calls, .denied = sum.denied, .errors = sum.errors, .slow = sum.slow,
+                                           .us = mti_ticks_us(&b->ticks, sum.ticks)};
+    }
+    return n;
+}
+
 static void entry_describe(const mti_bus *b, const mti_bus_entry *e, mti_buf *out)
 {
     mti_bus_gone sum = {0};

@@ -19,19 +19,6 @@ static void print_list(const json_t *items)
                text_or(p, "state", "?"), text_or(p, "category", "-"), text_or(p, "reason", ""));
 }
 
-static void print_one(const json_t *plugin)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)plugin, key, value)
-    {
-        char *text =
-            json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-        printf("%-14s %s\n", key, text ? text : json_string_value(value));
-        free(text);
-    }
-}
-
 static int call_and_print(mti_cli *cli, const char *method, const char *path,
                           void (*print)(const json_t *), const char *member)
 {
@@ -68,15 +55,14 @@ static int run_on_one(mti_cli *cli, const char *verb)
         return 2;
     if (!is_slug(cli->argv[0]))
         return mti_cli_usage(cli, "A plugin's slug has lower-case letters, digits, - and _ only.");
-    snprintf(path, sizeof path, "/v1/plugins/%s%s%s", cli->argv[0], *verb ? "/" : "", verb);
-    return *verb ? call_and_print(cli, "POST", path, print_state, NULL)
-                 : call_and_print(cli, "GET", path, print_one, NULL);
+    snprintf(path, sizeof path, "/v1/plugins/%s/%s", cli->argv[0], verb);
+    return call_and_print(cli, "POST", path, print_state, NULL);
 }
 
 static int run(mti_cli *cli)
 {
     if (cli->argc < 1)
-        return mti_cli_usage(cli, "Say which: list, info, enable, disable or new.");
+        return mti_cli_usage(cli, "Say which: list, info, doctor, enable, disable or new.");
     const char *verb = cli->argv[0];
     cli->argv++;
     cli->argc--;
@@ -85,20 +71,23 @@ static int run(mti_cli *cli)
                    ? call_and_print(cli, "GET", "/v1/plugins", print_list, "items")
                    : 2;
     if (strcmp(verb, "info") == 0)
-        return run_on_one(cli, "");
+        return mti_plugin_info(cli);
+    if (strcmp(verb, "doctor") == 0)
+        return mti_plugin_doctor(cli);
     if (strcmp(verb, "enable") == 0 || strcmp(verb, "disable") == 0)
         return run_on_one(cli, verb);
     if (strcmp(verb, "new") == 0)
         return mti_plugin_new(cli);
-    return mti_cli_usage(cli, "Say which: list, info, enable, disable or new.");
+    return mti_cli_usage(cli, "Say which: list, info, doctor, enable, disable or new.");
 }
 
 const mti_command mti_cmd_plugin = {
     .name = "plugin",
-    .arguments = "list|info|enable|disable|new [NAME]",
+    .arguments = "list|info|doctor|enable|disable|new [NAME]",
     .summary = "List, switch on or off, or begin a plugin.",
     .help = "  list              all plugins of the running server with state and reason\n"
-            "  info SLUG         one plugin\n"
+            "  info SLUG         one plugin: what it is, offers and needs, and what it did\n"
+            "  doctor [SLUG]     what is wrong with it, or with all, and what helps; exit status 1 when there is an error\n"
             "  enable SLUG       switch it on\n"
             "  disable SLUG      switch it off; what depends on it waits\n"
             "  new NAME [--dir D]   make the folder D/NAME (D: .) with a plugin that builds, tests "

@@ -43,6 +43,10 @@ void mti_cli_log_setup(const mti_config *c); /* as log.level and log.format say,
 /* cmd_version.c: the newest PostgreSQL's program ("pg_dump"). False: not installed. */
 bool mti_cli_pg_program(const char *name, char *out, size_t size);
 
+/* plugin_status.c: `mortise plugin info` and `mortise plugin doctor`. */
+int mti_plugin_info(mti_cli *cli);
+int mti_plugin_doctor(mti_cli *cli);
+
 /* plugin_new.c: `mortise plugin new`. */
 int mti_plugin_new(mti_cli *cli);
 

@@ -19,4 +19,11 @@ void mti_watchdog_start(mti_loop **loops, unsigned n, int64_t stall_ms);
 void mti_watchdog_stop(void);
 void mti_crash_handler_install(int report_fd);  /* process-wide; each loop installs its own alternate stack in run */
 
+/* How often a host died in a plugin's code, in memory that the supervisor shares with its hosts and alone writes; rows with an empty slug end it. */
+enum { MTI_CRASH_ROWS = 256 };
+typedef struct mti_crash_row {
+    char slug[64];
+    _Atomic(uint32_t) n;
+} mti_crash_row;
+
 #endif

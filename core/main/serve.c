@@ -354,6 +354,7 @@ int mti_host_main(const mti_host_setup *setup)
     p->host.version = MORTISE_VERSION;
     p->host.root = find_root();
     p->host.n_loops = count_loops(setup->config);
+    p->host.crashes = setup->crashes;
     mti_trace_setup(&(mti_trace_options){.every = (unsigned)mti_config_int(setup->config, "trace.every"), .slow_us = mti_config_int(setup->config, "trace.slow") * 1000,
                                          .values = mti_config_bool(setup->config, "trace.values")});
     if (create_server(p, &e) != MT_OK || create_parts(p, &e) != MT_OK) {

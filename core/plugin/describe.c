@@ -17,12 +17,11 @@ static void write_reason(mti_plugins *p, mti_plugin_record *r, int state, mti_wr
     pthread_mutex_unlock(&p->lock);
 }
 
-static void describe(mti_plugins *p, mti_plugin_record *r, mti_writer *w)
+void mti_record_describe(mti_plugins *p, mti_plugin_record *r, mti_writer *w)
 {
     static const char *const members[] = {"name", "version", "description", "category", "author", "license", "homepage", "repository", "dependencies", "provides", "requires", "hooks", "permissions", "config_schema"};
     mti_buf text;
     mti_buf_init(&text, 1 << 20);
-    mti_writer_object(w);
     mti_writer_key_string(w, "slug", mt_str(r->slug));
     int state = mti_record_effective(r);
     mti_writer_key_string(w, "state", mt_str(mti_record_state_name(state)));
@@ -36,8 +35,14 @@ static void describe(mti_plugins *p, mti_plugin_record *r, mti_writer *w)
         mti_writer_key(w, mt_str(members[i]));
         mti_writer_raw(w, mti_buf_slice(&text));
     }
-    mti_writer_object_end(w);
     mti_buf_dispose(&text);
+}
+
+static void describe(mti_plugins *p, mti_plugin_record *r, mti_writer *w)
+{
+    mti_writer_object(w);
+    mti_record_describe(p, r, w);
+    mti_writer_object_end(w);
 }
 
 mt_status mti_plugins_describe(mti_plugins *p, mt_slice slug, mti_buf *out)

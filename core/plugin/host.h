@@ -6,6 +6,7 @@
 #include "config/config.h"
 #include "db/db.h"
 #include "loop/offload.h"
+#include "loop/watchdog.h"
 #include "policy/policy.h"
 #include "router/router.h"
 
@@ -22,6 +23,7 @@ typedef struct mti_host {
     mti_bus *bus;
     mti_policies *policies;
     struct mti_plugins *plugins;
+    const mti_crash_row *crashes;            /* shared with the supervisor; NULL: none is */
     struct mti_feed *feed;                   /* changes as they happen (feed.h) */
     struct mti_meters *meters;                /* what plugins did (meter.h) */
     struct mti_identities *identities;       /* caches of credentials and scopes (identity.h) */

@@ -125,6 +125,14 @@ void mti_meter_read(const mti_plugins *p, const char *slug, mti_meter_sum *out)
             sum_slot(p->host, (uint16_t)i, out);
 }
 
+uint64_t mti_meter_crashes(const mti_host *h, const char *slug)
+{
+    for (unsigned i = 0; h->crashes && i < MTI_CRASH_ROWS && h->crashes[i].slug[0]; i++)
+        if (!strcmp(h->crashes[i].slug, slug))
+            return atomic_load(&h->crashes[i].n);
+    return 0;
+}
+
 const char *mti_meter_kind_name(int kind)
 {
     static const char *const names[MTI_METER_KINDS] = {"operation", "service", "job", "hook"};
@@ -169,7 +177,7 @@ static void write_counts(const row *rows, unsigned n, const char *name, const ch
                              (unsigned long long)(failed ? rows[i].sum.failed[k] : rows[i].sum.calls[k]));
 }
 
-static void write_rows(const row *rows, unsigned n, mti_buf *out)
+static void write_rows(const mti_host *h, const row *rows, unsigned n, mti_buf *out)
 {
     write_counts(rows, n, "mortise_plugin_calls_total", "Calls of a plugin's operations, services, jobs and hook handlers.", false, out);
     write_counts(rows, n, "mortise_plugin_errors_total", "Calls that failed by the plugin's or the host's fault.", true, out);
@@ -183,6 +191,9 @@ static void write_rows(const row *rows, unsigned n, mti_buf *out)
         if (rows[i].sum.calls[MTI_METER_OPERATION])
             mti_buf_addf(out, "mortise_plugin_bytes_total{plugin=\"%s\",direction=\"in\"} %llu\nmortise_plugin_bytes_total{plugin=\"%s\",direction=\"out\"} %llu\n",
                          rows[i].slug, (unsigned long long)rows[i].sum.bytes_in, rows[i].slug, (unsigned long long)rows[i].sum.bytes_out);
+    head(out, "mortise_plugin_crashes_total", "counter", "Deaths of the host in a plugin's code since the server was started.");
+    for (unsigned i = 0; i < n; i++)
+        mti_buf_addf(out, "mortise_plugin_crashes_total{plugin=\"%s\"} %llu\n", rows[i].slug, (unsigned long long)mti_meter_crashes(h, rows[i].slug));
     head(out, "mortise_plugin_active", "gauge", "Whether the plugin is active.");
     for (unsigned i = 0; i < n; i++)
         mti_buf_addf(out, "mortise_plugin_active{plugin=\"%s\"} %d\n", rows[i].slug, rows[i].active);
@@ -192,6 +203,6 @@ void mti_meters_write(const mti_plugins *p, mti_buf *out)
 {
     row *rows = calloc(p->n + 1, sizeof *rows);
     if (rows)
-        write_rows(rows, collect(p, rows), out);
+        write_rows(p->host, rows, collect(p, rows), out);
     free(rows);
 }

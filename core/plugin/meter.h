@@ -31,6 +31,8 @@ typedef struct mti_meter_sum {
 
 /* Of all versions of the plugin. Any thread. */
 void mti_meter_read(const struct mti_plugins *p, const char *slug, mti_meter_sum *out);
+/* How often a host died in its code since the server was started. */
+uint64_t mti_meter_crashes(const mti_host *h, const char *slug);
 const char *mti_meter_kind_name(int kind);
 /* Prometheus' text for every plugin. Any thread. */
 void mti_meters_write(const struct mti_plugins *p, mti_buf *out);

@@ -2,6 +2,7 @@
 #ifndef MTI_PLUGIN_RECORD_H
 #define MTI_PLUGIN_RECORD_H
 
+#include "json/writer.h"
 #include "plugin/host.h"
 #include "plugin/manifest.h"
 #include "plugin/proxies.gen.h"
@@ -91,6 +92,8 @@ const void *mti_record_interface(void *record, mt_slice id);
 /* consumers.c */
 void mti_consumers_start(mti_plugin_record *r);
 void mti_consumers_stop(mti_plugin_record *r);
+/* describe.c: the members of an object. */
+void mti_record_describe(mti_plugins *p, mti_plugin_record *r, mti_writer *w);
 /* store.c: wishes and configuration in mt.plugin; MT_NOT_FOUND when the row is absent. */
 mt_status mti_store_read(mt_call *c, const char *slug, bool *enabled, json_t **config);
 mt_status mti_store_enable(mt_call *c, const char *slug, bool enabled);

@@ -5,6 +5,7 @@
 #include "plugin/manager.h"
 #include "plugin/meter.h"
 #include "plugin/proxies.gen.h"
+#include "plugin/status.h"
 #include "telemetry/metrics.h"
 
 #include <mortise/hooks.h>
@@ -100,6 +101,16 @@ static mt_status on_plugin(void *self, mt_call *c)
     return answer_plugin(c, c->values->params[0]);
 }
 
+static mt_status on_plugin_status(void *self, mt_call *c)
+{
+    mti_buf b;
+    mti_buf_init(&b, 4 << 20);
+    if (mti_plugin_status(c, c->values->params[0], &b) != MT_NOT_FOUND)
+        return answer_buffer(c, 200, (mt_slice){0}, &b);
+    mti_buf_dispose(&b);
+    return mti_fail(&c->error, MT_NOT_FOUND, "plugin_unknown", "No plugin of this name is installed: see /v1/plugins.");
+}
+
 static mt_status on_plugin_enable(void *self, mt_call *c)
 {
     MT_TRY(mti_plugins_enable(c->host->plugins, c, c->values->params[0]));
@@ -174,7 +185,7 @@ mt_status mti_builtin_bind(mti_contract *k, mti_error *e)
 {
     static const mt_handler_entry handlers[] = {
         {"on_health", on_health}, {"on_ready", on_ready}, {"on_openapi", on_openapi}, {"on_docs", on_docs}, {"on_metrics", on_metrics},
-        {"on_plugins", on_plugins}, {"on_plugin", on_plugin}, {"on_plugin_enable", on_plugin_enable}, {"on_plugin_disable", on_plugin_disable},
+        {"on_plugins", on_plugins}, {"on_plugin", on_plugin}, {"on_plugin_status", on_plugin_status}, {"on_plugin_enable", on_plugin_enable}, {"on_plugin_disable", on_plugin_disable},
         {"on_plugin_config", on_plugin_config}, {"on_plugin_configure", on_plugin_configure},
         {"on_hooks", on_hooks}, {"on_events", mti_on_events}, {"on_traces", mti_on_traces}, {"on_trace", mti_on_trace}, {"on_policy_test", on_policy_test}};
     for (unsigned i = 0; i < k->n_operations; i++) {

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -55,6 +57,7 @@ static _Noreturn void run_host(mti_supervisor *s, pid_t parent, int ready_fd, in
         .database_url = s->db ? mti_managed_url(s->db) : mti_config_str(s->config, "database.url"),
         .board = s->board->words,
         .names = s->board->names,
+        .crashes = s->board->crashes,
     };
     exit(s->host_main(&setup));
 }
@@ -70,7 +73,7 @@ void mti_host_spawn(mti_supervisor *s)
     s->host_start_at = 0;
     if (pipe2(ready, O_CLOEXEC) != 0 || pipe2(stop, O_CLOEXEC) != 0)
         goto failed;
-    memset(s->board, 0, sizeof *s->board);
+    memset(s->board, 0, offsetof(mti_board, crashes));
     s->ready_fd = ready[0];
     s->stop_fd = stop[1];
     fflush(NULL);
@@ -154,10 +157,32 @@ static void name_running(const mti_board *b, char *out, size_t size)
         snprintf(out, size, "host");
 }
 
+/* The row of a slug, or a fresh one; NULL when all are taken. */
+static mti_crash_row *crash_row(mti_board *b, const char *slug)
+{
+    for (int i = 0; i < MTI_CRASH_ROWS; i++) {
+        mti_crash_row *row = &b->crashes[i];
+        if (!row->slug[0])
+            snprintf(row->slug, sizeof row->slug, "%s", slug);
+        if (strcmp(row->slug, slug) == 0)
+            return row;
+    }
+    return NULL;
+}
+
+/* Only where it is certain who it was. */
+static void count_crash(mti_board *b, const char *plugin)
+{
+    mti_crash_row *row = strcmp(plugin, "host") && !strchr(plugin, ',') ? crash_row(b, plugin) : NULL;
+    if (row)
+        atomic_fetch_add(&row->n, 1);
+}
+
 static void report_death(mti_supervisor *s, int wstatus)
 {
     char plugin[512], how[48];
     name_running(s->board, plugin, sizeof plugin);
+    count_crash(s->board, plugin);
     if (WIFSIGNALED(wstatus))
         snprintf(how, sizeof how, "SIG%s",
                  sigabbrev_np(WTERMSIG(wstatus)) ? sigabbrev_np(WTERMSIG(wstatus)) : "?");

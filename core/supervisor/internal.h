@@ -14,6 +14,7 @@ enum { BOARD_WORDS = 64, BOARD_NAMES = 256 };
 typedef struct mti_board {
     volatile uint32_t words[BOARD_WORDS];
     char names[BOARD_NAMES][64];
+    mti_crash_row crashes[MTI_CRASH_ROWS]; /* last: kept when a new host gets the board */
 } mti_board;
 
 typedef struct mti_supervisor {

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "config/config.h"
+#include "loop/watchdog.h"
 
 /* What the host process is given. Descriptors are inherited over fork; the host runs in a child forked (not exec'd) from a small parent. */
 /* The host ignores SIGINT, SIGTERM, SIGHUP and SIGPIPE (the supervisor passes on what they mean) and is killed when the supervisor dies. */
@@ -18,6 +19,7 @@ typedef struct mti_host_setup {
     int ready_fd;                /* the host writes one byte when it accepts requests */
     volatile uint32_t *board;    /* shared: one tag word a loop (loop/watchdog.h), 64 words */
     char (*names)[64];           /* shared: the plugin slug of each tag below 256, NUL-terminated; the host fills it, death reports read it */
+    const mti_crash_row *crashes;/* shared: MTI_CRASH_ROWS of them */
     int stop_fd;                 /* readable when the supervisor wants a graceful stop (or died) */
 } mti_host_setup;
 

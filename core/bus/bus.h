@@ -21,8 +21,6 @@ typedef struct mti_bus_handler {
     mt_hook_fn run;
     void *self;
     const char *label;           /* "agents.on_chat_prepare", for traces and metrics; copied */
-    mti_uuid org_id; /* nil: for every organization whose bit is set; else only for this one (tenant
-                        policies) */
     void (*release)(
         void *self); /* may be NULL; called once nothing runs or will run the handler; any thread */
 } mti_bus_handler;
@@ -35,8 +33,33 @@ void mti_bus_destroy(mti_bus *b);
  * thread at a time (the plugin manager's). */
 void mti_bus_add(mti_bus *b, const mti_bus_handler *h);
 void mti_bus_remove_owner(mti_bus *b, uint16_t owner);
-void mti_bus_remove_org(mti_bus *b, mti_uuid org_id, uint16_t owner);
 void mti_bus_publish(mti_bus *b);
+
+/*
+ * An organization's own handlers: apart from the snapshots, for a hundred thousand organizations may
+ * have some and few are at work. Calls of the organization carry them (c->own); one loop's thread
+ * has them, and keeps them while such a call lives. They run among the others by priority, after
+ * those of the same one; MT_STOP of one ends only the organization's own, so it can skip no guard of
+ * the platform's.
+ */
+typedef struct mti_bus_own mti_bus_own;
+
+/* Any thread. Copies the handlers, labels excepted; owner and order are as for mti_bus_add. Destroy
+ * calls their releases. */
+mti_bus_own *mti_bus_own_create(mti_uuid org_id, const mti_bus_handler *list, unsigned n);
+void mti_bus_own_destroy(mti_bus_own *own);
+
+/* Calls fn for each handler that the call would meet on the hook, in order; native ones too. */
+typedef struct mti_bus_seen {
+    const char *label;
+    int priority;
+    uint16_t owner;              /* plugin slot; 0: the host, or own */
+    bool own;                    /* the organization's */
+    mt_hook_fn run;
+    void *self;
+} mti_bus_seen;
+void mti_bus_each(const mti_bus *b, const mt_call *c, int hook,
+                  void (*fn)(void *arg, const mti_bus_seen *seen), void *arg);
 
 /* Whether anybody stands on the hook for this call (a few ns; use it to skip preparing a payload).
  */

@@ -27,7 +27,6 @@ typedef struct mti_bus_entry {
     const char *label;           /* interned in the bus */
     mti_bus_stats *stats;        /* one a loop, and one for callers without a loop */
     int hook, priority;
-    mti_uuid org_id;
     void (*release)(void *self);
     unsigned order;
     atomic_uint refs;
@@ -40,18 +39,25 @@ typedef struct mti_bus_gone {
     uint64_t calls, denied, errors, ticks, slow;
 } mti_bus_gone;
 
-/* The handlers of a hook in order, for everybody or, own ones merged in, for one organization. */
+/* The handlers of a hook in order. */
 typedef struct mti_bus_chain {
-    mti_uuid org_id;
     mti_bus_entry **items;
     unsigned count;
 } mti_bus_chain;
 
-typedef struct mti_bus_hook {
-    mti_bus_chain common;
-    mti_bus_chain *orgs;         /* sorted by org_id */
-    unsigned org_count;
-} mti_bus_hook;
+struct mti_bus_own {
+    mti_uuid org_id;
+    mti_bus_stats *stats;            /* one an entry: one loop has them */
+    unsigned from[MTI_HOOK_COUNT + 1];   /* where a hook's entries begin; the next one's is their end */
+    mti_bus_entry entries[];         /* in order of hook and place */
+};
+
+/* The merged walk over a hook's handlers and the organization's own. */
+typedef struct mti_bus_cursor {
+    const mti_bus_chain *common;
+    mti_bus_entry *own, *own_end;    /* equal: none left */
+    unsigned i;                      /* in common */
+} mti_bus_cursor;
 
 /* Suspended emits of one loop that still walk a snapshot. */
 typedef struct mti_bus_walkers {
@@ -66,7 +72,7 @@ typedef struct mti_bus_snapshot {
     atomic_uint passed;              /* loops that are through with it */
     mti_bus_entry **entries;
     unsigned entry_count;
-    mti_bus_hook hooks[MTI_HOOK_COUNT];
+    mti_bus_chain hooks[MTI_HOOK_COUNT];
 } mti_bus_snapshot;
 
 struct mti_bus {
@@ -97,6 +103,22 @@ typedef struct mti_bus_frame {
     unsigned depth;
     bool denied;                 /* mti_bus_deny was called */
 } mti_bus_frame;
+
+/* own.c: by hook, priority, order. */
+int mti_bus_compare_place(const mti_bus_entry *a, const mti_bus_entry *b);
+void mti_bus_cursor_init(mti_bus_cursor *at, const mti_bus_chain *common, int hook,
+                         const mt_call *c);
+
+/* The next handler, or NULL; own tells whose it is. */
+static inline mti_bus_entry *mti_bus_cursor_next(mti_bus_cursor *at, bool *own)
+{
+    mti_bus_entry *theirs = at->i < at->common->count ? at->common->items[at->i] : NULL;
+    *own = at->own < at->own_end && (!theirs || at->own->priority < theirs->priority);
+    if (*own)
+        return at->own++;
+    at->i++;
+    return theirs;
+}
 
 /* A loop is through with a retired snapshot; frees it when it was the last. */
 void mti_bus_snapshot_pass(mti_bus_snapshot *s);

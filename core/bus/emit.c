@@ -23,22 +23,6 @@ static bool worth_logging(uint64_t count)
 
 /* --- which handlers --- */
 
-static const mti_bus_chain *chain_for(const mti_bus_hook *h, const mt_call *c)
-{
-    unsigned low = 0, high = h->org_count;
-    while (low < high) {
-        unsigned mid = (low + high) / 2;
-        int order = memcmp(&c->who.org_id, &h->orgs[mid].org_id, sizeof(mti_uuid));
-        if (order == 0)
-            return &h->orgs[mid];
-        if (order < 0)
-            high = mid;
-        else
-            low = mid + 1;
-    }
-    return &h->common;
-}
-
 static bool is_on(const mti_bus *b, const mti_bus_entry *e, const mti_hook_info *info,
                   const mt_call *c)
 {
@@ -50,11 +34,25 @@ static bool is_on(const mti_bus *b, const mti_bus_entry *e, const mti_hook_info 
 bool mti_bus_has(const mti_bus *b, int hook, const mt_call *c)
 {
     const mti_bus_snapshot *s = atomic_load_explicit(&b->current, memory_order_acquire);
-    const mti_bus_chain *chain = chain_for(&s->hooks[hook], c);
-    for (unsigned i = 0; i < chain->count; i++)
-        if (is_on(b, chain->items[i], &mti_hook_catalogue[hook], c))
+    mti_bus_cursor at;
+    bool own;
+    mti_bus_cursor_init(&at, &s->hooks[hook], hook, c);
+    for (mti_bus_entry *e; (e = mti_bus_cursor_next(&at, &own));)
+        if (is_on(b, e, &mti_hook_catalogue[hook], c))
             return true;
     return false;
+}
+
+void mti_bus_each(const mti_bus *b, const mt_call *c, int hook,
+                  void (*fn)(void *arg, const mti_bus_seen *seen), void *arg)
+{
+    const mti_bus_snapshot *s = atomic_load_explicit(&b->current, memory_order_acquire);
+    mti_bus_cursor at;
+    bool own;
+    mti_bus_cursor_init(&at, &s->hooks[hook], hook, c);
+    for (mti_bus_entry *e; (e = mti_bus_cursor_next(&at, &own));)
+        if (is_on(b, e, &mti_hook_catalogue[hook], c))
+            fn(arg, &(mti_bus_seen){e->label, e->priority, e->owner, own, e->run, e->self});
 }
 
 /* --- time --- */
@@ -191,15 +189,19 @@ static mt_outcome run_one(mti_bus_frame *f, mt_call *c, mti_bus_entry *e, mti_bu
     return outcome;
 }
 
-static mt_outcome walk(mti_bus_frame *f, mt_call *c, const mti_bus_chain *chain, unsigned lane,
+static mt_outcome walk(mti_bus_frame *f, mt_call *c, mti_bus_cursor *at, unsigned lane,
                        void *payload)
 {
     const mti_hook_info *info = f->info;
-    for (unsigned i = 0; i < chain->count; i++) {
-        mti_bus_entry *e = chain->items[i];
+    bool own;
+    for (mti_bus_entry *e; (e = mti_bus_cursor_next(at, &own));) {
         if (!is_on(f->bus, e, info, c))
             continue;
-        mt_outcome outcome = run_one(f, c, e, &e->stats[lane], payload);
+        mt_outcome outcome = run_one(f, c, e, &e->stats[own ? 0 : lane], payload);
+        if (own && outcome == MT_STOP) {
+            at->own = at->own_end;
+            continue;
+        }
         if (outcome == MT_CONTINUE || info->always || (outcome == MT_ERROR && !info->fail_closed))
             continue;
         return outcome;
@@ -210,11 +212,11 @@ static mt_outcome walk(mti_bus_frame *f, mt_call *c, const mti_bus_chain *chain,
 /* Suspending handlers keep the snapshot over turns of the loop; the others are done before the next
  * turn. */
 static mt_outcome walk_held(mti_bus_frame *f, mt_call *c, mti_bus_snapshot *s,
-                            const mti_bus_chain *chain, unsigned lane, void *payload)
+                            mti_bus_cursor *at, unsigned lane, void *payload)
 {
     mti_bus_walkers *w = &s->walkers[lane];
     w->active++;
-    mt_outcome outcome = walk(f, c, chain, lane, payload);
+    mt_outcome outcome = walk(f, c, at, lane, payload);
     if (--w->active == 0 && w->waiting)
         mti_bus_snapshot_pass(s);
     return outcome;
@@ -229,8 +231,9 @@ static mt_outcome refuse(mt_call *c, const mti_hook_info *info, const char *why)
 mt_outcome mti_bus_emit(mti_bus *b, mt_call *c, int hook, void *payload)
 {
     mti_bus_snapshot *s = atomic_load_explicit(&b->current, memory_order_acquire);
-    const mti_bus_chain *chain = chain_for(&s->hooks[hook], c);
-    if (!chain->count)
+    mti_bus_cursor at;
+    mti_bus_cursor_init(&at, &s->hooks[hook], hook, c);
+    if (!at.common->count && at.own == at.own_end)
         return MT_CONTINUE;
     const mti_hook_info *info = &mti_hook_catalogue[hook];
     if (*(const uint32_t *)payload != info->size)
@@ -243,8 +246,8 @@ mt_outcome mti_bus_emit(mti_bus *b, mt_call *c, int hook, void *payload)
     unsigned lane = mti_bus_lane(b, c);
     c->hook = &f;
     f.started = mti_ticks();
-    mt_outcome outcome = info->suspends ? walk_held(&f, c, s, chain, lane, payload)
-                                        : walk(&f, c, chain, lane, payload);
+    mt_outcome outcome = info->suspends ? walk_held(&f, c, s, &at, lane, payload)
+                                        : walk(&f, c, &at, lane, payload);
     c->hook = f.up;
     c->plugin = caller;
     mti_fiber_set_tag(caller);

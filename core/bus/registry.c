@@ -80,7 +80,6 @@ static mti_bus_entry *entry_create(mti_bus *b, const mti_bus_handler *h)
     e->label = label_intern(b, h->label);
     e->hook = h->hook;
     e->priority = h->priority;
-    e->org_id = h->org_id;
     e->release = h->release;
     e->order = b->order++;
     e->refs = 1;
@@ -99,14 +98,9 @@ static void entry_unref(mti_bus_entry *e)
     free(e);
 }
 
-static int compare_place(const void *pa, const void *pb)
+static int compare_place(const void *a, const void *b)
 {
-    const mti_bus_entry *a = *(mti_bus_entry *const *)pa, *b = *(mti_bus_entry *const *)pb;
-    if (a->hook != b->hook)
-        return a->hook < b->hook ? -1 : 1;
-    if (a->priority != b->priority)
-        return a->priority < b->priority ? -1 : 1;
-    return a->order < b->order ? -1 : 1;
+    return mti_bus_compare_place(*(mti_bus_entry *const *)a, *(mti_bus_entry *const *)b);
 }
 
 void mti_bus_add(mti_bus *b, const mti_bus_handler *h)
@@ -120,12 +114,12 @@ void mti_bus_add(mti_bus *b, const mti_bus_handler *h)
     b->pending[b->pending_count++] = entry_create(b, h);
 }
 
-static void remove_where(mti_bus *b, uint16_t owner, const mti_uuid *org)
+void mti_bus_remove_owner(mti_bus *b, uint16_t owner)
 {
     unsigned kept = 0;
     for (unsigned i = 0; i < b->pending_count; i++) {
         mti_bus_entry *e = b->pending[i];
-        if (e->owner == owner && (!org || mti_uuid_eq(e->org_id, *org)))
+        if (e->owner == owner)
             entry_unref(e);
         else
             b->pending[kept++] = e;
@@ -133,66 +127,15 @@ static void remove_where(mti_bus *b, uint16_t owner, const mti_uuid *org)
     b->pending_count = kept;
 }
 
-void mti_bus_remove_owner(mti_bus *b, uint16_t owner)
-{
-    remove_where(b, owner, NULL);
-}
-
-void mti_bus_remove_org(mti_bus *b, mti_uuid org_id, uint16_t owner)
-{
-    remove_where(b, owner, &org_id);
-}
-
 /* --- snapshots --- */
 
 static void snapshot_free(mti_bus_snapshot *s)
 {
-    for (int h = 0; h < MTI_HOOK_COUNT; h++) {
-        for (unsigned i = 0; i < s->hooks[h].org_count; i++)
-            free(s->hooks[h].orgs[i].items);
-        free(s->hooks[h].orgs);
-        free(s->hooks[h].common.items);
-    }
     for (unsigned i = 0; i < s->entry_count; i++)
         entry_unref(s->entries[i]);
     free(s->entries);
     free(s->walkers);
     free(s);
-}
-
-/* The handlers in [from, from + n) that everybody or, with org, this organization has. */
-static mti_bus_chain chain_build(mti_bus_entry **from, unsigned n, const mti_uuid *org)
-{
-    mti_bus_chain chain = {.items = must(calloc(n ? n : 1, sizeof(mti_bus_entry *)))};
-    if (org)
-        chain.org_id = *org;
-    for (unsigned i = 0; i < n; i++)
-        if (mti_uuid_is_nil(from[i]->org_id) || (org && mti_uuid_eq(from[i]->org_id, *org)))
-            chain.items[chain.count++] = from[i];
-    return chain;
-}
-
-static int compare_org(const void *a, const void *b)
-{
-    return memcmp(a, b, sizeof(mti_uuid));
-}
-
-static void hook_build(mti_bus_hook *hook, mti_bus_entry **from, unsigned n)
-{
-    hook->common = chain_build(from, n, NULL);
-    unsigned own = n - hook->common.count, count = 0;
-    if (!own)
-        return;
-    mti_uuid *ids = must(calloc(own, sizeof *ids));
-    for (unsigned i = 0; i < n; i++)
-        if (!mti_uuid_is_nil(from[i]->org_id))
-            ids[count++] = from[i]->org_id;
-    qsort(ids, count, sizeof *ids, compare_org);
-    hook->orgs = must(calloc(count, sizeof *hook->orgs));
-    for (unsigned i = 0; i < count; i++)
-        if (i == 0 || !mti_uuid_eq(ids[i], ids[i - 1]))
-            hook->orgs[hook->org_count++] = chain_build(from, n, &ids[i]);
-    free(ids);
 }
 
 static mti_bus_snapshot *snapshot_build(mti_bus *b)
@@ -212,7 +155,7 @@ static mti_bus_snapshot *snapshot_build(mti_bus *b)
     for (unsigned i = 0, n; i < s->entry_count; i += n) {
         for (n = 1; i + n < s->entry_count && s->entries[i + n]->hook == s->entries[i]->hook;)
             n++;
-        hook_build(&s->hooks[s->entries[i]->hook], s->entries + i, n);
+        s->hooks[s->entries[i]->hook] = (mti_bus_chain){s->entries + i, n};
     }
     return s;
 }
@@ -284,9 +227,8 @@ void mti_bus_destroy(mti_bus *b)
 {
     if (!b)
         return;
-    remove_where(b, 0, NULL);
     while (b->pending_count)
-        remove_where(b, b->pending[0]->owner, NULL);
+        mti_bus_remove_owner(b, b->pending[0]->owner);
     snapshot_free(b->current);
     for (mti_bus_snapshot *s = b->retired, *next; s; s = next) {
         next = s->next;

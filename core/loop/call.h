@@ -46,6 +46,7 @@ struct mt_call {
     struct mti_values *values;   /* what queries bind by name (plugin/values.h); NULL outside a request */
     struct mti_trace *trace;
     struct mti_bus_frame *hook;  /* the hook whose handler runs now */
+    struct mti_bus_own *own;     /* the handlers of the organization's own; NULL: none */
 };
 
 void mti_call_init(mt_call *c, mti_loop *l);        /* current fiber (or none, in tests) */

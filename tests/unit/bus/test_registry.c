@@ -24,13 +24,12 @@ static void emit(world *w)
     assert_int_equal(mti_bus_emit(w->bus, &w->call, MTI_HOOK_LIMIT_CHECK, &in), MT_CONTINUE);
 }
 
-static mti_bus_handler counting(int *count, mti_uuid org)
+static mti_bus_handler counting(int *count)
 {
     return (mti_bus_handler){.owner = 3,
                              .hook = MTI_HOOK_LIMIT_CHECK,
                              .run = on_count,
                              .self = count,
-                             .org_id = org,
                              .label = "count",
                              .release = on_release};
 }
@@ -38,31 +37,77 @@ static mti_bus_handler counting(int *count, mti_uuid org)
 static void organizations_have_their_own(void **state)
 {
     world *w = *state;
-    mti_uuid a = mti_uuid_v7(), b = mti_uuid_v7(), nil = {{0}};
-    static int all, own_a, own_b; /* still released when the bus goes */
-    mti_bus_handler hs[] = {counting(&all, nil), counting(&own_a, a), counting(&own_b, b),
-                            counting(&own_b, b)};
-    for (int i = 0; i < 4; i++)
-        mti_bus_add(w->bus, &hs[i]);
+    static int all, own; /* all is still released when the bus goes */
+    mti_uuid org = mti_uuid_v7();
+    mti_bus_handler everybodys = counting(&all), theirs[] = {counting(&own), counting(&own)};
+    mti_bus_add(w->bus, &everybodys);
     mti_bus_publish(w->bus);
+    w->call.own = mti_bus_own_create(org, theirs, 2);
     emit(w);
-    w->call.who.org_id = a;
-    emit(w);
-    w->call.who.org_id = b;
+    assert_int_equal(own, 0);
+    w->call.who.org_id = org;
     emit(w);
     w->call.who.org_id = mti_uuid_v7();
     emit(w);
-    assert_int_equal(all, 4);
-    assert_int_equal(own_a, 1);
-    assert_int_equal(own_b, 2);
-    mti_bus_remove_org(w->bus, b, 3);
+    assert_int_equal(all, 3);
+    assert_int_equal(own, 2);
+    mti_bus_own_destroy(w->call.own);
+    assert_int_equal(own, 202);
+    w->call.own = NULL;
+}
+
+/* --- the organization's own among everybody's --- */
+
+static char order[16];
+
+static mt_outcome on_letter(void *self, mt_call *c, const void *in, mt_patch *out)
+{
+    strcat(order, self);
+    return *(const char *)self == 'S' ? MT_STOP : *(const char *)self == 'D' ? MT_DENY : MT_CONTINUE;
+}
+
+static mti_bus_handler letter(char *text, int priority)
+{
+    return (mti_bus_handler){
+        .hook = MTI_HOOK_LIMIT_CHECK, .priority = priority, .run = on_letter, .self = text, .label = text};
+}
+
+static mt_outcome emit_in_order(world *w)
+{
+    mt_limit_check in = {.size = sizeof in};
+    order[0] = 0;
+    return mti_bus_emit(w->bus, &w->call, MTI_HOOK_LIMIT_CHECK, &in);
+}
+
+static void note_label(void *arg, const mti_bus_seen *seen)
+{
+    strcat(arg, seen->label);
+    strcat(arg, seen->own ? "+" : "-");
+}
+
+static void own_ones_stand_by_priority_and_cannot_skip_others(void **state)
+{
+    world *w = *state;
+    mti_bus_handler theirs[] = {letter("c", 300), letter("a", 50), letter("S", 100), letter("x", 200)},
+                    deny = letter("D", 60), ours[] = {letter("1", 100), letter("2", 250)};
+    for (int i = 0; i < 2; i++)
+        mti_bus_add(w->bus, &ours[i]);
     mti_bus_publish(w->bus);
-    mti_loop_step(w->loop, 0);
-    assert_int_equal(own_b, 202);
-    w->call.who.org_id = b;
-    emit(w);
-    assert_int_equal(own_b, 202);
-    assert_int_equal(all, 5);
+    w->call.who.org_id = mti_uuid_v7();
+    w->call.own = mti_bus_own_create(w->call.who.org_id, theirs, 4);
+    assert_int_equal(emit_in_order(w), MT_CONTINUE);
+    assert_string_equal(order, "a1S2");
+    char seen[32] = "";
+    mti_bus_each(w->bus, &w->call, MTI_HOOK_LIMIT_CHECK, note_label, seen);
+    assert_string_equal(seen, "a+1-S+x+2-c+");
+    assert_false(mti_bus_has(w->bus, MTI_HOOK_AUTH_AUTHORIZE, &w->call));
+    mti_bus_own_destroy(w->call.own);
+    w->call.own = mti_bus_own_create(w->call.who.org_id, &deny, 1);
+    assert_int_equal(emit_in_order(w), MT_DENY);
+    assert_string_equal(order, "D");
+    mti_bus_own_destroy(w->call.own);
+    w->call.own = NULL;
+    w->call.error = (mti_error){0};
 }
 
 static void released_after_every_loop_has_turned(void **state)
@@ -70,7 +115,7 @@ static void released_after_every_loop_has_turned(void **state)
     world *w = *state;
     static int n;
     n = 0;
-    mti_bus_handler h = counting(&n, (mti_uuid){{0}});
+    mti_bus_handler h = counting(&n);
     mti_bus_add(w->bus, &h);
     mti_bus_publish(w->bus);
     emit(w);
@@ -141,7 +186,7 @@ static void describes_what_happened(void **state)
     world *w = *state;
     static int n;
     n = 0;
-    mti_bus_handler h = counting(&n, (mti_uuid){{0}});
+    mti_bus_handler h = counting(&n);
     mti_bus_add(w->bus, &h);
     mti_bus_publish(w->bus);
     emit(w);
@@ -250,7 +295,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(organizations_have_their_own), T(released_after_every_loop_has_turned),
+        T(organizations_have_their_own), T(own_ones_stand_by_priority_and_cannot_skip_others), T(released_after_every_loop_has_turned),
         T(suspended_handlers_keep_their_snapshot), T(describes_what_happened),
         cmocka_unit_test(toggling_under_load),
     };

@@ -256,15 +256,20 @@ static void pointer_write(const mti_patch_op *op, mti_buf *out)
     mti_buf_add_json(out, op->pointer);
 }
 
+void mti_patch_op_write(const mti_patch_op *op, mti_buf *out)
+{
+    mti_buf_adds(out, "\"pointer\":");
+    mti_buf_add_json(out, op->pointer);
+    mti_buf_adds(out, ",\"value\":");
+    value_write(op, out);
+}
+
 void mti_patch_write(const mt_patch *p, mti_buf *out)
 {
     mti_buf_addc(out, '[');
     for (const mti_patch_op *op = p->first; op; op = op->next) {
-        if (op != p->first)
-            mti_buf_addc(out, ',');
-        pointer_write(op, out);
-        mti_buf_adds(out, ",\"value\":");
-        value_write(op, out);
+        mti_buf_adds(out, op == p->first ? "{" : ",{");
+        mti_patch_op_write(op, out);
         mti_buf_addc(out, '}');
     }
     mti_buf_addc(out, ']');

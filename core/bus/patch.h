@@ -17,6 +17,7 @@ typedef struct mti_patch_op {
     mt_slice value;              /* the text of a slice field, else JSON */
     double number;
     int64_t integer;
+    int line;                    /* of a policy's script; 0: made elsewhere */
 } mti_patch_op;
 
 struct mt_patch {
@@ -35,6 +36,8 @@ static inline void mti_patch_init(mt_patch *p, mt_call *c, const mti_hook_info *
  * nothing: when one cannot be applied (MT_NOT_FOUND, MT_INVALID, MT_TOO_LARGE; e filled) the
  * payload is as before. Call's fiber, no suspend. */
 mt_status mti_patch_apply(mt_patch *p, void *payload, mti_error *e);
+/* Adds "pointer":…,"value":… without the braces. */
+void mti_patch_op_write(const mti_patch_op *op, mti_buf *out);
 /* Adds a JSON array of {pointer, value}. */
 void mti_patch_write(const mt_patch *p, mti_buf *out);
 /* Adds a JSON array of {pointer, bytes}, in at most `most` bytes: what is left out is told by a last {more}. values: {pointer, value} for those that

@@ -134,6 +134,7 @@ _Noreturn static void decide(lua_State *L, mt_outcome outcome)
 {
     mti_policy_frame *r = mti_policy_running(L);
     r->outcome = outcome;
+    r->line = mti_policy_line(L);
     r->decided = true;
     mti_policy_leave(L);
 }
@@ -185,12 +186,15 @@ static int api_patch(lua_State *L)
     mti_policy_charge(L, 50);
     if (lua_type(L, 2) == LUA_TSTRING) {
         mti_policy_charge_bytes(L, text_arg(L, 2).len * 4);
+        mti_policy_charge_memory(L, pointer.len + text_arg(L, 2).len);
         st = mti_patch_set_text(r->out, pointer, text_arg(L, 2));
     } else {
         st = patch_json(L, r, pointer, &why);
     }
     if (st != MT_OK)
         return luaL_error(L, "patch %s: %s", pointer.p, why);
+    r->out->last->line = mti_policy_line(L);
+    mti_policy_charge_memory(L, sizeof(mti_patch_op) + pointer.len + r->out->last->value.len);
     return 0;
 }
 
@@ -198,7 +202,8 @@ static int api_patch(lua_State *L)
 
 static mti_kv_scope kv_scope(const mti_policy_frame *r)
 {
-    return (mti_kv_scope){.own = !mti_uuid_is_nil(r->policy->org_id), .org_id = r->c->who.org_id};
+    bool own = !mti_uuid_is_nil(r->policy->org_id);
+    return (mti_kv_scope){.own = r->mode == MTI_POLICY_SHADOW ? 2 : own, .org_id = r->c->who.org_id};
 }
 
 static int64_t ttl_arg(lua_State *L, int index)
@@ -218,12 +223,25 @@ static int kv_answer(lua_State *L, mt_status st)
     return 2;
 }
 
+/* room: for a text. */
+static mt_status find(mti_policy_frame *r, mt_slice key, mti_kv_value *v, char *room)
+{
+    pthread_mutex_lock(&r->engine->kv_lock);
+    mt_status st = mti_kv_get(r->engine->kv, kv_scope(r), key, mti_mono_us(), v);
+    if (st == MT_OK && v->text.p) {
+        memcpy(room, v->text.p, v->text.len);
+        v->text.p = room;
+    }
+    pthread_mutex_unlock(&r->engine->kv_lock);
+    return st;
+}
+
 static int kv_get(lua_State *L)
 {
-    mti_policy_frame *r = mti_policy_running(L);
     mti_kv_value v;
+    char room[MTI_KV_TEXT];
     mti_policy_charge(L, 10);
-    if (mti_kv_get(r->lane->kv, kv_scope(r), text_arg(L, 1), mti_mono_us(), &v) != MT_OK)
+    if (find(mti_policy_running(L), text_arg(L, 1), &v, room) != MT_OK)
         lua_pushnil(L);
     else if (v.text.p)
         push_text(L, v.text);
@@ -238,6 +256,7 @@ static int kv_set(lua_State *L)
     mt_slice key = text_arg(L, 1);
     int64_t ttl = ttl_arg(L, 3);
     mti_kv_value v = {0};
+    mt_status st = MT_OK;
     mti_policy_charge(L, 50);
     if (lua_type(L, 2) == LUA_TNUMBER)
         v.number = lua_tonumber(L, 2);
@@ -245,7 +264,30 @@ static int kv_set(lua_State *L)
         ttl = 0;
     else
         v.text = text_arg(L, 2);
-    return kv_answer(L, mti_kv_set(r->lane->kv, kv_scope(r), key, v, ttl, mti_mono_us()));
+    if (r->mode != MTI_POLICY_DRY) {
+        pthread_mutex_lock(&r->engine->kv_lock);
+        st = mti_kv_set(r->engine->kv, kv_scope(r), key, v, ttl, mti_mono_us());
+        pthread_mutex_unlock(&r->engine->kv_lock);
+    }
+    return kv_answer(L, st);
+}
+
+/* What the sum would be, when nothing is to be remembered. */
+static mt_status add_dry(mti_policy_frame *r, mt_slice key, double by, double *sum)
+{
+    mti_kv_value v = {0};
+    char room[MTI_KV_TEXT];
+    find(r, key, &v, room);
+    *sum = (v.text.p ? 0 : v.number) + by;
+    return MT_OK;
+}
+
+static mt_status add(mti_policy_frame *r, mt_slice key, double by, int64_t ttl, double *sum)
+{
+    pthread_mutex_lock(&r->engine->kv_lock);
+    mt_status st = mti_kv_incr(r->engine->kv, kv_scope(r), key, by, ttl, mti_mono_us(), sum);
+    pthread_mutex_unlock(&r->engine->kv_lock);
+    return st;
 }
 
 static int kv_incr(lua_State *L)
@@ -255,7 +297,7 @@ static int kv_incr(lua_State *L)
     double by = luaL_optnumber(L, 2, 1), sum;
     int64_t ttl = ttl_arg(L, 3);
     mti_policy_charge(L, 20);
-    mt_status st = mti_kv_incr(r->lane->kv, kv_scope(r), key, by, ttl, mti_mono_us(), &sum);
+    mt_status st = r->mode == MTI_POLICY_DRY ? add_dry(r, key, by, &sum) : add(r, key, by, ttl, &sum);
     if (st != MT_OK)
         return kv_answer(L, st);
     lua_pushnumber(L, sum);
@@ -271,7 +313,7 @@ static int api_log(lua_State *L)
     luaL_checkany(L, 1);
     const char *text = mti_policy_text(L, 1, &len);
     mti_policy_charge(L, 100);
-    if (r->logs++ >= LOGS_MAX)
+    if (r->logs++ >= LOGS_MAX || r->mode == MTI_POLICY_DRY)
         return 0;
     mt_field fields[] = {{MT_SLICE("policy"), mt_str(r->policy->name)},
                          {MT_SLICE("text"), {text, mti_utf8_cut((mt_slice){text, len}, 1024)}}};
@@ -296,6 +338,8 @@ static int api_metric(lua_State *L)
     luaL_argcheck(L, metric_name_is_good(name), 1, "a name of a-z, 0-9 and _");
     luaL_argcheck(L, isfinite(v) && v >= 0, 2, "a number that is not negative");
     mti_policy_charge(L, 50);
+    if (r->mode == MTI_POLICY_DRY)
+        return 0;
     mti_family *f = mti_metric_family(MTI_COUNTER, "mortise_policy_total", "Counted by policies.",
                                       "policy,name");
     mti_metric_add(mti_metric_get(f, (mt_slice[]){mt_str(r->policy->name), name}, 2), v);

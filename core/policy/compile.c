@@ -158,7 +158,8 @@ void mti_policy_release(mti_policy *p)
 {
     if (!p)
         return;
-    atomic_fetch_sub(&p->engine->live, 1);
+    if (mti_uuid_is_nil(p->org_id))
+        atomic_fetch_sub(&p->engine->live, 1);
     free(p);
 }
 
@@ -169,6 +170,8 @@ void mti_policy_drop(void *policy)
 
 void mti_policy_set_org(mti_policy *p, mti_uuid org_id)
 {
+    if (mti_uuid_is_nil(p->org_id) && !mti_uuid_is_nil(org_id))
+        atomic_fetch_sub(&p->engine->live, 1);
     p->org_id = org_id;
 }
 

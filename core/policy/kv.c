@@ -8,7 +8,6 @@
 #define SCOPE_BYTES (256u << 10)
 #define STORE_BYTES (64u << 20)
 #define KEY_MAX     128
-#define TEXT_MAX    4096
 #define SWEEP       4
 
 struct kv_entry;
@@ -231,7 +230,7 @@ mt_status mti_kv_set(mti_kv *kv, mti_kv_scope scope, mt_slice key, mti_kv_value 
                      int64_t ttl_us, int64_t now_us)
 {
     kv_key k;
-    if (!key_make(&k, scope, key) || value.text.len > TEXT_MAX)
+    if (!key_make(&k, scope, key) || value.text.len > MTI_KV_TEXT)
         return MT_TOO_LARGE;
     kv_entry *e = ttl_us > 0 ? entry_make(&k, value, now_us + ttl_us) : NULL;
     if (ttl_us > 0 && !e)

@@ -1,17 +1,19 @@
 /*
- * What policies remember: texts and numbers with a time to live, in memory, one store a loop, apart
- * for each scope (an organization's own policies, or the platform's for one organization). Bounded:
- * 1,000 keys and 256 KiB a scope, 64 MiB a store. Loop's thread only.
+ * What policies remember: texts and numbers with a time to live, in memory, one store a host, apart
+ * for each scope: an organization's own policies, those it only tries, or the platform's for one
+ * organization. Bounded: 1,000 keys and 256 KiB a scope, 64 MiB a store. One thread at a time.
  */
 #ifndef MTI_POLICY_KV_H
 #define MTI_POLICY_KV_H
 
 #include "base/ident.h"
 
+#define MTI_KV_TEXT 4096             /* the longest text */
+
 typedef struct mti_kv mti_kv;
 
 typedef struct mti_kv_scope {
-    uint8_t own;                 /* 1: the organization's own policies; 0: the platform's */
+    uint8_t own;                 /* 0: the platform's; 1: the organization's own; 2: its shadows' */
     mti_uuid org_id;
 } mti_kv_scope;
 

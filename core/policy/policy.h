@@ -47,6 +47,31 @@ int mti_policy_priority(const mti_policy *p);
  * policy_error or policy_limit (and the line) when the script fails. */
 mt_outcome mti_policy_run(void *policy, mt_call *c, const void *in, mt_patch *out);
 
+/* What a policy decided, and where. */
+typedef struct mti_policy_verdict {
+    mt_outcome outcome;
+    mti_error error;             /* of MT_DENY and MT_ERROR */
+    int line;                    /* of the decision or the failure; 0: it fell off its end */
+    int64_t steps;
+    char message[192];           /* of a script's own error, for its author */
+} mti_policy_verdict;
+
+typedef enum mti_policy_mode {
+    MTI_POLICY_LIVE,
+    MTI_POLICY_SHADOW,           /* what it remembers is apart from the live ones' */
+    MTI_POLICY_DRY               /* it remembers, logs and counts nothing */
+} mti_policy_mode;
+
+/* As mti_policy_run, and tells. Shadow and dry leave c->error and the emit around it as they were:
+ * the caller throws the patches away. */
+mt_outcome mti_policy_try(mti_policy *policy, mti_policy_mode mode, mt_call *c, const void *in,
+                          mt_patch *out, mti_policy_verdict *v);
+/* {outcome, status, code, detail, line, patches: [{pointer, value, line}]} */
+void mti_policy_verdict_write(const mti_policy_verdict *v, const mt_patch *patches, mti_buf *out);
+
+/* The policy that a handler of the bus runs and heeds, or NULL. */
+mti_policy *mti_policy_of(const mti_bus_seen *seen);
+
 /* `mortise policy test`: runs a policy against cases of its own test file (JSON: [{name, ctx,
  * repeat, expect:{outcome, code, status, patches: [{pointer, value}]}}]; kv lives from case to
  * case; repeat runs it that often and looks at the last). Answers a JSON report {policy, hook,
@@ -54,5 +79,12 @@ mt_outcome mti_policy_run(void *policy, mt_call *c, const void *in, mt_patch *ou
  * such a list; a case that fails is no error here. Normal thread (it compiles). */
 mt_status mti_policy_test(mti_policies *p, const char *name, mt_slice source, mt_slice cases,
                           mti_buf *report, mti_error *e);
+
+/* `mortise policy replay`: runs a policy over what was recorded, oldest first (JSON: [{id, ctx,
+ * decision}]), and answers a JSON report {policy, hook, replayed, same, different, skipped,
+ * differences: [{id, before, after}]}, at most 100 of them. Records of other hooks, and those whose
+ * ctx was too large to keep, are skipped. As mti_policy_test. */
+mt_status mti_policy_replay(mti_policies *p, const char *name, mt_slice source, mt_slice records,
+                            mti_buf *report, mti_error *e);
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef MTI_POLICY_IMPL_H
 #define MTI_POLICY_IMPL_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include <lauxlib.h>
@@ -10,10 +11,12 @@
 #include "base/map.h"
 #include "bus/patch.h"
 #include "bus/ticks.h"
+#include "json/json.h"
 #include "policy/kv.h"
 #include "policy/policy.h"
 
 #define MTI_POLICY_STATES 1000          /* organizations' states a loop */
+#define MTI_POLICY_BYTES  (64u << 20)   /* all of them together, a loop */
 #define MTI_POLICY_STRING (256u << 10)  /* the largest single block, so the longest text */
 
 struct mti_policy {
@@ -41,6 +44,7 @@ typedef struct mti_policy_state {
     int functions,
         globals; /* registry references: functions by id; the metatable of environments */
     mti_uuid org_id;
+    size_t counted;              /* of heap.used, in the lane's bytes */
     struct mti_policy_state *newer, *older;
 } mti_policy_state;
 
@@ -49,14 +53,16 @@ typedef struct mti_policy_lane {
     mti_policy_state *platform;
     mti_map *states;             /* by org_id */
     mti_policy_state *newest, *oldest;
-    mti_kv *kv;
+    size_t bytes;                /* of the organizations' states, as they were last idle */
 } mti_policy_lane;
 
 struct mti_policies {
     mti_policy_limits limits;
     mti_ticks_base ticks;
     unsigned n_loops;
-    atomic_uint live;            /* policies not yet released */
+    atomic_uint live;            /* the platform's policies not yet released */
+    pthread_mutex_t kv_lock;     /* held for a look-up, never while Lua may raise */
+    mti_kv *kv;                  /* one for all loops: what policies count must not depend on them */
     mti_policy_lane lanes[];     /* one a loop, and one for callers without a loop */
 };
 
@@ -71,6 +77,7 @@ typedef enum mti_policy_limit {
 typedef struct mti_policy_frame {
     mti_policies *engine;
     mti_policy *policy;
+    mti_policy_mode mode;
     mti_policy_lane *lane;
     mti_policy_state *state;
     mt_call *c;
@@ -84,7 +91,8 @@ typedef struct mti_policy_frame {
     bool decided;                /* decide.* was called: the script is being left */
     bool cached;                 /* ctx holds decoded JSON fields of this call */
     mt_outcome outcome;
-    int line;
+    int line;                    /* of the decision, or of the failure */
+    size_t outside;              /* bytes of patches: the call's memory, counted as the state's */
     unsigned depth;              /* callbacks from library functions into the script */
     unsigned logs;
     char message[192];           /* of an error */
@@ -111,8 +119,11 @@ static inline void mti_policy_charge_bytes(lua_State *L, size_t bytes)
 /* Fails when callbacks nest too deeply for a fiber's stack; the caller puts depth back afterwards.
  */
 void mti_policy_enter_callback(lua_State *L);
+/* Counts memory that is kept for the policy outside of its state. */
+void mti_policy_charge_memory(lua_State *L, size_t bytes);
 /* Leaves the script, past every pcall. limit or decided is set. */
 _Noreturn void mti_policy_leave(lua_State *L);
+int mti_policy_line(lua_State *L);
 
 /* --- state.c --- */
 
@@ -150,8 +161,19 @@ bool mti_policy_write_json(lua_State *L, int index, mti_buf *out, const char **w
 /* Pushes a JSON text as a Lua value. Raises for a malformed text. */
 void mti_policy_push_json(lua_State *L, mt_slice json);
 
-/* How a run ended, for the test report. */
-mt_outcome mti_policy_run_noted(mti_policy *policy, mt_call *c, const void *in, mt_patch *out,
-                                mti_policy_frame *run);
+/* --- payload.c --- */
+
+/* The payload of a hook, in the call's arena, from an object of its fields and of the names that
+ * every ctx has; MT_INVALID names in why what it has not. */
+mt_status mti_policy_payload_make(const mti_hook_info *hook, mt_call *c, const json_t *ctx,
+                                  void **payload, char *why, size_t size);
+/* The same backwards. */
+void mti_policy_payload_write(const mti_hook_info *hook, const mt_call *c, const void *payload,
+                              mti_buf *out);
+
+/* --- state.c --- */
+
+/* Counts what the idle state holds now, and lets the oldest go while there is too much. */
+void mti_policy_state_account(mti_policy_lane *lane, mti_policy_state *s);
 
 #endif

@@ -20,7 +20,7 @@ _Noreturn void mti_policy_leave(lua_State *L)
     __builtin_unreachable();
 }
 
-static int current_line(lua_State *L)
+int mti_policy_line(lua_State *L)
 {
     lua_Debug ar;
     for (int level = 0; lua_getstack(L, level, &ar); level++)
@@ -33,7 +33,7 @@ static void reach_limit(lua_State *L, mti_policy_frame *r, mti_policy_limit limi
 {
     if (!r->limit) {
         r->limit = limit;
-        r->line = current_line(L);
+        r->line = mti_policy_line(L);
     }
     mti_policy_leave(L);
 }
@@ -76,6 +76,14 @@ void mti_policy_charge(lua_State *L, size_t steps)
     count(L, steps);
 }
 
+void mti_policy_charge_memory(lua_State *L, size_t bytes)
+{
+    mti_policy_frame *r = mti_policy_running(L);
+    r->outside += bytes;
+    if (r->outside + r->state->heap.used > r->state->heap.limit)
+        reach_limit(L, r, LIMIT_MEMORY);
+}
+
 void mti_policy_enter_callback(lua_State *L)
 {
     mti_policy_frame *r = mti_policy_running(L);
@@ -101,7 +109,7 @@ static int on_error(lua_State *L)
 {
     mti_policy_frame *r = mti_policy_running(L);
     if (!r->line)
-        r->line = current_line(L);
+        r->line = mti_policy_line(L);
     return 1;
 }
 
@@ -136,6 +144,7 @@ static void settle_state(mti_policy_frame *r)
     *mti_policy_running_at(s->L) = NULL;
     if (s->heap.used > s->baseline + IDLE_EXCESS)
         lua_gc(s->L, LUA_GCCOLLECT);
+    mti_policy_state_account(r->lane, s);
 }
 
 static void run_protected(mti_policy_frame *r)
@@ -174,12 +183,12 @@ static void explain(mti_policy_frame *r)
                 r->policy->name, r->line, (unsigned long long)n, r->message);
 }
 
-mt_outcome mti_policy_run_noted(mti_policy *policy, mt_call *c, const void *in, mt_patch *out,
-                                mti_policy_frame *r)
+static mt_outcome run(mti_policy *policy, mti_policy_mode mode, mt_call *c, const void *in,
+                      mt_patch *out, mti_policy_frame *r)
 {
     mti_policies *p = policy->engine;
     unsigned lane = c->loop ? mti_loop_index(c->loop) : p->n_loops;
-    *r = (mti_policy_frame){.engine = p, .policy = policy, .c = c, .in = in, .out = out,
+    *r = (mti_policy_frame){.engine = p, .policy = policy, .mode = mode, .c = c, .in = in, .out = out,
                           .lane = &p->lanes[lane < p->n_loops ? lane : p->n_loops],
                           .hook = &mti_hook_catalogue[policy->hook]};
     r->state = mti_policy_state_get(p, r->lane, policy);
@@ -198,5 +207,42 @@ mt_outcome mti_policy_run_noted(mti_policy *policy, mt_call *c, const void *in, 
 mt_outcome mti_policy_run(void *policy, mt_call *c, const void *in, mt_patch *out)
 {
     mti_policy_frame r;
-    return mti_policy_run_noted(policy, c, in, out, &r);
+    return run(policy, MTI_POLICY_LIVE, c, in, out, &r);
+}
+
+mt_outcome mti_policy_try(mti_policy *policy, mti_policy_mode mode, mt_call *c, const void *in,
+                          mt_patch *out, mti_policy_verdict *v)
+{
+    mti_policy_frame r;
+    mti_error before = c->error;
+    struct mti_bus_frame *hook = c->hook;
+    c->error = (mti_error){0};
+    if (mode != MTI_POLICY_LIVE)
+        c->hook = NULL;
+    *v = (mti_policy_verdict){.outcome = run(policy, mode, c, in, out, &r), .error = c->error,
+                              .line = r.line, .steps = r.steps};
+    memcpy(v->message, r.message, sizeof v->message);
+    c->hook = hook;
+    if (mode != MTI_POLICY_LIVE || v->outcome < MT_DENY)
+        c->error = before;
+    return v->outcome;
+}
+
+void mti_policy_verdict_write(const mti_policy_verdict *v, const mt_patch *patches, mti_buf *out)
+{
+    static const char *const outcomes[] = {"continue", "stop", "deny", "error"};
+    mti_buf_addf(out, "{\"outcome\":\"%s\",\"line\":%d,\"patches\":[", outcomes[v->outcome], v->line);
+    for (const mti_patch_op *op = v->outcome < MT_DENY ? patches->first : NULL; op; op = op->next) {
+        mti_buf_adds(out, op == patches->first ? "{" : ",{");
+        mti_patch_op_write(op, out);
+        mti_buf_addf(out, ",\"line\":%d}", op->line);
+    }
+    mti_buf_addc(out, ']');
+    if (v->outcome >= MT_DENY) {
+        mti_buf_addf(out, ",\"status\":%d,\"code\":", mti_error_http(&v->error));
+        mti_buf_add_json(out, mt_str(v->error.code));
+        mti_buf_adds(out, ",\"detail\":");
+        mti_buf_add_json(out, mt_str(v->message[0] ? v->message : v->error.detail));
+    }
+    mti_buf_addc(out, '}');
 }

@@ -3,7 +3,8 @@
 
 #include <stdlib.h>
 
-#define BASE_HEAP   (256u << 10)  /* enough for the libraries */
+#define BASE_HEAP     (256u << 10)  /* enough for the libraries */
+#define OWN_FUNCTIONS 128           /* an organization's, replaced ones included */
 
 /* --- memory --- */
 
@@ -212,8 +213,19 @@ void mti_policy_state_drop(mti_policy_lane *lane, mti_policy_state *s)
     } else {
         mti_map_remove(lane->states, state_key(s));
         lru_remove(lane, s);
+        lane->bytes -= s->counted;
     }
     state_destroy(s);
+}
+
+void mti_policy_state_account(mti_policy_lane *lane, mti_policy_state *s)
+{
+    if (s == lane->platform)
+        return;
+    lane->bytes += s->heap.used - s->counted;
+    s->counted = s->heap.used;
+    while (lane->bytes > MTI_POLICY_BYTES && lane->oldest != s)
+        mti_policy_state_drop(lane, lane->oldest);
 }
 
 static mti_policy_state *state_add(const mti_policies *p, mti_policy_lane *lane, mti_uuid org_id)
@@ -236,8 +248,9 @@ mti_policy_state *mti_policy_state_get(mti_policies *p, mti_policy_lane *lane,
     bool platform = mti_uuid_is_nil(policy->org_id);
     mt_slice key = {(const char *)policy->org_id.b, sizeof policy->org_id.b};
     mti_policy_state *s = platform ? lane->platform : mti_map_get(lane->states, key);
+    unsigned live = atomic_load_explicit(&p->live, memory_order_relaxed);
     /* Functions of released policies stay until most of a state is such. */
-    if (s && s->loaded > 2 * atomic_load_explicit(&p->live, memory_order_relaxed) + 16) {
+    if (s && s->loaded > (platform ? 2 * live + 16 : OWN_FUNCTIONS)) {
         mti_policy_state_drop(lane, s);
         s = NULL;
     }
@@ -256,7 +269,6 @@ void mti_policy_lane_dispose(mti_policy_lane *lane)
     while (lane->oldest)
         mti_policy_state_drop(lane, lane->oldest);
     mti_map_destroy(lane->states);
-    mti_kv_destroy(lane->kv);
 }
 
 /* --- the engine --- */
@@ -275,10 +287,10 @@ mti_policies *mti_policies_create(const mti_policy_limits *l, mti_loop **loops, 
         p->limits.cpu_us = 5000;
     p->ticks = mti_ticks_start();
     p->n_loops = n_loops;
-    for (unsigned i = 0; i <= n_loops; i++) {
+    p->kv = mti_kv_create();
+    pthread_mutex_init(&p->kv_lock, NULL);
+    for (unsigned i = 0; i <= n_loops; i++)
         p->lanes[i].states = mti_map_create();
-        p->lanes[i].kv = mti_kv_create();
-    }
     return p;
 }
 
@@ -288,5 +300,7 @@ void mti_policies_destroy(mti_policies *p)
         return;
     for (unsigned i = 0; i <= p->n_loops; i++)
         mti_policy_lane_dispose(&p->lanes[i]);
+    mti_kv_destroy(p->kv);
+    pthread_mutex_destroy(&p->kv_lock);
     free(p);
 }

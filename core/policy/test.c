@@ -1,8 +1,6 @@
 /* `mortise policy test`: cases from a JSON file, run in an engine of their own. */
 #include "policy/policy_impl.h"
 
-#include "json/json.h"
-
 #define REPEAT_MAX 10000
 
 static const char *const OUTCOMES[] = {"continue", "stop", "deny", "error"};
@@ -17,103 +15,10 @@ typedef struct tester {
 
 /* What a case came to. why: a reason that it failed, or "". */
 typedef struct verdict {
-    mt_outcome outcome;
-    mti_policy_frame run;
+    mti_policy_verdict was;
     int64_t us;
     char why[256];
 } verdict;
-
-/* --- the payload of a case --- */
-
-static mt_slice text_of(mt_call *c, const json_t *v)
-{
-    if (json_is_string(v))
-        return mti_arena_slice(&c->arena, mti_json_text(v));
-    mti_buf b;
-    mti_buf_init(&b, 1 << 20);
-    mt_slice text = {NULL, 0};
-    if (!json_is_null(v) && mti_json_dump(v, &b) == MT_OK)
-        text = mti_arena_slice(&c->arena, mti_buf_slice(&b));
-    mti_buf_dispose(&b);
-    return text;
-}
-
-static mt_slice json_of(mt_call *c, const json_t *v)
-{
-    mti_buf b;
-    mti_buf_init(&b, 1 << 20);
-    mti_json_dump(v, &b);
-    mt_slice text = mti_arena_slice(&c->arena, mti_buf_slice(&b));
-    mti_buf_dispose(&b);
-    return text;
-}
-
-static void set_field(mt_call *c, char *payload, const mti_hook_field *f, const json_t *v)
-{
-    void *at = payload + f->offset;
-    switch (f->type) {
-    case MTI_F_SLICE:
-        *(mt_slice *)at = text_of(c, v);
-        break;
-    case MTI_F_JSON:
-        *(mt_slice *)at = json_of(c, v);
-        break;
-    case MTI_F_I32:
-        *(int32_t *)at = (int32_t)json_integer_value(v);
-        break;
-    case MTI_F_U32:
-        *(uint32_t *)at = (uint32_t)json_integer_value(v);
-        break;
-    case MTI_F_I64:
-        *(int64_t *)at = json_integer_value(v);
-        break;
-    case MTI_F_F64:
-        *(double *)at = json_number_value(v);
-        break;
-    case MTI_F_BOOL:
-        *(bool *)at = json_is_true(v);
-        break;
-    }
-}
-
-/* A field that belongs to the call and not to the payload; false when there is none of that name.
- */
-static bool set_common(mt_call *c, const char *name, const json_t *v)
-{
-    mt_slice text = text_of(c, v);
-    if (strcmp(name, "org_id") == 0)
-        return mti_uuid_parse(text, &c->who.org_id);
-    if (strcmp(name, "workspace_id") == 0)
-        return mti_uuid_parse(text, &c->workspace_id);
-    if (strcmp(name, "subject_id") == 0)
-        return mti_uuid_parse(text, &c->who.subject_id);
-    if (strcmp(name, "operation") != 0)
-        return false;
-    c->operation = mti_arena_strndup(&c->arena, text.p, text.len);
-    return true;
-}
-
-static char *payload_make(const tester *t, mt_call *c, const json_t *ctx, verdict *v)
-{
-    char *payload = mti_arena_alloc(&c->arena, t->hook->size);
-    *(uint32_t *)payload = t->hook->size;
-    const char *name;
-    json_t *value;
-    json_object_foreach((json_t *)ctx, name, value)
-    {
-        bool known = false;
-        for (unsigned i = 0; i < t->hook->n_fields; i++) {
-            if (strcmp(name, t->hook->fields[i].name) != 0)
-                continue;
-            set_field(c, payload, &t->hook->fields[i], value);
-            known = true;
-        }
-        if (!set_common(c, name, value) && !known)
-            snprintf(v->why, sizeof v->why, "%s has no field %s, or it is not an id", t->hook->name,
-                     name);
-    }
-    return payload;
-}
 
 /* --- judging --- */
 
@@ -138,35 +43,34 @@ static void judge_patches(verdict *v, const json_t *expect, mt_slice patches)
     json_decref(got);
 }
 
-static void judge(verdict *v, const mt_call *c, const json_t *expect, mt_slice patches)
+static void judge(verdict *v, const json_t *expect, mt_slice patches)
 {
-    judge_text(v, expect, "outcome", OUTCOMES[v->outcome]);
-    bool failed = v->outcome == MT_DENY || v->outcome == MT_ERROR;
-    judge_text(v, expect, "code", failed ? c->error.code : "");
+    judge_text(v, expect, "outcome", OUTCOMES[v->was.outcome]);
+    bool failed = v->was.outcome == MT_DENY || v->was.outcome == MT_ERROR;
+    judge_text(v, expect, "code", failed ? v->was.error.code : "");
     const json_t *status = json_object_get(expect, "status");
     if (status && !v->why[0] &&
-        (!failed || json_integer_value(status) != mti_error_http(&c->error)))
+        (!failed || json_integer_value(status) != mti_error_http(&v->was.error)))
         snprintf(v->why, sizeof v->why, "the status is %d",
-                 failed ? mti_error_http(&c->error) : 200);
+                 failed ? mti_error_http(&v->was.error) : 200);
     judge_patches(v, expect, patches);
 }
 
 /* --- one case --- */
 
-static void write_case(tester *t, const char *name, const mt_call *c, const verdict *v,
-                       mt_slice patches)
+static void write_case(tester *t, const char *name, const verdict *v, mt_slice patches)
 {
     mti_buf *b = t->report;
     mti_buf_adds(b, t->passed + t->failed ? ",{\"name\":" : "{\"name\":");
     mti_buf_add_json(b, mt_str(name));
-    mti_buf_addf(b, ",\"passed\":%s,\"outcome\":\"%s\",\"us\":%lld,\"patches\":",
-                 v->why[0] ? "false" : "true", OUTCOMES[v->outcome], (long long)v->us);
+    mti_buf_addf(b, ",\"passed\":%s,\"outcome\":\"%s\",\"line\":%d,\"us\":%lld,\"patches\":",
+                 v->why[0] ? "false" : "true", OUTCOMES[v->was.outcome], v->was.line, (long long)v->us);
     mti_buf_add(b, patches.p, patches.len);
-    if (v->outcome == MT_DENY || v->outcome == MT_ERROR) {
-        mti_buf_addf(b, ",\"status\":%d,\"code\":", mti_error_http(&c->error));
-        mti_buf_add_json(b, mt_str(c->error.code));
+    if (v->was.outcome == MT_DENY || v->was.outcome == MT_ERROR) {
+        mti_buf_addf(b, ",\"status\":%d,\"code\":", mti_error_http(&v->was.error));
+        mti_buf_add_json(b, mt_str(v->was.error.code));
         mti_buf_adds(b, ",\"detail\":");
-        mti_buf_add_json(b, mt_str(v->run.message[0] ? v->run.message : c->error.detail));
+        mti_buf_add_json(b, mt_str(v->was.message[0] ? v->was.message : v->was.error.detail));
     }
     if (v->why[0]) {
         mti_buf_adds(b, ",\"why\":");
@@ -175,14 +79,13 @@ static void write_case(tester *t, const char *name, const mt_call *c, const verd
     mti_buf_addc(b, '}');
 }
 
-static void run_repeatedly(tester *t, mt_call *c, const char *payload, long repeat, mt_patch *patch,
+static void run_repeatedly(tester *t, mt_call *c, const void *payload, long repeat, mt_patch *patch,
                            verdict *v)
 {
     for (long i = 0; i < repeat; i++) {
         mti_patch_init(patch, c, t->hook);
-        c->error = (mti_error){0};
         int64_t from = mti_mono_us();
-        v->outcome = mti_policy_run_noted(t->policy, c, payload, patch, &v->run);
+        mti_policy_try(t->policy, MTI_POLICY_LIVE, c, payload, patch, &v->was);
         v->us = mti_mono_us() - from;
     }
 }
@@ -197,7 +100,8 @@ static void run_case(tester *t, const json_t *one, size_t index)
     const char *name = json_is_string(named) ? json_string_value(named) : fallback;
     long repeat = (long)mti_json_get_int(one, "repeat", 1);
     verdict v = {0};
-    char *payload = payload_make(t, &c, json_object_get(one, "ctx"), &v);
+    void *payload;
+    mti_policy_payload_make(t->hook, &c, json_object_get(one, "ctx"), &payload, v.why, sizeof v.why);
     mt_patch patch;
     run_repeatedly(t, &c, payload,
                    repeat < 1            ? 1
@@ -209,8 +113,8 @@ static void run_case(tester *t, const json_t *one, size_t index)
     mti_patch_write(&patch, &patches);
     if (!json_is_object(json_object_get(one, "expect")))
         snprintf(v.why, sizeof v.why, "the case has no expect");
-    judge(&v, &c, json_object_get(one, "expect"), mti_buf_slice(&patches));
-    write_case(t, name, &c, &v, mti_buf_slice(&patches));
+    judge(&v, json_object_get(one, "expect"), mti_buf_slice(&patches));
+    write_case(t, name, &v, mti_buf_slice(&patches));
     *(v.why[0] ? &t->failed : &t->passed) += 1;
     mti_buf_dispose(&patches);
     mti_call_dispose(&c);

@@ -12,6 +12,7 @@
 #include "plugin/identity.h"
 #include "plugin/manager.h"
 #include "plugin/meter.h"
+#include "plugin/org_policies.h"
 #include "request/api.h"
 #include "request/request.h"
 #include "telemetry/trace.h"
@@ -143,6 +144,7 @@ static void attach_loop(void *arg)
     mti_db_attach(p->host.db, l);
     mti_identities_attach(p->host.identities, l);
     mti_feed_attach(p->host.feed, l);
+    mti_org_policies_start(&p->host, l);
     unsigned outbound = (unsigned)mti_config_int(p->host.config, "outbound.connections");
     mti_http_client_create(l, &(mti_http_client_options){.max_connections = outbound, .max_host_connections = outbound, .max_exchanges = 2 * outbound});
     mti_http_listen(p->http, l, p->setup->listen_fd);
@@ -158,6 +160,7 @@ static void end_loop(void *arg)
     mti_loop *l = mti_loop_current();
     mti_http_client_destroy(mti_http_client_of(l));
     mti_feed_detach(p->host.feed, l);
+    mti_org_policies_stop(&p->host, l);
     mti_identities_detach(p->host.identities, l);
     mti_db_detach(p->host.db, l);
     mti_trace_dispose(l);
@@ -236,6 +239,7 @@ static mt_status create_parts(process *p, mti_error *e)
         return mti_fail(e, MT_NO_MEMORY, "no_memory", "out of memory at start");
     MT_TRY(mti_identities_create(h, &h->identities, e));
     MT_TRY(mti_feed_create(h, &h->feed, e));
+    h->org_policies_slot = mti_loop_slot();
     snprintf(dir, sizeof dir, "%s/manifests/core", h->root);
     MT_TRY(mti_contract_load("core", dir, &p->builtin, e));
     MT_TRY(mti_builtin_bind(p->builtin, e));
@@ -254,6 +258,7 @@ static void provide_interfaces(mti_plugins *plugins)
     mti_plugins_provide(plugins, "metrics/1", &mti_api_metrics);
     mti_plugins_provide(plugins, "http/1", &mti_api_http);
     mti_plugins_provide(plugins, "auth/1", &mti_api_auth);
+    mti_plugins_provide(plugins, "policy/1", &mti_api_policy);
     mti_plugins_provide(plugins, "request/1", &mti_api_request);
     mti_plugins_provide(plugins, "stream/1", &mti_api_stream);
 }

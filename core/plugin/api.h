@@ -11,6 +11,7 @@ extern const mt_offload_1 mti_api_offload;
 extern const mt_defer_1 mti_api_defer;
 extern const mt_http_1 mti_api_http;
 extern const mt_auth_1 mti_api_auth;
+extern const mt_policy_1 mti_api_policy;
 extern const mt_service_1 mti_api_service;
 extern const mt_thread_1 mti_api_thread;
 extern const mt_metrics_1 mti_api_metrics;

@@ -5,6 +5,7 @@
 #include "plugin/across.h"
 #include "plugin/manager.h"
 #include "plugin/meter.h"
+#include "plugin/org_policies.h"
 #include "plugin/record.h"
 
 #include "base/log.h"
@@ -81,8 +82,11 @@ static void run_job(void *arg)
         c.workspace_id = c.who.workspace_id = workspace;
     c.job_payload = mti_buf_slice(&j->payload);
     c.job_id = mt_str(j->id);
-    mt_status s = MT_UNAVAILABLE;            /* switched off just now: the job is given back, not dead */
-    if (mti_plugin_enter(r->host->plugins, &c, r->slot) == MT_OK) {
+    mt_status s = mti_org_policies_attach(&c);
+    bool ready = s == MT_OK;
+    if (ready)
+        s = MT_UNAVAILABLE;                  /* switched off just now: the job is given back, not dead */
+    if (ready && mti_plugin_enter(r->host->plugins, &c, r->slot) == MT_OK) {
         c.plugin = r->slot;
         mti_fiber_set_tag(r->slot);
         uint64_t begun = mti_ticks();

@@ -27,6 +27,7 @@ typedef struct mti_host {
     struct mti_feed *feed;                   /* changes as they happen (feed.h) */
     struct mti_meters *meters;                /* what plugins did (meter.h) */
     struct mti_identities *identities;       /* caches of credentials and scopes (identity.h) */
+    unsigned org_policies_slot;              /* of each loop: what it keeps of them (org_policies.h) */
     const char *root;                        /* installation folder: sql/, manifests/, plugins/ below it */
     const char *version;
     const char *cors_origins;                /* whose web pages may call, as configured; NULL or "": none */

@@ -120,6 +120,8 @@ static void on_notify(void *arg, const char *payload)
     loop_cache *k = arg;
     const char *space = payload ? strchr(payload, ' ') : NULL;
     mti_uuid id;
+    if (space && memchr(payload, '.', (size_t)(space - payload)))
+        return;                  /* of a table (SCHEMA.TABLE ORG): not kept here */
     if (!space || !mti_uuid_parse(mt_str(space + 1), &id)) {
         clear_cache(k);
         return;

@@ -51,5 +51,7 @@ typedef enum mti_readiness { MTI_NOT_READY, MTI_READY_DEGRADED, MTI_READY } mti_
 mti_readiness mti_plugins_readiness(mti_plugins *p, char *why, size_t size);
 /* Whether somebody provides an interface now. */
 bool mti_service_ready(const mti_plugins *p, int service);
+/* Whether somebody should: its provider is switched on, and may yet be waiting or have failed. */
+bool mti_service_wanted(const mti_plugins *p, int service);
 
 #endif

@@ -632,6 +632,41 @@ const mt_llm_engine_1 mti_proxy_llm_engine = {
     .models = llm_engine_models,
 };
 
+static mt_status policy_store_list(mt_call *c, mt_slice *policies)
+{
+    const mti_provider *pr = mti_provider_for(c, MTI_SVC_POLICY_STORE);
+    const mt_policy_store_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "policy_store/1");
+    if (!t->list)
+        return not_offered(c, "policy_store/1");
+    place before = enter(c, pr);
+    mt_status answer = t->list(pr->self, c, policies);
+    leave(c, before);
+    return answer;
+}
+
+static mt_status policy_store_note(mt_call *c, mt_slice notes)
+{
+    const mti_provider *pr = mti_provider_for(c, MTI_SVC_POLICY_STORE);
+    const mt_policy_store_1_provider *t = pr ? pr->table : NULL;
+    if (!t)
+        return no_provider(c, "policy_store/1");
+    if (!t->note)
+        return not_offered(c, "policy_store/1");
+    place before = enter(c, pr);
+    mt_status answer = t->note(pr->self, c, notes);
+    leave(c, before);
+    return answer;
+}
+
+const mt_policy_store_1 mti_proxy_policy_store = {
+    .size = sizeof(mt_policy_store_1),
+    .version = 1,
+    .list = policy_store_list,
+    .note = policy_store_note,
+};
+
 static mt_status queue_put(mt_call *c, mt_slice queue, mt_slice payload, mt_slice unique_key,
                            int64_t delay_ms)
 {
@@ -1047,6 +1082,10 @@ const mti_interface_info mti_interface_catalogue[] = {
      sizeof(mt_metrics_1), true},
     {"offload/1", NULL, -1, NULL,
      sizeof(mt_offload_1), true},
+    {"policy/1", "policy", -1, NULL,
+     sizeof(mt_policy_1), false},
+    {"policy_store/1", "policy_store", MTI_SVC_POLICY_STORE, &mti_proxy_policy_store,
+     sizeof(mt_policy_store_1_provider), false},
     {"queue/1", "queue", MTI_SVC_QUEUE, &mti_proxy_queue,
      sizeof(mt_queue_1_provider), false},
     {"request/1", NULL, -1, NULL,

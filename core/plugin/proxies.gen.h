@@ -14,6 +14,7 @@ enum mti_service_id {
     MTI_SVC_LIMITER,
     MTI_SVC_LLM,
     MTI_SVC_LLM_ENGINE,
+    MTI_SVC_POLICY_STORE,
     MTI_SVC_QUEUE,
     MTI_SVC_RERANKER,
     MTI_SVC_RETRIEVAL,
@@ -64,6 +65,7 @@ extern const mt_embedder_engine_1 mti_proxy_embedder_engine;
 extern const mt_limiter_1 mti_proxy_limiter;
 extern const mt_llm_1 mti_proxy_llm;
 extern const mt_llm_engine_1 mti_proxy_llm_engine;
+extern const mt_policy_store_1 mti_proxy_policy_store;
 extern const mt_queue_1 mti_proxy_queue;
 extern const mt_reranker_1 mti_proxy_reranker;
 extern const mt_retrieval_1 mti_proxy_retrieval;

@@ -87,3 +87,18 @@ bool mti_service_ready(const mti_plugins *p, int service)
 {
     return atomic_load_explicit(&p->chosen[service], memory_order_acquire) != NULL;
 }
+
+bool mti_service_wanted(const mti_plugins *p, int service)
+{
+    if (mti_service_ready(p, service))
+        return true;
+    const char *id = NULL;
+    for (unsigned i = 0; i < mti_interface_count && !id; i++)
+        id = mti_interface_catalogue[i].service == service ? mti_interface_catalogue[i].id : NULL;
+    for (unsigned i = 1; i < p->n; i++) {
+        const mti_manifest *m = p->records[i]->manifest;
+        if (m && atomic_load(&p->records[i]->wanted) && lists(m->provides, m->n_provides, id))
+            return true;
+    }
+    return false;
+}

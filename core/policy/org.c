@@ -20,6 +20,7 @@ struct mti_org_policies {
     mti_policy_note_fn note;
     void *arg;
     mti_bus_own *own;
+    unsigned refs;
     size_t size;
     unsigned n;
     org_policy items[];
@@ -240,14 +241,14 @@ mt_status mti_org_policies_compile(mti_policies *p, mti_uuid org_id, const json_
     mti_org_policies *o = calloc(1, sizeof *o + n * sizeof o->items[0]);
     if (!o)
         return mti_fail(e, MT_NO_MEMORY, NULL, "There is no memory for the organization's policies.");
-    *o = (mti_org_policies){.org_id = org_id, .note = note, .arg = arg,
+    *o = (mti_org_policies){.org_id = org_id, .note = note, .arg = arg, .refs = 1,
                             .size = sizeof *o + n * sizeof o->items[0]};
     mt_status st = MT_OK;
     json_array_foreach((json_t *)list, i, one)
         if (st == MT_OK)
             st = add(p, o, one, e);
     if (st != MT_OK) {
-        mti_org_policies_destroy(o);
+        mti_org_policies_release(o);
         return st;
     }
     make_handlers(o);
@@ -265,9 +266,17 @@ size_t mti_org_policies_size(const mti_org_policies *o)
     return o->size;
 }
 
-void mti_org_policies_destroy(mti_org_policies *o)
+mti_org_policies *mti_org_policies_ref(mti_org_policies *o)
 {
-    if (!o)
+    if (o)
+        o->refs++;
+    return o;
+}
+
+void mti_org_policies_release(void *policies)
+{
+    mti_org_policies *o = policies;
+    if (!o || --o->refs)
         return;
     mti_bus_own_destroy(o->own);
     for (unsigned i = 0; i < o->n; i++) {

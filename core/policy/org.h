@@ -39,6 +39,8 @@ mt_status mti_org_policies_compile(mti_policies *p, mti_uuid org_id, const json_
 struct mti_bus_own *mti_org_policies_own(const mti_org_policies *o);
 /* Bytes of code that it holds. */
 size_t mti_org_policies_size(const mti_org_policies *o);
-void mti_org_policies_destroy(mti_org_policies *o);
+/* compile answers one reference; one thread counts them. Both take NULL. */
+mti_org_policies *mti_org_policies_ref(mti_org_policies *o);
+void mti_org_policies_release(void *o);
 
 #endif

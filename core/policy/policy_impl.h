@@ -13,6 +13,7 @@
 #include "bus/ticks.h"
 #include "json/json.h"
 #include "policy/kv.h"
+#include "policy/payload.h"
 #include "policy/policy.h"
 
 #define MTI_POLICY_STATES 1000          /* organizations' states a loop */
@@ -136,6 +137,8 @@ void mti_policy_state_drop(mti_policy_lane *lane, mti_policy_state *s);
 void mti_policy_state_push(lua_State *L, mti_policy_state *s, const mti_policy *policy);
 /* Forgets the globals of the policy's last call. Allocates nothing. */
 void mti_policy_state_clear(mti_policy_state *s, const mti_policy *policy);
+/* Counts what the idle state holds now, and lets the oldest go while there is too much. */
+void mti_policy_state_account(mti_policy_lane *lane, mti_policy_state *s);
 void mti_policy_lane_dispose(mti_policy_lane *lane);
 lua_State *mti_policy_lua_new(mti_policy_heap *heap);
 
@@ -161,19 +164,5 @@ bool mti_policy_write_json(lua_State *L, int index, mti_buf *out, const char **w
 /* Pushes a JSON text as a Lua value. Raises for a malformed text. */
 void mti_policy_push_json(lua_State *L, mt_slice json);
 
-/* --- payload.c --- */
-
-/* The payload of a hook, in the call's arena, from an object of its fields and of the names that
- * every ctx has; MT_INVALID names in why what it has not. */
-mt_status mti_policy_payload_make(const mti_hook_info *hook, mt_call *c, const json_t *ctx,
-                                  void **payload, char *why, size_t size);
-/* The same backwards. */
-void mti_policy_payload_write(const mti_hook_info *hook, const mt_call *c, const void *payload,
-                              mti_buf *out);
-
-/* --- state.c --- */
-
-/* Counts what the idle state holds now, and lets the oldest go while there is too much. */
-void mti_policy_state_account(mti_policy_lane *lane, mti_policy_state *s);
 
 #endif

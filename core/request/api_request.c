@@ -127,7 +127,9 @@ static mt_status request_enter_workspace(mt_call *c, mt_slice workspace_id)
         return MT_UNSUPPORTED;
     if (!mti_uuid_parse(workspace_id, &id))
         return mti_fail(&c->error, MT_NOT_FOUND, "not_found", "There is nothing of this id here.");
-    return mti_scope_enter(c, id, "workspace");
+    mti_uuid before = c->who.org_id;
+    MT_TRY(mti_scope_enter(c, id, "workspace"));
+    return mti_uuid_eq(before, c->who.org_id) ? MT_OK : mti_stage_policies(c->request);
 }
 
 static mt_status status_of(int http)

@@ -3,6 +3,7 @@
 
 #include "plugin/identity.h"
 #include "telemetry/trace.h"
+#include "plugin/org_policies.h"
 
 #include <mortise/hooks.h>
 
@@ -102,6 +103,17 @@ static void settle_trace(mt_call *c)
         mti_trace_allow(c);
 }
 
+/* The host's own operations and those that mend policies are out of their reach: nobody can lock everybody out. */
+static bool stands_above(const mti_operation *op)
+{
+    return op->plugin == 0 || op->platform || !strncmp(op->id, "policies.", 9);
+}
+
+mt_status mti_stage_policies(mti_request *r)
+{
+    return stands_above(r->match.op) ? MT_OK : mti_org_policies_attach(&r->call);
+}
+
 static mt_status unmatched(mti_request *r)
 {
     mt_call *c = &r->call;
@@ -125,5 +137,6 @@ mt_status mti_stage_authorize(mti_request *r)
     MT_TRY(resolve_scopes(r));
     if ((op->platform && !c->who.platform) || !mti_permset_has(c->who.permissions, op->permission_id))
         return forbid(c, op);
+    MT_TRY(mti_stage_policies(r));
     return emit(r);
 }

@@ -62,6 +62,8 @@ void mti_stage_done(mti_request *r);
 /* The identity's own scope must hold the organization or workspace of this id; the platform chooses it. The call then acts in it.
  * MT_NOT_FOUND for an unknown and a foreign one alike. May suspend. */
 mt_status mti_scope_enter(mt_call *c, mti_uuid id, const char *kind);
+/* Gives the call its organization's own policies, once that is known. May suspend. MT_UNAVAILABLE. */
+mt_status mti_stage_policies(mti_request *r);
 
 /* Answers with JSON or other bytes; adds the standard headers. MT_CONFLICT when already answered. */
 mt_status mti_answer_json(mti_request *r, int status, mt_slice json);

@@ -24,6 +24,8 @@ MT_HIDDEN const mt_llm_1 *mt_llm_1_api;
 MT_HIDDEN const mt_llm_engine_1 *mt_llm_engine_1_api;
 MT_HIDDEN const mt_metrics_1 *mt_metrics_1_api;
 MT_HIDDEN const mt_offload_1 *mt_offload_1_api;
+MT_HIDDEN const mt_policy_1 *mt_policy_1_api;
+MT_HIDDEN const mt_policy_store_1 *mt_policy_store_1_api;
 MT_HIDDEN const mt_queue_1 *mt_queue_1_api;
 MT_HIDDEN const mt_request_1 *mt_request_1_api;
 MT_HIDDEN const mt_reranker_1 *mt_reranker_1_api;
@@ -74,6 +76,10 @@ static inline void mt_bind(const mt_host *host)
         (const mt_metrics_1 *)host->get(host->ctx, MT_SLICE("metrics/1"));
     mt_offload_1_api =
         (const mt_offload_1 *)host->get(host->ctx, MT_SLICE("offload/1"));
+    mt_policy_1_api =
+        (const mt_policy_1 *)host->get(host->ctx, MT_SLICE("policy/1"));
+    mt_policy_store_1_api =
+        (const mt_policy_store_1 *)host->get(host->ctx, MT_SLICE("policy_store/1"));
     mt_queue_1_api =
         (const mt_queue_1 *)host->get(host->ctx, MT_SLICE("queue/1"));
     mt_request_1_api =

@@ -1335,6 +1335,139 @@ static inline mt_status mt_offload_run(mt_call *c, void (*work)(void *arg), void
     return (mt_offload_1_api->run)(c, work, arg);
 }
 
+/* --- policy/1 --- */
+
+/*
+ * Lua policies: what the engine says of a text, for the plugin that keeps the organizations' own.
+ * Permission "policy". Since 0.1.
+ */
+typedef struct mt_policy_1 {
+    uint32_t size;
+    uint32_t version;
+    mt_status (*check)(mt_call *c, mt_slice name, mt_slice source, mt_slice *hook,
+                       int64_t *priority);
+    mt_status (*test)(mt_call *c, mt_slice name, mt_slice source, mt_slice cases, mt_slice *report);
+    mt_status (*replay)(mt_call *c, mt_slice name, mt_slice source, mt_slice records,
+                        mt_slice *report);
+    mt_status (*explain)(mt_call *c, mt_slice request, mt_slice *report);
+    mt_status (*changed)(mt_call *c);
+} mt_policy_1;
+
+extern MT_HIDDEN const mt_policy_1 *mt_policy_1_api;
+
+/*
+ * Compiles a policy as an organization's own and never executes it; answers its hook and priority.
+ * Fiber: suspends. State: active. Ownership: hook is the host's, for ever. Fails: MT_INVALID with
+ * policy_syntax, policy_hook or policy_priority and the line as problem, MT_TOO_LARGE, MT_LIMITED.
+ */
+static inline mt_status mt_policy_check(mt_call *c, mt_slice name, mt_slice source, mt_slice *hook,
+                                        int64_t *priority)
+{
+    if (!mt_policy_1_api)
+        return MT_DENIED;
+    return (mt_policy_1_api->check)(c, name, source, hook, priority);
+}
+
+/*
+ * Runs a policy against cases (a JSON array) in an engine of its own, and answers a JSON report.
+ * Fiber: suspends. State: active. Ownership: lives as long as the call. Fails: MT_INVALID when it
+ * does not compile or the cases are none.
+ */
+static inline mt_status mt_policy_test(mt_call *c, mt_slice name, mt_slice source, mt_slice cases,
+                                       mt_slice *report)
+{
+    if (!mt_policy_1_api)
+        return MT_DENIED;
+    return (mt_policy_1_api->test)(c, name, source, cases, report);
+}
+
+/*
+ * Runs a policy over recorded decisions (a JSON array of {id, ctx, decision}, oldest first) in an
+ * engine of its own, and answers a JSON report of the differences. Fiber: suspends. State: active.
+ * Ownership: lives as long as the call. Fails: MT_INVALID.
+ */
+static inline mt_status mt_policy_replay(mt_call *c, mt_slice name, mt_slice source,
+                                         mt_slice records, mt_slice *report)
+{
+    if (!mt_policy_1_api)
+        return MT_DENIED;
+    return (mt_policy_1_api->replay)(c, name, source, records, report);
+}
+
+/*
+ * Which handlers a request {method, path, body, ctx} of the call's organization would meet, and
+ * what each policy among them decides, by which line. Nothing is remembered, logged or counted.
+ * Fiber: suspends. State: active. Ownership: lives as long as the call. Fails: MT_INVALID when no
+ * operation answers there.
+ */
+static inline mt_status mt_policy_explain(mt_call *c, mt_slice request, mt_slice *report)
+{
+    if (!mt_policy_1_api)
+        return MT_DENIED;
+    return (mt_policy_1_api->explain)(c, request, report);
+}
+
+/*
+ * The policies of the call's organization are others now: after it has answered, no loop of this
+ * host starts a call with the old ones. Other hosts hear of it by the table's notification. Fiber:
+ * suspends. State: active. Ownership: none. Fails: MT_LIMITED.
+ */
+static inline mt_status mt_policy_changed(mt_call *c)
+{
+    if (!mt_policy_1_api)
+        return MT_DENIED;
+    return (mt_policy_1_api->changed)(c);
+}
+
+/* --- policy_store/1 --- */
+
+/*
+ * Keeps the organizations' own policies. The host asks it when an organization's first call in a
+ * while begins, and keeps what it heard until told of a change. Permission "policy_store". Since
+ * 0.1.
+ */
+typedef struct mt_policy_store_1 {
+    uint32_t size;
+    uint32_t version;
+    mt_status (*list)(mt_call *c, mt_slice *policies);
+    mt_status (*note)(mt_call *c, mt_slice notes);
+} mt_policy_store_1;
+
+/* What a provider fills and lists in its mt_service_entry. */
+typedef struct mt_policy_store_1_provider {
+    uint32_t size;
+    uint32_t version;
+    mt_status (*list)(void *self, mt_call *c, mt_slice *policies);
+    mt_status (*note)(void *self, mt_call *c, mt_slice notes);
+} mt_policy_store_1_provider;
+
+extern MT_HIDDEN const mt_policy_store_1 *mt_policy_store_1_api;
+
+/*
+ * The policies of the call's organization that run: a JSON array of {id, name, record, enabled:
+ * {version, source} or null, shadow: the same}; [] when there are none. Fiber: suspends. State:
+ * active. Ownership: lives as long as the call. Fails: MT_UNAVAILABLE.
+ */
+static inline mt_status mt_policy_store_list(mt_call *c, mt_slice *policies)
+{
+    if (!mt_policy_store_1_api)
+        return MT_DENIED;
+    return (mt_policy_store_1_api->list)(c, policies);
+}
+
+/*
+ * What policies of the call's organization came to: {counts: [{policy_id, version, same,
+ * differs}], notes: [{policy_id, version, shadow_version, hook, operation, request_id, ctx,
+ * decision, shadow, differs}]}. Fiber: suspends. State: active. Ownership: borrowed. Fails:
+ * MT_UNAVAILABLE.
+ */
+static inline mt_status mt_policy_store_note(mt_call *c, mt_slice notes)
+{
+    if (!mt_policy_store_1_api)
+        return MT_DENIED;
+    return (mt_policy_store_1_api->note)(c, notes);
+}
+
 /* --- queue/1 --- */
 
 /*

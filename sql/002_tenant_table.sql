@@ -28,7 +28,7 @@ BEGIN
   END IF;
 END $$;
 
--- Arguments: quota or '', masked columns, 'notify' or ''.
+-- Arguments: quota or '', masked columns, 'notify' or '', 'silent' or ''.
 CREATE FUNCTION mt.on_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
   actor constant text[] := string_to_array(nullif(current_setting('app.actor', true), ''), ' ');
@@ -43,10 +43,12 @@ BEGIN
   IF TG_ARGV[0] <> '' AND TG_OP <> 'UPDATE' THEN
     PERFORM mt.count_change(org, TG_ARGV[0], coalesce(new_row, old_row), CASE TG_OP WHEN 'INSERT' THEN 1 ELSE -1 END);
   END IF;
-  INSERT INTO mt.change (org_id, "table", op, actor, request_id, operation, before, after)
-  VALUES (org, TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME, left(TG_OP, 1)::"char", nullif(actor[1], '')::uuid, nullif(actor[2], '')::uuid,
-          nullif(actor[3], ''), old_row - mask, new_row - mask);
-  IF EXISTS (SELECT FROM mt.watcher WHERE until > now()) THEN PERFORM pg_notify('mt_change', ''); END IF;
+  IF TG_ARGV[3] = '' THEN
+    INSERT INTO mt.change (org_id, "table", op, actor, request_id, operation, before, after)
+    VALUES (org, TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME, left(TG_OP, 1)::"char", nullif(actor[1], '')::uuid, nullif(actor[2], '')::uuid,
+            nullif(actor[3], ''), old_row - mask, new_row - mask);
+    IF EXISTS (SELECT FROM mt.watcher WHERE until > now()) THEN PERFORM pg_notify('mt_change', ''); END IF;
+  END IF;
   IF TG_ARGV[2] <> '' THEN
     PERFORM pg_notify('mt_cache', TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME || ' ' || org);
   END IF;
@@ -55,9 +57,9 @@ END $$;
 
 -- Run by a plugin's migration, as its owner role, once for each of its tables. quota: the counter's name ("agents"), or "documents@workspace_id"
 -- for one a workspace. mask: columns that the change log must not hold. directory: 'credential', 'scope:organization' or 'scope:workspace', for
--- those who own one. notify: tell the hosts' caches; only for tables with few writes, for it serializes commits.
+-- those who own one. notify: tell the hosts' caches; only for tables with few writes, for it serializes commits. log: false for what is a log itself.
 CREATE FUNCTION mt.tenant_table(t text, quota text DEFAULT NULL, mask text[] DEFAULT '{}', directory text DEFAULT NULL,
-                                notify boolean DEFAULT false) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+                                notify boolean DEFAULT false, log boolean DEFAULT true) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
   name    constant text := t::regclass::text;
   runtime constant text := 'mt_p_' || substr(current_user, 6);
@@ -74,11 +76,11 @@ BEGIN
   EXECUTE format('CREATE POLICY member ON %s TO mt_member USING (true)', name);
   EXECUTE format('CREATE POLICY owner ON %s TO %I USING (true)', name, current_user);
   EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO %I', name, runtime);
-  EXECUTE format('CREATE TRIGGER mt_change AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION mt.on_change(%L, %L, %L)',
-                 name, coalesce(quota, ''), mask::text, CASE WHEN notify THEN 'notify' ELSE '' END);
+  EXECUTE format('CREATE TRIGGER mt_change AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION mt.on_change(%L, %L, %L, %L)',
+                 name, coalesce(quota, ''), mask::text, CASE WHEN notify THEN 'notify' ELSE '' END, CASE WHEN log THEN '' ELSE 'silent' END);
   IF directory IS NOT NULL THEN
     EXECUTE format('CREATE TRIGGER mt_directory AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION mt.on_directory(%L)',
                    name, directory);
   END IF;
 END $$;
-GRANT EXECUTE ON FUNCTION mt.on_change(), mt.tenant_table(text, text, text[], text, boolean) TO mt_owner;
+GRANT EXECUTE ON FUNCTION mt.on_change(), mt.tenant_table(text, text, text[], text, boolean, boolean) TO mt_owner;

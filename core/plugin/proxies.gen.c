@@ -642,7 +642,7 @@ static mt_status policy_store_list(mt_call *c, mt_slice *policies)
         return not_offered(c, "policy_store/1");
     place before = enter(c, pr);
     mt_status answer = t->list(pr->self, c, policies);
-    leave(c, before);
+    leave(c, before, "policy_store/1 list", answer);
     return answer;
 }
 
@@ -656,7 +656,7 @@ static mt_status policy_store_note(mt_call *c, mt_slice notes)
         return not_offered(c, "policy_store/1");
     place before = enter(c, pr);
     mt_status answer = t->note(pr->self, c, notes);
-    leave(c, before);
+    leave(c, before, "policy_store/1 note", answer);
     return answer;
 }
 

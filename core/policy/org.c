@@ -81,12 +81,13 @@ static void write_note(const org_policy *p, const mt_call *c, const mti_hook_inf
                        const void *in, const decision *made, const decision *shadow, bool differ,
                        mti_buf *out)
 {
-    char id[37], request[37];
+    char own[37], id[37], request[37];
+    mti_uuid_format(mti_uuid_v7(), own);
     mti_uuid_format(p->id, id);
     mti_uuid_format(c->request_id, request);
-    mti_buf_addf(out, "{\"policy_id\":\"%s\",\"version\":%d,\"shadow_version\":%d,\"hook\":\"%s\","
+    mti_buf_addf(out, "{\"id\":\"%s\",\"policy_id\":\"%s\",\"version\":%d,\"shadow_version\":%d,\"hook\":\"%s\","
                       "\"request_id\":\"%s\",\"differs\":%s,\"operation\":",
-                 id, p->version, p->shadow_version, hook->name, request, differ ? "true" : "false");
+                 own, id, p->version, p->shadow ? p->shadow_version : 0, hook->name, request, differ ? "true" : "false");
     mti_buf_add_json(out, mt_str(c->operation));
     mti_buf_adds(out, ",\"ctx\":");
     write_ctx(hook, c, in, out);

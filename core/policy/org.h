@@ -19,7 +19,7 @@ typedef struct mti_policy_note {
     mti_uuid org_id, policy_id;
     int version, shadow_version;     /* 0: none */
     bool differs;                    /* the shadow from what was decided */
-    mt_slice json;                   /* {policy_id, version, shadow_version, hook, operation, request_id, ctx, decision, shadow, differs} */
+    mt_slice json;                   /* as policy_store/1's note has it */
 } mti_policy_note;
 /* Loop's thread; never suspends; copies what it keeps. */
 typedef void (*mti_policy_note_fn)(void *arg, mt_call *c, const mti_policy_note *n);

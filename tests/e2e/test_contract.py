@@ -43,15 +43,26 @@ def world(server, contract, checked):
     tenant.ids["key_id"] = tenant.make_key(api, w + "/api-keys")[0]
     tenant.ids.update(number="1", model="extractive", owner="agent", name="default")
     tenant.ids["model_id"] = new_model(checked(server.admin_key))
+    tenant.ids["policy_id"] = api.call("POST", f"/organizations/{tenant.org}/policies", 201, json=new_policy()).data["id"]
     failed = api.call("GET", "/hello", 422, params={"name": ""})
     tenant.ids["trace_id"] = failed.headers["traceparent"].split("-")[1]
     return tenant
+
+
+def new_policy():
+    return {"name": "p_" + client.new_id()[-12:], "source": POLICY.replace("notes.list", "nothing.at.all")}
 
 
 # A body that is right, for every operation that takes JSON.
 BODIES = {
     "core.plugin_configure": lambda w: {"greeting": "Hello"},
     "core.policy_test": lambda w: {"name": "p", "source": POLICY, "cases": [{"ctx": {"operation": "notes.list"}, "expect": {"outcome": "deny", "status": 403}}]},
+    "policies.create": lambda w: new_policy(),
+    "policies.update": lambda w: {"enabled_version": 1, "shadow_version": None, "record": True},
+    "policies.version_create": lambda w: {"source": POLICY},
+    "policies.replay": lambda w: {"source": POLICY},
+    "policies.try": lambda w: BODIES["core.policy_test"](w),
+    "policies.explain": lambda w: {"method": "GET", "path": f"/v1/workspaces/{w.workspace}/notes"},
     "models.settings_put": lambda w: {"default_model": "extractive", "allowed_models": ["extractive"], "max_output_tokens": 500},
     "chat.ask": lambda w: {"query": "Who wrote the first program?"},
     "chat.query": lambda w: {"query": "Who wrote the first program?", "workspace_id": w.workspace},
@@ -128,6 +139,8 @@ def ids_for(operation, world, admin):
         ids["session_id"] = world.api.chat(world.workspace, "Who wrote the first program?")["session_id"]
     if operation.id == "model_registry.delete":
         ids["model_id"] = new_model(admin)
+    if operation.id == "policies.delete":
+        ids["policy_id"] = world.api.call("POST", f"/organizations/{world.org}/policies", 201, json=new_policy()).data["id"]
     if operation.id == "documents.delete":
         ids["document_id"] = world.api.upload(world.workspace, ("doomed.txt", b"To be deleted."))[0]["document"]["id"]
     if operation.id == "organizations.delete":
@@ -225,7 +238,7 @@ def test_wrong_method(contract, checked, server):
     admin = checked(server.admin_key)
     for path in contract.document["paths"]:
         methods = {m.upper() for m in contract.document["paths"][path] if m in ("get", "post", "put", "patch", "delete")}
-        url = fill(path, {p: NOBODY for p in ("workspace_id", "organization_id", "note_id", "agent_id", "document_id", "session_id", "key_id", "collection_id")})
+        url = fill(path, {p: NOBODY for p in ("workspace_id", "organization_id", "note_id", "agent_id", "document_id", "session_id", "key_id", "collection_id", "policy_id")})
         for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "PROPFIND"} - methods:
             answer = admin.request(method, url.replace("{slug}", "hello").replace("{trace_id}", "0" * 32))
             assert answer.status_code == 405, f"{method} {url}: {answer.status_code} {answer.text}"

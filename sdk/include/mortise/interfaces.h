@@ -1457,7 +1457,7 @@ static inline mt_status mt_policy_store_list(mt_call *c, mt_slice *policies)
 
 /*
  * What policies of the call's organization came to: {counts: [{policy_id, version, same,
- * differs}], notes: [{policy_id, version, shadow_version, hook, operation, request_id, ctx,
+ * differs}], notes: [{id, policy_id, version, shadow_version, hook, operation, request_id, ctx,
  * decision, shadow, differs}]}. Fiber: suspends. State: active. Ownership: borrowed. Fails:
  * MT_UNAVAILABLE.
  */

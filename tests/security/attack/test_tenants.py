@@ -15,7 +15,14 @@ from server import until
 CANARY = re.compile(r"canary-[a-z]+-7f3a", re.I)
 UNKNOWN = "01890000-0000-7000-8000-00000000dead"
 SECRET = "The canary-document-7f3a password of the vault in Basel is marmalade."
+POLICY = "-- hook: limit.check\n-- {}\nlocal x = 1"
 BODIES = {
+    "policies.create": {"name": "intruder", "source": POLICY.format("x")},
+    "policies.update": {"name": "stolen", "enabled_version": None},
+    "policies.version_create": {"source": POLICY.format("stolen")},
+    "policies.replay": {"source": POLICY.format("x")},
+    "policies.try": {"source": POLICY.format("x"), "cases": []},
+    "policies.explain": {"method": "GET", "path": "/v1/organizations/x"},
     "chat.session_create": {"title": "x"},
     "chat.session_update": {"title": "stolen"},
     "openai.chat": {"model": "agent/agent", "messages": [{"role": "user", "content": "What is the password of the vault in Basel?"}]},
@@ -64,17 +71,21 @@ class Victim:
         chat = api.chat(workspace, f"What does {mark('question')} say of the vault in Basel?", agent_id=agent)
         model = api.call("POST", "/models/upload", 201, files=[
             ("config", (None, json.dumps({"name": mark("model"), "type": "openai", "model": "extractive"})))]).data["id"]
+        policies = f"/organizations/{self.org}/policies"
+        policy = api.call("POST", policies, 201, json={"name": "one", "source": POLICY.format(mark("policy")), "record": True}).data["id"]
+        api.call("PATCH", f"{policies}/{policy}", json={"enabled_version": 1})
         key, self.workspace_key = self.tenant.make_key(api, w + "/api-keys", name=mark("key"))
         chunk = api.call("GET", f"{w}/documents/{document}/chunks").data["items"][0]["id"]
         return {"workspace_id": workspace, "agent_id": agent, "note_id": notes[0], "document_id": document, "session_id": chat["session_id"],
-                "key_id": key, "chunk_id": chunk, "model_id": model, "collection_id": collection}
+                "key_id": key, "chunk_id": chunk, "model_id": model, "collection_id": collection, "policy_id": policy, "number": "1"}
 
     def snapshot(self):
         """All that the owner can read, to be compared after the attack."""
         w = f"/workspaces/{self.workspace}"
         paths = [w, f"/organizations/{self.org}", *(f"{w}/{kind}/{self.ids[name]}" for kind, name in
                  (("notes", "note_id"), ("agents", "agent_id"), ("documents", "document_id"), ("sessions", "session_id"), ("collections", "collection_id")))]
-        lists = [f"{w}/collections", f"{w}/notes", f"{w}/agents", f"{w}/documents", f"{w}/sessions", f"/organizations/{self.org}/workspaces",
+        paths += [f"/organizations/{self.org}/policies/{self.ids['policy_id']}{more}" for more in ("", "/versions/1")]
+        lists = [f"/organizations/{self.org}/policies", f"/organizations/{self.org}/policies/{self.ids['policy_id']}/versions", f"{w}/collections", f"{w}/notes", f"{w}/agents", f"{w}/documents", f"{w}/sessions", f"/organizations/{self.org}/workspaces",
                  f"{w}/sessions/{self.ids['session_id']}/messages", f"{w}/documents/{self.ids['document_id']}/chunks"]
         return {path: self.api.call("GET", path).data for path in paths} | {path: self.api.pages(path, limit=100) for path in lists}
 
@@ -99,7 +110,7 @@ def attacker(server, victim):
 def attackers(server, victim, attacker):
     """Every kind of caller: name -> (client, the ids that are its own)."""
     inside = victim.tenant.workspace_client(victim.second)
-    inside_ids = {"workspace_id": victim.second, "organization_id": victim.org}
+    inside_ids = {"workspace_id": victim.second, "organization_id": victim.org, "number": "1"}
     return {
         "key of another organization": (attacker.api, attacker.ids),
         "key of another organization's workspace": (client.Client(server.url, attacker.workspace_key), attacker.ids),

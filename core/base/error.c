@@ -62,3 +62,21 @@ const char *mti_status_name(mt_status s)
 {
     return is_known(s) ? STATUSES[s].name : "unknown";
 }
+
+mt_status mti_error_status(int http)
+{
+    switch (http) {
+    case 400: case 422: return MT_INVALID;
+    case 401: return MT_UNAUTHENTICATED;
+    case 403: return MT_DENIED;
+    case 404: return MT_NOT_FOUND;
+    case 409: return MT_CONFLICT;
+    case 412: case 428: return MT_PRECONDITION;
+    case 413: return MT_TOO_LARGE;
+    case 415: case 501: return MT_UNSUPPORTED;
+    case 429: return MT_LIMITED;
+    case 503: return MT_UNAVAILABLE;
+    case 504: return MT_TIMEOUT;
+    default: return MT_INTERNAL;
+    }
+}

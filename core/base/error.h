@@ -18,6 +18,8 @@ mt_status mti_fail(mti_error *e, mt_status status, const char *code, const char 
     __attribute__((format(printf, 4, 5)));
 /* The HTTP status of an error: e->http, or the usual one for e->status. */
 int mti_error_http(const mti_error *e);
+/* The other way: what an answer of this HTTP status amounts to. */
+mt_status mti_error_status(int http);
 const char *mti_status_name(mt_status s);   /* "not_found" */
 
 #endif

@@ -76,6 +76,13 @@ static const mti_option options[] = {
     {"plugins.providers", MTI_OPT_STRING, "", NULL, NULL, NULL, true,
      "Which plugin serves an interface that several provide: "
      "\"llm=llm_extractive,cache=cache_memory\"."},
+    {"plugins.isolated", MTI_OPT_STRING, "", NULL, NULL, NULL, true,
+     "Plugins that run in a process of their own each, confined to computing and to what they were "
+     "granted: \"sentiment,notes\". The others are trusted with the whole host."},
+    {"worker.memory", MTI_OPT_SIZE, "1GiB", "64MiB..1TiB", NULL, NULL, true,
+     "Address space of an isolated plugin's process."},
+    {"worker.hang_timeout", MTI_OPT_DURATION, "5s", "100ms..10m", NULL, NULL, true,
+     "An isolated plugin's process that does not answer for this time is killed and started again."},
     {"models.dir", MTI_OPT_STRING, "", NULL, "models", "MODELS_DIR", true,
      "Folder of downloaded models; empty is ~/.cache/mortise/models."},
     {"models.max_size_mb", MTI_OPT_INT, "500", "1..1048576", NULL, "MAX_MODEL_SIZE_MB", true,

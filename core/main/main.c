@@ -1,7 +1,10 @@
 #include "cli/cli.h"
+#include "plugin/api.h"
 #include "serve.h"
+#include "worker/worker.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static int serve(const mti_config *config)
 {
@@ -14,5 +17,7 @@ static int serve(const mti_config *config)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && !strcmp(argv[1], "worker"))      /* the host starts these, for isolated plugins */
+        return mti_worker_main(argc, argv, &mti_api_json);
     return mti_cli_main(argc, argv, serve);
 }

@@ -17,6 +17,17 @@ static void write_reason(mti_plugins *p, mti_plugin_record *r, int state, mti_wr
     pthread_mutex_unlock(&p->lock);
 }
 
+static void write_worker(const mti_plugin_record *r, mti_writer *w)
+{
+    mti_worker_state s = mti_worker_look(r->worker);
+    mti_writer_key(w, MT_SLICE("worker"));
+    mti_writer_object(w);
+    mti_writer_key_string(w, "state", mt_str(s.state));
+    mti_writer_key_int(w, "pid", s.pid);
+    mti_writer_key_int(w, "restarts", s.restarts);
+    mti_writer_object_end(w);
+}
+
 void mti_record_describe(mti_plugins *p, mti_plugin_record *r, mti_writer *w)
 {
     static const char *const members[] = {"name", "version", "description", "category", "author", "license", "homepage", "repository", "dependencies", "provides", "requires", "hooks", "permissions", "config_schema"};
@@ -27,6 +38,9 @@ void mti_record_describe(mti_plugins *p, mti_plugin_record *r, mti_writer *w)
     mti_writer_key_string(w, "state", mt_str(mti_record_state_name(state)));
     write_reason(p, r, state, w);
     mti_writer_key_bool(w, "enabled", atomic_load(&r->wanted));
+    mti_writer_key_string(w, "isolation", r->worker ? MT_SLICE("process") : MT_SLICE("none"));
+    if (r->worker)
+        write_worker(r, w);
     for (size_t i = 0; r->manifest && i < sizeof members / sizeof *members; i++) {
         const json_t *v = json_object_get(r->manifest->json, members[i]);
         mti_buf_clear(&text);

@@ -3,49 +3,15 @@
 #include "plugin/record.h"
 
 #include "base/log.h"
+#include "worker/entry.h"
 
 #include <dirent.h>
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 static mt_status refuse(mti_error *e, mti_plugin_record *r, const char *why)
 {
     return mti_fail(e, MT_INVALID, "plugin_invalid", "plugin %s: %s", r->slug, why);
-}
-
-static mt_status check_table(mti_plugin_record *r, mti_error *e)
-{
-    const mt_plugin *t = r->entry;
-    if (t->abi != MT_ABI)
-        return mti_fail(e, MT_UNSUPPORTED, "abi_mismatch", "plugin %s was built for ABI %u, this host has %u: rebuild it", r->slug, t->abi, MT_ABI);
-    if (t->size < sizeof *t)
-        return refuse(e, r, "its entry table is shorter than this ABI's");
-    if (strcmp(t->slug, r->slug) || strcmp(t->version, r->manifest->version))
-        return mti_fail(e, MT_INVALID, "version_mismatch", "plugin %s %s: the shared object says %s %s", r->slug, r->manifest->version, t->slug, t->version);
-    return MT_OK;
-}
-
-/* Nothing of it has run: it may go. */
-static mt_status close_object(mti_plugin_record *r, mt_status s)
-{
-    if (s == MT_OK)
-        return s;
-    dlclose(r->object);
-    r->object = NULL;
-    r->entry = NULL;
-    return s;
-}
-
-static mt_status open_object(mti_plugin_record *r, mti_error *e)
-{
-    r->object = dlopen(r->manifest->file, RTLD_NOW | RTLD_LOCAL);
-    if (!r->object)
-        return mti_fail(e, MT_INVALID, "plugin_unloadable", "plugin %s: %s", r->slug, dlerror());
-    r->entry = dlsym(r->object, r->manifest->symbol);
-    if (!r->entry)
-        return close_object(r, mti_fail(e, MT_INVALID, "plugin_unloadable", "plugin %s: %s has no symbol %s", r->slug, r->manifest->file, r->manifest->symbol));
-    return close_object(r, check_table(r, e));
 }
 
 static mt_handler_fn find_handler(const mti_plugin_record *r, const char *name)
@@ -151,12 +117,12 @@ static mt_status load_policies(mti_plugin_record *r, mti_error *e)
     return s;
 }
 
-static void host_log(void *ctx, int level, mt_slice event, const mt_field *fields, size_t n)
+void mti_record_log(void *ctx, int level, mt_slice event, const mt_field *fields, size_t n)
 {
     const mti_plugin_record *r = ctx;
     char name[128];
     mt_field all[33] = {{MT_SLICE("plugin"), mt_str(r->slug)}};
-    snprintf(name, sizeof name, "%.*s", (int)event.len, event.p);
+    snprintf(name, sizeof name, "%.*s", (int)event.len, event.p ? event.p : "");
     if (n > 32)
         n = 32;
     if (n)
@@ -171,7 +137,7 @@ static void *host_alloc(mt_call *c, size_t n)
 
 static mt_status start_object(mti_plugin_record *r, mti_error *e)
 {
-    r->table = (mt_host){.size = sizeof r->table, .abi = MT_ABI, .ctx = r, .get = mti_record_interface, .log = host_log,
+    r->table = (mt_host){.size = sizeof r->table, .abi = MT_ABI, .ctx = r, .get = mti_record_interface, .log = mti_record_log,
                          .alloc = host_alloc, .clock_us = mti_now_us};
     if (!r->created && r->entry->create && r->entry->create(&r->self) != MT_OK)
         return refuse(e, r, "create() failed");
@@ -193,11 +159,19 @@ static mt_status check_platform(mti_plugin_record *r, mti_error *e)
     return MT_OK;
 }
 
+static mt_status open_code(mti_plugin_record *r, mti_error *e)
+{
+    const mti_manifest *m = r->manifest;
+    if (mti_record_isolated(r))
+        return mti_record_open_worker(r, e);
+    return mti_entry_open(r->slug, m->version, m->file, m->symbol, &r->object, &r->entry, e);
+}
+
 mt_status mti_record_load(mti_plugin_record *r, mti_error *e)
 {
     MT_TRY(check_platform(r, e));
-    if (r->manifest->file && !r->object)
-        MT_TRY(open_object(r, e));
+    if (r->manifest->file && !r->entry)
+        MT_TRY(open_code(r, e));
     mti_contract_destroy(r->contract);       /* of an attempt that failed: no router has it */
     r->contract = NULL;
     MT_TRY(mti_contract_load(r->slug, r->manifest->dir, &r->contract, e));

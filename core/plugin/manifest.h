@@ -16,6 +16,7 @@ typedef struct mti_manifest {
     const char *dir;                         /* the plugin's folder */
     const char *slug, *version, *category, *description;
     const char *file, *symbol;               /* of entry_point; NULL: no code */
+    const char *in_process;                  /* why it cannot run in a worker; NULL: it can, as far as it knows */
     bool essential;
     mti_manifest_dependency *dependencies; size_t n_dependencies;
     const char **provides; size_t n_provides;

@@ -42,7 +42,6 @@ typedef struct mti_interface_info {
     int service;
     const void *proxy; /* services: the table that consumers get */
     uint32_t table_size; /* services: of the provider's table; host: of the host's */
-    bool in_process_only;
 } mti_interface_info;
 
 /* Around a provider's code: counts the call (plugin/meter.h) and records it in the trace. c->plugin is the provider. */

@@ -40,6 +40,7 @@ void mti_record_destroy(mti_plugin_record *r)
 {
     if (r->created && r->entry->unload)
         r->entry->unload(r->self);
+    mti_worker_destroy(r->worker);
     for (unsigned i = 0; i < r->n_policies; i++)
         mti_policy_release(r->policies[i]);
     mti_contract_destroy(r->contract);

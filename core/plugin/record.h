@@ -6,6 +6,7 @@
 #include "plugin/host.h"
 #include "plugin/manifest.h"
 #include "plugin/proxies.gen.h"
+#include "worker/worker.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -26,6 +27,7 @@ typedef struct mti_plugin_record {
     mti_contract *contract;
     void *object;                            /* of dlopen; never closed once its code ran */
     const mt_plugin *entry;                  /* NULL without code */
+    mti_worker *worker;                      /* it runs in a process of its own: entry and self are the worker's, object is NULL */
     void *self;
     unsigned turn;                           /* its place in the order of activations: who came later may depend on it */
     bool created, loaded, migrated;           /* loaded: everything of the folder; a load that failed is tried again from its start */
@@ -87,6 +89,12 @@ void mti_resolve_obstacle(mti_plugins *p, const mti_plugin_record *r, char *why,
 void mti_resolve_dependents(mti_plugins *p, const mti_plugin_record *r, char *names, size_t size);
 /* loader.c: dlopen, table checks, contract, create and load. Main thread or loop 0, outside a fiber where stacks are large. */
 mt_status mti_record_load(mti_plugin_record *r, mti_error *e);
+void mti_record_log(void *record, int level, mt_slice event, const mt_field *fields, size_t n);    /* the host's log(), with the plugin's name */
+/* isolate.c: whether the operator wants it in a worker; starts that, MT_UNSUPPORTED with the reason when it cannot run in one; ends all, in a fiber
+ * of loop 0, when no plugin is active any more. */
+bool mti_record_isolated(const mti_plugin_record *r);
+mt_status mti_record_open_worker(mti_plugin_record *r, mti_error *e);
+void mti_isolate_stop(mti_plugins *p);
 /* services.c: the interfaces a record may have. */
 const void *mti_record_interface(void *record, mt_slice id);
 /* consumers.c */

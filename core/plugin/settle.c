@@ -122,5 +122,6 @@ void mti_plugins_stop(mti_plugins *p, mt_call *c)
         return;
     while ((r = find_last(p)))
         mti_record_deactivate(p, r, c, "the host stops");
+    mti_isolate_stop(p);
     mti_turn_end(p);
 }

@@ -132,29 +132,11 @@ static mt_status request_enter_workspace(mt_call *c, mt_slice workspace_id)
     return mti_uuid_eq(before, c->who.org_id) ? MT_OK : mti_stage_policies(c->request);
 }
 
-static mt_status status_of(int http)
-{
-    switch (http) {
-    case 400: case 422: return MT_INVALID;
-    case 401: return MT_UNAUTHENTICATED;
-    case 403: return MT_DENIED;
-    case 404: return MT_NOT_FOUND;
-    case 409: return MT_CONFLICT;
-    case 412: case 428: return MT_PRECONDITION;
-    case 413: return MT_TOO_LARGE;
-    case 415: case 501: return MT_UNSUPPORTED;
-    case 429: return MT_LIMITED;
-    case 503: return MT_UNAVAILABLE;
-    case 504: return MT_TIMEOUT;
-    default: return MT_INTERNAL;
-    }
-}
-
 static mt_status request_problem(mt_call *c, int32_t status, mt_slice code, mt_slice detail, mt_slice pointer)
 {
     char name[64];
     snprintf(name, sizeof name, "%.*s", (int)code.len, code.p);
-    mti_fail(&c->error, status_of(status), name, "%.*s", (int)detail.len, detail.p);
+    mti_fail(&c->error, mti_error_status(status), name, "%.*s", (int)detail.len, detail.p);
     c->error.http = status;
     snprintf(c->error.pointer, sizeof c->error.pointer, "%.*s", (int)pointer.len, pointer.p ? pointer.p : "");
     snprintf(c->error.owner, sizeof c->error.owner, "%s", mti_plugin_slug(c->host->plugins, c->plugin));

@@ -34,7 +34,7 @@ class Interface:
     def __init__(self, data, file):
         self.id, self.kind, self.prefix = data["id"], data["kind"], data["prefix"]
         self.doc, self.since, self.permission = data["doc"], data["since"], data["permission"]
-        self.in_process_only = data.get("in_process_only", False)
+        self.worker = data.get("worker", "remote")      # in a worker: remote (asked of the host), local (the worker's own), none (refused)
         self.addressed = data.get("addressed", False)   # consumers name the provider
         self.base, self.version = self.id.split("/")
         self.table = f"mt_{self.base}_{self.version}"
@@ -50,13 +50,16 @@ class Function:
         if self.returns not in RETURNS or set(self.facts) != {k for k, _ in FACTS}:
             sys.exit(f"{file}: {self.name}: unknown return type or one of the four facts is missing")
         self.any_thread = data.get("any_thread", False)   # called by threads that hold no call
+        self.worker = data.get("worker", interface.worker)
+        self.ends = data.get("ends", False)               # the handle given is gone afterwards
         if self.any_thread and interface.kind != "host":
             sys.exit(f"{file}: {self.name}: any_thread is for the host's functions: a service finds its provider by the call")
         if self.name in ("size", "version"):
             sys.exit(f"{file}: {self.name} is a member of every table")
         self.declared, self.passed = [], []          # C parameters, and their names
-        for part in filter(None, (p.strip() for p in data["sig"].split(","))):
-            self.add(*(x.strip() for x in part.split(":")), file)
+        self.parameters = [tuple(x.strip() for x in part.split(":")) for part in filter(None, (p.strip() for p in data["sig"].split(",")))]
+        for name, kind in self.parameters:
+            self.add(name, kind, file)
 
     def add(self, name, kind, file):
         base, out = kind.rstrip("*"), kind.endswith("*")
@@ -279,7 +282,7 @@ def proxies_h(interfaces, hooks):
             "typedef struct mti_interface_info {", "    const char *id;", "    const char *permission; /* NULL: always granted */",
             "    int service;", "    const void *proxy; /* services: the table that consumers get */",
             "    uint32_t table_size; /* services: of the provider's table; host: of the host's */",
-            "    bool in_process_only;", "} mti_interface_info;", "",
+            "} mti_interface_info;", "",
             "/* Around a provider's code: counts the call (plugin/meter.h) and records it in the trace. c->plugin is the provider. */",
             "typedef struct mti_service_time {", "    uint64_t tick;", "    int64_t from_us; /* 0: the call is not recorded */", "} mti_service_time;", "",
             "mti_service_time mti_service_begin(const mt_call *c);",
@@ -365,10 +368,190 @@ def proxies_c(interfaces, hooks):
         suffix = "" if i.version == "1" else "_" + i.version
         out += [f'    {{"{i.id}", {permission}, {service_id(i) if service else -1}, '
                 f'{"&mti_proxy_" + i.base + suffix if service else "NULL"},',
-                f"     sizeof({i.table}{'_provider' if service else ''}), {str(i.in_process_only).lower()}}},"]
+                f"     sizeof({i.table}{'_provider' if service else ''})}},"]
     out += ["};", "", "const unsigned mti_interface_count =",
             "    sizeof mti_interface_catalogue / sizeof mti_interface_catalogue[0];"]
     return out
+
+
+# --- what crosses between the host and a worker ---
+
+def struct_pair(i, name, members):
+    """Writes and reads a flat struct; members that an older or shorter one lacks are zero, or left alone."""
+    c_name = i.prefix + name
+    has = f"v->size >= offsetof({c_name}, {{0}}) + sizeof v->{{0}}"
+    out = [f"static inline void put_{i.base}_{name}(mti_buf *b, const {c_name} *v)", "{"]
+    for member, kind in members.items():
+        kind = "slice" if kind == "bytes" else kind
+        zero = "(mt_slice){0}" if kind == "slice" else "0"
+        out.append(f"    mti_put_{kind}(b, {has.format(member)} ? v->{member} : {zero});")
+    out += ["}", "", f"static inline {c_name} take_{i.base}_{name}(mti_unpack *in)", "{", f"    {c_name} v = {{.size = sizeof v}};"]
+    for member, kind in members.items():
+        out.append(f"    v.{member} = mti_take_{'slice' if kind == 'bytes' else kind}(in);")
+    out += ["    return v;", "}", "", f"static inline void give_{i.base}_{name}(mti_unpack *in, {c_name} *v, bool ok)", "{",
+            f"    {c_name} got = take_{i.base}_{name}(in);", "    if (!ok || !v)", "        return;"]
+    for member in members:
+        out += [f"    if ({has.format(member)})", f"        v->{member} = got.{member};"]
+    return out + ["}", ""]
+
+
+def method(f):
+    return f"MTI_METHOD_{f.interface.base}_{f.name}".upper()
+
+
+def crossing(kind):
+    """base type and whether it is an answer"""
+    base = kind.rstrip("*")
+    return ("slice" if base == "bytes" else base), kind.endswith("*")
+
+
+def holds_memory(f):
+    return f.returns == "slice" or any(out and (base in ("slice", "f32s") or base in f.interface.structs)
+                                       for base, out in (crossing(kind) for _, kind in f.parameters))
+
+
+def keeping(f):
+    if not holds_memory(f):
+        return "MTI_KEEP_NOTHING"
+    return "MTI_KEEP_UNTIL_NEXT" if "until the next call" in f.facts["owner"] and f.interface.base != "request" else "MTI_KEEP_CALL"
+
+
+def ask(f, provider):
+    """The end that asks: packs what it was given, waits, unpacks the answer."""
+    i, null = f.interface, RETURNS[f.returns][1]
+    parameters = ["void *self", "mt_call *c"] + f.declared if provider else ["mt_call *c"] + f.asked
+    out = wrap_call(f"static {spaced(f.c_type)}{'to' if provider else 'ask'}_{i.base}_{f.name}(", parameters, ")")
+    out += ["{", "    mti_ask a;", f"    mti_ask_{'worker(&a, self, c' if provider else 'host(&a, c'}, {method(f)});"]
+    if i.addressed and not provider:
+        out.append("    mti_put_slice(&a.out, provider);")
+    given = []
+    for name, kind in f.parameters:
+        base, answer = crossing(kind)
+        if answer:
+            given.append((name, base))
+        elif base in ARRAYS:
+            out.append(f"    mti_put_{base}(&a.out, {name}, n_{name});")
+        elif base in i.structs:
+            out.append(f"    put_{i.base}_{base}(&a.out, {name});")
+        else:
+            out.append(f"    mti_put_{base}(&a.out, {name});")
+    first = next((name for name, kind in f.parameters if kind == "handle"), "0")
+    out.append(f"    mt_status answer = mti_ask_send(&a, {keeping(f)}, {first});")
+    for name, base in given:
+        if base in i.structs:
+            out.append(f"    give_{i.base}_{base}(&a.in, {name}, answer == MT_OK);")
+        elif base == "f32s":
+            out.append(f"    mti_give_f32s(&a.in, {name}, n_{name}, answer);")
+        else:
+            out.append(f"    mti_give_{base}(&a.in, {name}, answer);")
+    if f.returns != "status":
+        out += [f"    {spaced(f.c_type)}value = {null};", f"    mti_give_{f.returns}(&a.in, &value, answer);"]
+    return out + ["    mti_ask_end(&a);", f"    return {'answer' if f.returns == 'status' else 'value'};", "}", ""]
+
+
+def serve(f, provider):
+    """The end that is asked: unpacks, calls, packs the answer."""
+    i, table = f.interface, f.interface.table + ("_provider" if provider else "")
+    out = [f"static void {'run' if provider else 'serve'}_{i.base}_{f.name}(mti_serving *s)", "{", f"    const {table} *t = s->table;"]
+    arguments = (["s->self"] if provider else []) + ["s->c"]
+    if i.addressed and not provider:
+        out.append("    s->provider = mti_take_slice(&s->in);")
+        arguments.append("s->provider")
+    answers, ended = [], None
+    for name, kind in f.parameters:
+        base, answer = crossing(kind)
+        c_type = SCALARS.get(base, f"{i.prefix}{base}")
+        if answer and base == "f32s":
+            out += [f"    const float *{name} = NULL;", f"    size_t n_{name} = 0;"]
+            arguments += ["&" + name, "&n_" + name]
+            answers.append(f"    mti_put_f32s(&s->out, {name}, n_{name});")
+        elif answer:
+            start = "{.size = sizeof(%s)}" % c_type if base in i.structs else "{0}" if base == "slice" else "0"
+            out.append(f"    {c_type} {name} = {start};")
+            arguments.append("&" + name)
+            if base in i.structs:
+                answers.append(f"    put_{i.base}_{base}(&s->out, &{name});")
+            elif base == "handle":
+                answers.append(f"    mti_put_handle(&s->out, answer == MT_OK ? mti_serve_grant(s, {name}) : 0);")
+            else:
+                answers.append(f"    mti_put_{base}(&s->out, {name});")
+        elif base in ARRAYS:
+            out += [f"    size_t n_{name};", f"    {ARRAYS[base]} *{name} = mti_take_{base}(&s->in, &n_{name});"]
+            arguments += [name, "n_" + name]
+        elif base in i.structs:
+            out.append(f"    {c_type} {name} = take_{i.base}_{base}(&s->in);")
+            arguments.append("&" + name)
+        elif base == "handle":
+            out.append(f"    mt_handle {name} = mti_serve_handle(s);")
+            arguments.append(name)
+            ended = name
+        else:
+            out.append(f"    {c_type} {name} = mti_take_{base}(&s->in);")
+            arguments.append(name)
+    out += [f"    if (!mti_serve_ready(s, t->{f.name} != NULL))", "        return;"]
+    call = f"(t->{f.name})("
+    if f.returns == "status":
+        out += wrap_call(f"    mt_status answer = {call}", arguments, ");")
+    else:
+        out += wrap_call(f"    {spaced(f.c_type)}value = {call}", arguments, ");")
+    if f.ends:
+        out.append("    mti_serve_forget(s);")
+    out.append(f"    mti_serve_answer(s, {'answer' if f.returns == 'status' else 'MT_OK'});")
+    out += answers
+    if f.returns != "status":
+        out.append(f"    mti_put_{f.returns}(&s->out, value);")
+    return out + ["}", ""]
+
+
+def remote(interfaces):
+    return [i for i in interfaces if i.worker == "remote"]
+
+
+def methods_h(interfaces, hooks):
+    out = ["enum {"]
+    for n, i in enumerate(remote(interfaces)):
+        out += [f"    {method(f)} = {n << 6 | k}," for k, f in enumerate(i.functions)]
+    out += ["};"]
+    return [f"/* {BANNER} */"] + guard("MTI_WORKER_METHODS_GEN_H", out)
+
+
+def asks_c(interfaces, hooks):
+    out = [f"/* {BANNER} */", '#include "worker/ask.h"', '#include "worker/local.h"', ""]
+    for i in remote(interfaces):
+        for name, members in i.structs.items():
+            out += struct_pair(i, name, members)
+        for f in i.functions:
+            out += ask(f, False) if f.worker != "local" else []
+            out += ask(f, True) if i.kind == "service" else []
+        out += [f"static const {i.table} ask_{i.base} = {{", f"    .size = sizeof ask_{i.base},", f"    .version = {i.version},"]
+        out += [f"    .{f.name} = {'mti_local' if f.worker == 'local' else 'ask'}_{i.base}_{f.name}," for f in i.functions] + ["};", ""]
+        if i.kind == "service":
+            out += [f"static const {i.table}_provider to_{i.base} = {{", f"    .size = sizeof to_{i.base},", f"    .version = {i.version},"]
+            out += [f"    .{f.name} = to_{i.base}_{f.name}," for f in i.functions] + ["};", ""]
+    out += ["const mti_asked mti_asked_interfaces[] = {"]
+    for i in remote(interfaces):
+        pool = any("pool threads" in f.facts["fiber"] for f in i.functions)
+        out.append(f'    {{"{i.id}", &ask_{i.base}, {"&to_" + i.base if i.kind == "service" and not pool else "NULL"}}},')
+    return out + ["};", "", "const unsigned mti_asked_count = sizeof mti_asked_interfaces / sizeof *mti_asked_interfaces;"]
+
+
+def serves_c(interfaces, hooks):
+    out = [f"/* {BANNER} */", '#include "worker/serve.h"', ""]
+    for i in remote(interfaces):
+        for name, members in i.structs.items():
+            out += struct_pair(i, name, members)
+        for f in i.functions:
+            out += serve(f, False) if f.worker == "remote" else []
+            out += serve(f, True) if i.kind == "service" else []
+        out += [f"static const mti_serve_fn serve_{i.base}[] = {{"]
+        out += [f"    {'serve_%s_%s' % (i.base, f.name) if f.worker == 'remote' else 'NULL'}," for f in i.functions] + ["};", ""]
+        if i.kind == "service":
+            out += [f"static const mti_serve_fn run_{i.base}[] = {{"] + [f"    run_{i.base}_{f.name}," for f in i.functions] + ["};", ""]
+    out += ["const mti_served mti_served_interfaces[] = {"]
+    for i in remote(interfaces):
+        provider = f"run_{i.base}, sizeof({i.table}_provider)" if i.kind == "service" else "NULL, 0"
+        out.append(f'    {{"{i.id}", serve_{i.base}, {provider}, {len(i.functions)}}},')
+    return out + ["};", "", "const unsigned mti_served_count = sizeof mti_served_interfaces / sizeof *mti_served_interfaces;"]
 
 
 # --- the reference page ---
@@ -381,7 +564,7 @@ def reference_md(interfaces, hooks):
         kind = "service: plugins provide it" if i.kind == "service" else "the host provides it"
         out += [f"## {i.id}", "", i.doc, "",
                 f"{kind[0].upper()}{kind[1:]} · permission: {i.permission or 'none needed'} · since {i.since}"
-                + (" · in-process only" if i.in_process_only else "")
+                + (" · not given in a worker" if i.worker == "none" else "")
                 + (" · the consumer names the provider" if i.addressed else ""), ""]
         for name, members in i.structs.items():
             out += [f"`{i.prefix}{name}`: " + ", ".join(f"`{k}` ({v})" for k, v in members.items()) + ".", ""]
@@ -400,7 +583,8 @@ def reference_md(interfaces, hooks):
 FILES = {"sdk/include/mortise/interfaces.h": interfaces_h, "sdk/include/mortise/entry.h": entry_h,
          "sdk/include/mortise/hooks.h": hooks_h, "core/bus/hook_ids.gen.h": hook_ids_h,
          "core/bus/catalogue.gen.c": catalogue_c, "core/plugin/proxies.gen.h": proxies_h,
-         "core/plugin/proxies.gen.c": proxies_c, "sdk/docs/reference.md": reference_md}
+         "core/plugin/proxies.gen.c": proxies_c, "core/worker/methods.gen.h": methods_h,
+         "core/worker/asks.gen.c": asks_c, "core/worker/serves.gen.c": serves_c, "sdk/docs/reference.md": reference_md}
 
 
 def main():

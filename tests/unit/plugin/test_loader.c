@@ -24,6 +24,7 @@
 
 static mti_schema *schema;
 static mti_host host;
+static mti_config *config;
 static struct mti_plugins plugins;
 static mti_plugin_record *record;
 static char dir[] = "/tmp/mortise-loader-XXXXXX";
@@ -56,12 +57,14 @@ static int setup_all(void **state)
     mti_log_setup(-1, MTI_LOG_ERROR, MTI_LOG_LOGFMT);
     host = (mti_host){.root = ".", .version = "0.1.0", .plugins = &plugins};
     plugins.host = &host;
+    host.config = config = mti_config_create();
     return mkdtemp(dir) && mti_manifest_schema(".", &schema, &error) == MT_OK ? 0 : -1;
 }
 
 static int teardown_all(void **state)
 {
     mti_schema_destroy(schema);
+    mti_config_destroy(config);
     return rmdir(dir);
 }
 
@@ -257,6 +260,21 @@ static void test_policies(void **state)
     mti_policies_destroy(host.policies);
 }
 
+/* Refused before any process is started, and before the object is opened. */
+static void test_not_in_a_worker(void **state)
+{
+    put_object("sound");
+    assert_int_equal(mti_config_set(config, "plugins.isolated", "other,sample", "test", &error), MT_OK);
+    refused("{" CODE ",\"provides\":[\"llm_engine/1\"]}", "not_isolable", "llm_engine/1");
+    refused("{" CODE ",\"requires\":[\"auth/1\"]}", "not_isolable", "auth/1");
+    refused("{" CODE ",\"essential\":true}", "not_isolable", "essential");
+    refused("{" CODE ",\"in_process\":\"it starts threads\"}", "not_isolable", "it starts threads");
+    refused("{" CODE ",\"hooks\":[{\"name\":\"limit.check\",\"handler\":\"on_check\"}]}", "not_isolable", "limit.check");
+    assert_null(record->object);
+    assert_int_equal(mti_config_set(config, "plugins.isolated", "sampl,other", "test", &error), MT_OK);
+    assert_false(mti_record_isolated(record));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -264,6 +282,6 @@ int main(void)
         TEST(test_sound),           TEST(test_without_code),    TEST(test_broken_objects),
         TEST(test_create_fails),    TEST(test_load_fails_once), TEST(test_names_that_lead_nowhere),
         TEST(test_no_code_to_call), TEST(test_short_table),     TEST(test_platform),
-        TEST(test_policies)};
+        TEST(test_policies),        TEST(test_not_in_a_worker)};
     return cmocka_run_group_tests(tests, setup_all, teardown_all);
 }

@@ -1,0 +1,143 @@
+/* json/1, hook/1, offload/1, defer/1 and the part of request/1 that needs no host. */
+#include "worker/local.h"
+
+#include "base/ident.h"
+#include "bus/bus.h"
+#include "worker/process.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* --- request/1 --- */
+
+mt_slice mti_local_request_new_id(mt_call *c)
+{
+    char *text = mti_arena_alloc(&c->arena, 37);
+    mti_uuid_format(mti_uuid_v7(), text);
+    return (mt_slice){text, 36};
+}
+
+mt_status mti_local_request_problem(mt_call *c, int32_t status, mt_slice code, mt_slice detail, mt_slice pointer)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)code.len, code.p ? code.p : "");
+    mti_fail(&c->error, mti_error_status(status), name, "%.*s", (int)detail.len, detail.p ? detail.p : "");
+    c->error.http = status;
+    snprintf(c->error.pointer, sizeof c->error.pointer, "%.*s", (int)pointer.len, pointer.p ? pointer.p : "");
+    return c->error.status;
+}
+
+mt_slice mti_local_request_problem_code(mt_call *c)
+{
+    return mt_str(c->error.code);
+}
+
+mt_slice mti_local_request_problem_detail(mt_call *c)
+{
+    return mt_str(c->error.detail);
+}
+
+bool mti_local_request_cancelled(mt_call *c)
+{
+    if (!mti_fiber_current())
+        return mti_offload_cancelled();
+    return mti_fiber_cancelled(c->fiber) || !mti_call_left_ms(c);
+}
+
+mt_status mti_local_request_sleep(mt_call *c, int64_t ms)
+{
+    return mti_sleep(ms);
+}
+
+/* --- hook/1: patches are collected here and go back with the outcome --- */
+
+/* What the host's handlers made of the payload. */
+static mt_outcome take_emitted(mt_call *c, mti_unpack *in, const mti_hook_info *hook, void *payload)
+{
+    mt_status s = mti_take_status(in);
+    mt_outcome o = s == MT_OK ? (mt_outcome)mti_take_u32(in) : MT_ERROR;
+    if (mti_take_bool(in))
+        mti_take_error(in, &c->error);
+    c->error.status = s;
+    if (s == MT_OK)
+        mti_take_payload(in, hook, payload);
+    return o;
+}
+
+static mt_outcome hook_emit(mt_call *c, mt_slice name, void *payload)
+{
+    int i = mti_hook_find(name);
+    const mti_hook_info *hook = i < 0 ? NULL : &mti_hook_catalogue[i];
+    mti_buf out;
+    char *answer;
+    size_t len;
+    if (!hook || *(const uint32_t *)payload != hook->size) {
+        mti_fail(&c->error, MT_INTERNAL, "hook_unknown", "Hook %.*s is not in the catalogue, or its payload has another size.", (int)name.len, name.p);
+        return MT_ERROR;
+    }
+    mti_buf_init(&out, MTI_FRAME_MAX);
+    mti_put_u32(&out, (uint32_t)i);
+    mti_put_payload(&out, hook, payload);
+    mt_status s = out.status == MT_OK ? mti_run_ask(mti_run_of(c), MTI_ASK_EMIT, &out, &answer, &len) : out.status;
+    mti_buf_dispose(&out);
+    if (s != MT_OK)
+        return MT_ERROR;
+    char *kept = mti_arena_try_alloc(&c->arena, len + 1);
+    if (kept)
+        memcpy(kept, answer, len);
+    free(answer);
+    mti_unpack in = {.p = kept, .end = kept + (kept ? len : 0), .arena = &c->arena};
+    return take_emitted(c, &in, hook, payload);
+}
+
+static mt_status hook_set(mt_call *c, mt_patch *out, mt_slice pointer, mt_slice json)
+{
+    return mti_patch_set(out, pointer, json);
+}
+
+static mt_status hook_set_text(mt_call *c, mt_patch *out, mt_slice pointer, mt_slice text)
+{
+    return mti_patch_set_text(out, pointer, text);
+}
+
+static mt_outcome hook_deny(mt_call *c, int32_t status, mt_slice code, mt_slice detail)
+{
+    return mti_bus_deny(c, status, code, detail);
+}
+
+static bool hook_should_stop(mt_call *c)
+{
+    const mti_run *r = mti_run_of(c);
+    return r->hook && mti_mono_us() - r->hook_started_us > r->hook->budget_us;
+}
+
+static const mt_hook_1 hook = {.size = sizeof hook, .version = 1, .emit = hook_emit, .set = hook_set, .set_text = hook_set_text,
+                               .deny = hook_deny, .should_stop = hook_should_stop};
+
+/* --- offload/1, defer/1 --- */
+
+static mt_status offload_run(mt_call *c, void (*work)(void *), void *arg)
+{
+    return mti_offload_run(mti_this.offload, 0, work, arg);
+}
+
+static const mt_offload_1 offload = {.size = sizeof offload, .version = 1, .run = offload_run};
+
+static mt_status defer_add(mt_call *c, void (*work)(void *), void *arg)
+{
+    mti_arena_defer(&c->arena, work, arg);
+    return MT_OK;
+}
+
+static const mt_defer_1 defer = {.size = sizeof defer, .version = 1, .add = defer_add};
+
+const void *mti_local_interface(mt_slice id)
+{
+    if (mt_slice_eq(id, MT_SLICE("json/1")))
+        return mti_this.json;
+    if (mt_slice_eq(id, MT_SLICE("hook/1")))
+        return &hook;
+    if (mt_slice_eq(id, MT_SLICE("offload/1")))
+        return &offload;
+    return mt_slice_eq(id, MT_SLICE("defer/1")) ? &defer : NULL;
+}

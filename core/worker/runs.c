@@ -1,0 +1,234 @@
+/* Calls of the host inside the plugin: a fiber each. */
+#include <stdlib.h>
+
+#include "base/ident.h"
+#include "worker/process.h"
+#include "worker/serve.h"
+
+/* --- asking the host --- */
+
+mt_status mti_run_ask(void *run, uint32_t method, const mti_buf *out, char **answer, size_t *len)
+{
+    mti_run *r = run;
+    mti_frame f = {.len = (uint32_t)out->len, .kind = MTI_FRAME_ASK, .method = method, .call = r->id};
+    if (!mti_fiber_current())
+        return mti_fail(&r->c.error, MT_UNSUPPORTED, "no_fiber", "The host is asked from a call's own fiber only.");
+    if (mti_channel_send(&r->lane->ch, &f, out->p) != MT_OK)
+        exit(0);             /* the host is gone */
+    /* The host answers always, a cancelled call with MT_CANCELLED: one question at a time. */
+    mti_fiber_shield(true);
+    while (!r->answer)
+        mti_wait(&r->answered, -1);
+    mti_fiber_shield(false);
+    *answer = r->answer;
+    *len = r->answer_len;
+    r->answer = NULL;
+    return MT_OK;
+}
+
+void mti_ask_host(mti_ask *a, mt_call *c, uint32_t method)
+{
+    *a = (mti_ask){.by = {.ask = mti_run_ask, .kept = &mti_run_of(c)->kept}, .c = c, .call = c, .method = method};
+    mti_buf_init(&a->out, MTI_FRAME_MAX);
+}
+
+/* --- the plugin's functions --- */
+
+static void put_failure(mt_call *c, mti_buf *out)
+{
+    mti_put_bool(out, c->error.code[0] != 0);
+    if (c->error.code[0])
+        mti_put_error(out, &c->error);
+}
+
+static void put_status(mt_call *c, mti_buf *out, mt_status s)
+{
+    mti_put_u32(out, s);
+    if (s != MT_OK && s != MT_DONE)
+        put_failure(c, out);
+}
+
+/* The host is this very program and sends only what fits: what does not is its fault, and ends the worker. */
+static void run_hook(mti_run *r, mti_unpack *in, mti_buf *out)
+{
+    uint32_t i = r->method & 0xFFFFFF, hook = mti_take_u32(in);
+    char payload[512] __attribute__((aligned(16)));
+    mt_patch patch;
+    if (i >= mti_this.entry->n_hooks || hook >= mti_hook_count || mti_hook_catalogue[hook].size > sizeof payload)
+        abort();
+    r->hook = &mti_hook_catalogue[hook];
+    mti_take_payload(in, r->hook, payload);
+    mti_patch_init(&patch, &r->c, r->hook);
+    r->hook_started_us = mti_mono_us();
+    mt_outcome o = mti_this.entry->hooks[i].run(mti_this.self, &r->c, payload, &patch);
+    mti_put_u32(out, o);
+    put_failure(&r->c, out);
+    mti_put_patch(out, &patch);
+}
+
+static void run_handler(mti_run *r, mti_buf *out)
+{
+    uint32_t i = r->method & 0xFFFFFF;
+    if (i >= mti_this.entry->n_handlers)
+        abort();
+    put_status(&r->c, out, mti_this.entry->handlers[i].run(mti_this.self, &r->c));
+}
+
+static const void *provider(const char *id)
+{
+    for (uint32_t i = 0; i < mti_this.entry->n_services; i++)
+        if (!strcmp(mti_this.entry->services[i].id, id))
+            return mti_this.entry->services[i].table;
+    return NULL;
+}
+
+static void run_service(mti_run *r, mti_unpack *in, mti_buf *out)
+{
+    uint32_t method = r->method & 0xFFFFFF;
+    if (method >> 6 >= mti_served_count)
+        abort();
+    mti_serving s = {.in = *in, .out = *out, .c = &r->c, .provides = true, .self = mti_this.self,
+                     .table = provider(mti_served_interfaces[method >> 6].id)};
+    mti_serve(&s, method);
+    if (s.broken)
+        abort();
+    *out = s.out;
+}
+
+static void run_once(mti_run *r, mti_unpack *in, mti_buf *out)
+{
+    const mt_plugin *t = mti_this.entry;
+    int64_t left_ms = mti_take_i64(in);
+    r->c.deadline_us = left_ms < 0 ? 0 : mti_mono_us() + left_ms * 1000;
+    switch (r->method >> 24) {
+    case MTI_ENTER_HANDLER: run_handler(r, out); return;
+    case MTI_ENTER_HOOK: run_hook(r, in, out); return;
+    case MTI_ENTER_SERVICE: run_service(r, in, out); return;
+    case MTI_ENTER_ACTIVATE: put_status(&r->c, out, t->activate ? t->activate(mti_this.self, &r->c) : MT_OK); return;
+    case MTI_ENTER_DEACTIVATE:
+        if (t->deactivate)
+            t->deactivate(mti_this.self, &r->c);
+        put_status(&r->c, out, MT_OK);
+        return;
+    default: abort();
+    }
+}
+
+/* --- their life --- */
+
+/* What was deferred runs now, and may still ask the host. */
+static void run_dispose(mti_run *r)
+{
+    mti_kept_free(r->kept);
+    r->kept = NULL;
+    mti_call_dispose(&r->c);
+}
+
+static void run_free(mti_run *r)
+{
+    r->lane->runs[r->id % MTI_WORKER_CALLS] = NULL;
+    free(r->payload);
+    free(r->answer);
+    free(r);
+}
+
+/* It does not fit in a frame, or there is no memory for it. */
+static void send_done(mti_run *r, mti_buf *out)
+{
+    if (out->status != MT_OK) {
+        mti_buf_clear(out);
+        mti_fail(&r->c.error, MT_TOO_LARGE, "too_large", "The answer does not fit in one frame from a worker.");
+        put_status(&r->c, out, MT_TOO_LARGE);
+    }
+    mti_frame f = {.len = (uint32_t)out->len, .kind = MTI_FRAME_DONE, .call = r->id};
+    mti_channel_send(&r->lane->ch, &f, out->p);
+}
+
+static void run_fiber(void *arg)
+{
+    mti_run *r = arg;
+    mti_buf out;
+    mti_unpack in = {.p = r->payload, .end = r->payload + r->len, .arena = &r->c.arena};
+    mti_buf_init(&out, MTI_FRAME_MAX);
+    r->c.fiber = mti_fiber_current();
+    memset(&r->c.error, 0, sizeof r->c.error);
+    run_once(r, &in, &out);
+    bool once = r->method >> 24 != MTI_ENTER_SERVICE;
+    if (once)
+        run_dispose(r);
+    send_done(r, &out);
+    mti_buf_dispose(&out);
+    r->busy = false;
+    r->c.fiber = NULL;
+    if (once) {
+        run_free(r);
+    } else if (r->ended) {
+        run_dispose(r);
+        run_free(r);
+    }
+}
+
+static mti_run *run_create(mti_lane *l, uint32_t id)
+{
+    mti_run *r = calloc(1, sizeof *r);
+    if (!r)
+        abort();
+    mti_call_init(&r->c, mti_this.loop);
+    r->lane = l;
+    r->id = id;
+    l->runs[id % MTI_WORKER_CALLS] = r;
+    return r;
+}
+
+static char *copy(const char *p, size_t n)
+{
+    char *to = malloc(n + 1);
+    if (!to)
+        abort();
+    memcpy(to, p, n);
+    return to;
+}
+
+static bool begin(mti_lane *l, mti_run *r, const mti_frame *f, const char *payload)
+{
+    if (!r)
+        r = run_create(l, f->call);
+    else if (r->id != f->call || r->busy)
+        return false;
+    free(r->payload);
+    r->payload = copy(payload, f->len);
+    r->len = f->len;
+    r->method = f->method;
+    r->busy = true;
+    return mti_fiber_spawn(mti_this.loop, run_fiber, r) == MT_OK;
+}
+
+bool mti_run_frame(void *lane, const mti_frame *f, const char *payload)
+{
+    mti_lane *l = lane;
+    mti_run *r = l->runs[f->call % MTI_WORKER_CALLS], *its = r && r->id == f->call ? r : NULL;
+    switch (f->kind) {
+    case MTI_FRAME_CALL: return begin(l, r, f, payload);
+    case MTI_FRAME_CANCEL:
+        if (its && its->busy)
+            mti_fiber_cancel(its->c.fiber);
+        return true;
+    case MTI_FRAME_ANSWER:
+        if (!its || its->answer)
+            return false;
+        its->answer = copy(payload, f->len);
+        its->answer_len = f->len;
+        mti_wake_one(&its->answered);
+        return true;
+    case MTI_FRAME_END:
+        if (its && its->busy)
+            its->ended = true;
+        else if (its) {
+            run_dispose(its);
+            run_free(its);
+        }
+        return true;
+    case MTI_FRAME_PING: return mti_channel_send(&l->ch, &(mti_frame){.kind = MTI_FRAME_PONG}, NULL) == MT_OK;
+    default: return false;
+    }
+}

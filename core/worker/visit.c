@@ -1,0 +1,393 @@
+/* One call in the worker: sent, served while it asks, ended. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/ident.h"
+#include "base/log.h"
+#include "bus/bus.h"
+#include "worker/impl.h"
+#include "worker/process.h"
+
+enum { GRACE_MS = 5000, HELD_MAX = 64 << 20, LINES_A_SECOND = 100, PAUSE_MS = 100 };
+
+/* --- coming and going --- */
+
+static mt_status unavailable(mt_call *c, const mti_worker *w, const char *code)
+{
+    return mti_fail(&c->error, MT_UNAVAILABLE, code, "The process of plugin %s %s: try again shortly.", w->o.slug,
+                    !strcmp(code, "worker_busy") ? "has as many calls as it may" : !strcmp(code, "worker_died") ? "died" : "is starting");
+}
+
+static mt_status visit_begin(mti_visit *v, mti_worker *w, mt_call *c, bool early)
+{
+    if (!mti_fiber_current() || !c->loop)
+        return mti_fail(&c->error, MT_UNSUPPORTED, "no_fiber", "Plugin %s runs in a worker, which only a call's fiber can ask.", w->o.slug);
+    mti_worker_lane *l = &w->lanes[mti_loop_index(c->loop)];
+    if (!l->open || (!early && !atomic_load(&w->ready)))
+        return unavailable(c, w, "worker_starting");
+    unsigned at = l->generation % MTI_WORKER_VISITS, tries = 0;
+    while (l->visits[at] && tries++ < MTI_WORKER_VISITS)
+        at = (at + 1) % MTI_WORKER_VISITS;
+    if (l->visits[at])
+        return unavailable(c, w, "worker_busy");
+    l->generation++;
+    *v = (mti_visit){.lane = l, .c = c, .id = l->generation << 8 | at};
+    l->visits[at] = v;
+    return MT_OK;
+}
+
+static void drop_frame(mti_visit *v)
+{
+    mti_worker_lane *l = v->lane;
+    if (!v->frame)
+        return;
+    free(v->frame);
+    v->frame = NULL;
+    l->held -= v->head.len;
+    if (l->ch.paused && !l->log_pause && l->held < HELD_MAX && !l->ch.broken)
+        mti_channel_pause(&l->ch, false);
+}
+
+static void visit_end(mti_visit *v)
+{
+    drop_frame(v);
+    if (!v->lost)
+        v->lane->visits[v->id % MTI_WORKER_VISITS] = NULL;
+    mti_grants_dispose(&v->grants);
+    mti_kept_free(v->kept);
+}
+
+void mti_visit_lose(mti_worker_lane *l)
+{
+    for (unsigned i = 0; i < MTI_WORKER_VISITS; i++) {
+        mti_visit *v = l->visits[i];
+        l->visits[i] = NULL;
+        if (!v)
+            continue;
+        v->lost = true;
+        mti_wake_all(&v->answered);
+    }
+}
+
+/* --- what comes from the worker --- */
+
+static void on_pause_over(void *arg)
+{
+    mti_worker_lane *l = arg;
+    l->log_pause = NULL;
+    if (l->open && l->held < HELD_MAX && !l->ch.broken)
+        mti_channel_pause(&l->ch, false);
+}
+
+/* A plugin that floods the log is read slowly, and what is too much is counted. */
+static void log_line(mti_worker_lane *l, const mti_frame *f, const char *payload)
+{
+    mti_arena scratch;
+    size_t n;
+    int64_t second = mti_mono_us() / 1000000;
+    if (second != l->log_second) {
+        if (l->log_dropped)
+            mti_log(MTI_LOG_WARN, "worker.log_dropped", "plugin=%s lines=%u", l->w->o.slug, l->log_dropped);
+        l->log_second = second;
+        l->log_lines = l->log_dropped = 0;
+    }
+    if (++l->log_lines > LINES_A_SECOND) {
+        l->log_dropped++;
+        if (!l->log_pause) {
+            l->log_pause = mti_timer_start(l->loop, PAUSE_MS, on_pause_over, l);
+            mti_channel_pause(&l->ch, true);
+        }
+        return;
+    }
+    mti_arena_init(&scratch, 1 << 20);
+    mti_unpack in = {.p = payload, .end = payload + f->len, .arena = &scratch};
+    mt_slice event = mti_take_slice(&in);
+    const mt_field *fields = mti_take_fields(&in, &n);
+    if (mti_unpacked(&in))
+        l->w->o.log(l->w->o.ctx, (int)(f->method & 3), event, fields, n < 32 ? n : 32);
+    mti_arena_dispose(&scratch);
+}
+
+/* Something about a call: it is copied, and the call's fiber deals with it. */
+static bool hand_over(mti_worker_lane *l, const mti_frame *f, const char *payload)
+{
+    mti_visit *v = l->visits[f->call % MTI_WORKER_VISITS];
+    if (!v || v->id != f->call || v->frame || v->serving)
+        return false;
+    v->frame = malloc((size_t)f->len + 1);
+    if (!v->frame)
+        return false;
+    memcpy(v->frame, payload, f->len);
+    v->head = *f;
+    l->held += f->len;
+    if (l->held >= HELD_MAX)
+        mti_channel_pause(&l->ch, true);
+    mti_wake_one(&v->answered);
+    return true;
+}
+
+bool mti_visit_frame(void *lane, const mti_frame *f, const char *payload)
+{
+    mti_worker_lane *l = lane;
+    bool fine = false;
+    if (f->kind == MTI_FRAME_ASK || f->kind == MTI_FRAME_DONE) {
+        fine = hand_over(l, f, payload);
+    } else if (f->kind == MTI_FRAME_LOG && l == &l->w->lanes[0]) {
+        log_line(l, f, payload);
+        fine = true;
+    } else if (f->kind == MTI_FRAME_PONG && l == &l->w->lanes[0] && l->w->pings) {
+        l->w->pings--;
+        l->w->pong_us = mti_mono_us();
+        fine = true;
+    }
+    if (!fine)
+        mti_worker_kill(l->w, "it broke the protocol");
+    return fine;
+}
+
+/* --- serving --- */
+
+/* The answer to a filter's or an action's emit: outcome, problem, the payload as it is now. */
+static void serve_emit(mti_serving *s, const mt_hook_1 *hooks)
+{
+    char payload[512] __attribute__((aligned(16)));
+    uint32_t i = mti_take_u32(&s->in);
+    if (s->in.bad || i >= mti_hook_count || mti_hook_catalogue[i].size > sizeof payload) {
+        s->broken = true;
+        return;
+    }
+    const mti_hook_info *hook = &mti_hook_catalogue[i];
+    mti_take_payload(&s->in, hook, payload);
+    s->broken = !mti_unpacked(&s->in);
+    if (s->broken)
+        return;
+    mt_outcome o = MT_ERROR;
+    if (hook->hot || !hooks)
+        mti_fail(&s->c->error, MT_DENIED, "hook_not_granted", "%s is emitted by the host alone.", hook->name);
+    else
+        o = hooks->emit(s->c, mt_str(hook->name), payload);
+    mti_put_u32(&s->out, MT_OK);
+    mti_put_u32(&s->out, o);
+    mti_put_bool(&s->out, s->c->error.code[0] != 0);
+    if (s->c->error.code[0])
+        mti_put_error(&s->out, &s->c->error);
+    mti_put_payload(&s->out, hook, payload);
+}
+
+static const void *granted(const mti_worker *w, uint32_t interface)
+{
+    return interface < mti_served_count ? w->o.interface(w->o.ctx, mt_str(mti_served_interfaces[interface].id)) : NULL;
+}
+
+static void serve_ask(mti_visit *v)
+{
+    mti_worker *w = v->lane->w;
+    mti_arena scratch;
+    uint32_t method = v->head.method;
+    mti_arena_init(&scratch, 4u * MTI_FRAME_MAX);
+    mti_serving s = {.in = {.p = v->frame, .end = v->frame + v->head.len, .arena = &scratch}, .c = v->c, .grants = &v->grants};
+    mti_buf_init(&s.out, MTI_FRAME_MAX);
+    v->serving = true;
+    if (method == MTI_ASK_EMIT) {
+        serve_emit(&s, w->o.interface(w->o.ctx, MT_SLICE("hook/1")));
+    } else {
+        s.table = granted(w, method >> 6);
+        mti_serve(&s, method);
+    }
+    if (s.out.status != MT_OK) {
+        mti_buf_clear(&s.out);
+        mti_fail(&v->c->error, MT_TOO_LARGE, "too_large", "The answer does not fit in one frame to a worker.");
+        mti_serve_answer(&s, MT_TOO_LARGE);
+    }
+    drop_frame(v);
+    mti_frame f = {.len = (uint32_t)s.out.len, .kind = MTI_FRAME_ANSWER, .call = v->id};
+    if (s.broken && !v->lost)
+        mti_worker_kill(w, "it broke the protocol");
+    else if (!v->lost)
+        mti_channel_send(&v->lane->ch, &f, s.out.p);
+    v->serving = false;
+    mti_buf_dispose(&s.out);
+    mti_arena_dispose(&scratch);
+}
+
+/* --- waiting --- */
+
+/* The client left or the time is over: the plugin is told, as a cancelled fiber in the host would be, and has a while to end. */
+static void tell(mti_visit *v, mt_status why)
+{
+    mti_frame f = {.kind = MTI_FRAME_CANCEL, .call = v->id};
+    v->told = true;
+    v->why = why;
+    mti_channel_send(&v->lane->ch, &f, NULL);
+}
+
+static mt_status await_frame(mti_visit *v)
+{
+    while (!v->frame) {
+        if (v->lost)
+            return unavailable(v->c, v->lane->w, "worker_died");
+        int64_t left = v->told ? GRACE_MS : mti_call_left_ms(v->c);
+        if (v->told)
+            mti_fiber_shield(true);
+        mt_status s = left > 0 ? mti_wait(&v->answered, left == INT64_MAX ? -1 : left) : MT_TIMEOUT;
+        if (v->told)
+            mti_fiber_shield(false);
+        if (s == MT_OK || v->frame || v->lost)
+            continue;
+        if (!v->told)
+            tell(v, s);
+        else
+            mti_worker_kill(v->lane->w, "it did not end a call that was cancelled");
+    }
+    return MT_OK;
+}
+
+/* Until the call is done: then v->frame is what it answered. */
+static mt_status converse(mti_visit *v, uint32_t method, const mti_buf *body)
+{
+    int64_t left = mti_call_left_ms(v->c);
+    mti_buf b;
+    mti_buf_init(&b, MTI_FRAME_MAX);
+    mti_put_i64(&b, left == INT64_MAX ? -1 : left);
+    if (body)
+        mti_put(&b, body->p, body->len);
+    mti_frame f = {.len = (uint32_t)b.len, .kind = MTI_FRAME_CALL, .method = method, .call = v->id};
+    mt_status s = b.status == MT_OK ? mti_channel_send(&v->lane->ch, &f, b.p)
+                                    : mti_fail(&v->c->error, MT_TOO_LARGE, "too_large", "What was given does not fit in one frame to a worker.");
+    mti_buf_dispose(&b);
+    if (s == MT_UNAVAILABLE)
+        return unavailable(v->c, v->lane->w, "worker_died");
+    while (s == MT_OK) {
+        s = await_frame(v);
+        if (s != MT_OK || v->head.kind == MTI_FRAME_DONE)
+            break;
+        serve_ask(v);
+    }
+    return s;
+}
+
+static void take_failure(mti_visit *v, mti_unpack *in, mt_status s)
+{
+    if (!mti_take_bool(in))
+        return;
+    mti_error *e = &v->c->error;
+    mti_take_error(in, e);
+    e->status = s;
+    snprintf(e->owner, sizeof e->owner, "%s", v->lane->w->o.slug);
+}
+
+static mt_status broke(mti_visit *v)
+{
+    mti_worker_kill(v->lane->w, "it broke the protocol");
+    return unavailable(v->c, v->lane->w, "worker_died");
+}
+
+mt_status mti_visit_handler(void *self, mt_call *c, uint32_t method, bool early)
+{
+    mti_visit v;
+    MT_TRY(visit_begin(&v, self, c, early));
+    mt_status s = converse(&v, method, NULL);
+    if (s == MT_OK) {
+        mti_unpack in = {.p = v.frame, .end = v.frame + v.head.len};
+        s = mti_take_status(&in);
+        if (s != MT_OK && s != MT_DONE)
+            take_failure(&v, &in, s);
+        if (!mti_unpacked(&in))
+            s = broke(&v);
+        if (s == MT_CANCELLED && v.told && v.why == MT_TIMEOUT)
+            s = mti_fail(&c->error, MT_TIMEOUT, "deadline", "The time of this request is over.");
+    }
+    visit_end(&v);
+    return s;
+}
+
+mt_outcome mti_visit_hook(void *self, mt_call *c, unsigned index, const void *in, mt_patch *out)
+{
+    mti_visit v;
+    mti_buf body;
+    mt_outcome o = MT_ERROR;
+    if (visit_begin(&v, self, c, false) != MT_OK)
+        return MT_ERROR;
+    mti_buf_init(&body, MTI_FRAME_MAX);
+    mti_put_u32(&body, (uint32_t)(out->hook - mti_hook_catalogue));
+    mti_put_payload(&body, out->hook, in);
+    mt_status s = converse(&v, MTI_ENTER_HOOK << 24 | index, &body);
+    mti_buf_dispose(&body);
+    if (s == MT_OK) {
+        mti_unpack answer = {.p = v.frame, .end = v.frame + v.head.len};
+        uint32_t outcome = mti_take_u32(&answer);
+        mti_error before = c->error;
+        take_failure(&v, &answer, MT_INTERNAL);
+        o = outcome <= MT_ERROR && !answer.bad ? (mt_outcome)outcome : MT_ERROR;
+        if (o == MT_DENY)
+            mti_bus_deny(c, c->error.http, mt_str(strdupa(c->error.code)), mt_str(strdupa(c->error.detail)));
+        else if (o != MT_ERROR)
+            c->error = before;
+        if (mti_take_patch(&answer, out) != MT_OK)
+            o = MT_ERROR;
+    }
+    visit_end(&v);
+    return o;
+}
+
+/* --- services that the worker's plugin provides --- */
+
+static mti_visit *session_of(mti_worker_lane *l, const mt_call *c)
+{
+    for (mti_visit *v = l->sessions; v; v = v->next)
+        if (v->c == c && !v->busy)
+            return v;
+    return NULL;
+}
+
+/* The call that asked is over. */
+static void session_end(void *arg)
+{
+    mti_visit *v = arg, **at = &v->lane->sessions;
+    while (*at != v)
+        at = &(*at)->next;
+    *at = v->next;
+    if (!v->lost)
+        mti_channel_send(&v->lane->ch, &(mti_frame){.kind = MTI_FRAME_END, .call = v->id}, NULL);
+    visit_end(v);
+    free(v);
+}
+
+static mt_status session_ask(void *call, uint32_t method, const mti_buf *out, char **answer, size_t *len)
+{
+    mti_visit *v = call;
+    if (v->lost)
+        return unavailable(v->c, v->lane->w, "worker_died");
+    v->busy = true;
+    v->told = false;
+    mt_status s = converse(v, MTI_ENTER_SERVICE << 24 | method, out);
+    v->busy = false;
+    if (s != MT_OK)
+        return s;
+    *len = v->head.len;
+    v->lane->held -= v->head.len;
+    *answer = v->frame;
+    v->frame = NULL;
+    return MT_OK;
+}
+
+void mti_ask_worker(mti_ask *a, void *worker, mt_call *c, uint32_t method)
+{
+    mti_worker *w = worker;
+    *a = (mti_ask){.c = c, .method = method};
+    mti_buf_init(&a->out, MTI_FRAME_MAX);
+    mti_visit *v = c->loop && mti_fiber_current() ? session_of(&w->lanes[mti_loop_index(c->loop)], c) : NULL;
+    if (!v) {
+        v = calloc(1, sizeof *v);
+        a->failed = v ? visit_begin(v, w, c, false) : MT_NO_MEMORY;
+        if (a->failed != MT_OK) {
+            free(v);
+            return;
+        }
+        v->next = v->lane->sessions;
+        v->lane->sessions = v;
+        mti_arena_defer(&c->arena, session_end, v);
+    }
+    a->by = (mti_asker){.ask = session_ask, .kept = &v->kept};
+    a->call = v;
+}

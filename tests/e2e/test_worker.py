@@ -1,0 +1,298 @@
+"""Plugins in processes of their own: the same tests pass inside the host and in a worker; a worker that attacks, hangs, floods or dies costs only its
+own calls."""
+import concurrent.futures
+import http.server
+import os
+import signal
+import threading
+
+import pytest
+
+import client
+import harness
+import server as servers
+from server import until
+
+FOLDERS = [servers.plugin_folder("errand", "escape"), servers.BUILD / "examples"]
+PLUGINS = ["hello", "security_scanner", "errand"]
+SLUGS = ",".join([*PLUGINS, "escape", "llm_llamacpp", "cache_local"])
+ARGS = ["--outbound.allow_private", "--worker.hang_timeout", "1s", "--worker.memory", "256MiB"]
+in_the_host = pytest.mark.parametrize("place", ["none"], indirect=True)
+in_workers = pytest.mark.parametrize("place", ["process"], indirect=True)
+
+
+@pytest.fixture(scope="module", params=["none", "process"])
+def place(request):
+    """A server whose three plugins run inside the host, and one where they run in workers."""
+    args = [*ARGS, *(["--plugins.isolated", SLUGS] if request.param == "process" else [])]
+    for server in harness.run_server(request, plugins=FOLDERS, enable=[*PLUGINS, "escape"], args=args):
+        server.isolation = request.param
+        with server.admin() as api:
+            server.api = api
+            yield server
+
+
+@pytest.fixture(scope="module")
+def api(place):
+    return client.Tenant(place, "worker").api
+
+
+@pytest.fixture(scope="module")
+def web():
+    """A page of 300,000 bytes, for plugins that fetch."""
+    page = b"0123456789" * 30000
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("content-type", "text/x-page")
+            self.send_header("content-length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+def info(place, slug):
+    return place.api.call("GET", f"/plugins/{slug}").data
+
+
+# --- the same tests, in both places ---
+
+def test_it_is_told_where_a_plugin_runs(place):
+    for slug in PLUGINS:
+        told = info(place, slug)
+        assert told["state"] == "active" and told["isolation"] == place.isolation
+        if place.isolation == "process":
+            assert told["worker"]["state"] == "running" and told["worker"]["restarts"] == 0
+            assert servers.alive(told["worker"]["pid"]) and told["worker"]["pid"] != place.host_pid()
+        else:
+            assert "worker" not in told
+
+
+def test_hello(place, api):
+    assert api.call("GET", "/hello", params={"name": "Ada"}).data == {"message": "Hello, Ada!"}
+    assert api.call("GET", "/hello", params={"name": "x" * 1000}, status=422).data["code"]
+    place.api.call("PUT", "/plugins/hello/config", json={"greeting": "Ahoy"})
+    assert api.call("GET", "/hello", params={"name": "Ada"}).data == {"message": "Ahoy, Ada!"}
+    place.api.call("PUT", "/plugins/hello/config", json={})
+
+
+def test_scanner_finds_and_is_configured(place, api):
+    source = 'password = "hunter2hunter2"\neval(input())\n'
+    clean = api.call("POST", "/code/analyze", json={"file_name": "a.py", "language": "python", "source": "print(1)\n"}).data
+    found = api.call("POST", "/code/analyze", json={"file_name": "a.py", "language": "python", "source": source}).data
+    assert clean["score"] > found["score"]
+    assert {"code_execution"} <= {f["rule"] for f in found["findings"]}
+
+
+def test_rows_and_constraints(api):
+    one = api.call("POST", "/errand/notes", json={"text": "first"}).data
+    assert one["text"] == "first" and one["n"] == 1
+    assert api.call("GET", f"/errand/notes/{one['id']}").data == {"id": one["id"], "text": "first"}
+    missing = api.call("GET", "/errand/notes/00000000-0000-0000-0000-00000000dead", status=404).data
+    assert missing["code"] == "not_found"
+    taken = api.call("POST", "/errand/notes", json={"text": "first"}, status=409).data
+    assert (taken["code"], taken["pointer"]) == ("errand_text_taken", "/text")
+    assert api.call("GET", "/errand/notes").data["text"] == "first"
+
+
+def test_a_transaction_is_whole(api):
+    assert api.call("POST", "/errand/pair", json={"first": "left", "second": "right"}).data["n"] == 2
+    assert api.call("POST", "/errand/pair", json={"first": "new", "second": "right"}, status=409).data["code"] == "errand_text_taken"
+    assert "new" not in api.call("GET", "/errand/notes").data["text"].split(",")
+
+
+def test_what_is_known_of_the_call(place, api):
+    answer = api.call("GET", "/errand/who", params={"word": "žaba"}, headers={"x-errand": "seen"})
+    who = answer.data
+    assert answer.headers["x-errand-told"] == "yes"
+    assert (who["word"], who["nothing"], who["header"], who["mark"], who["secret"]) == ("žaba", None, "seen", "errand", None)
+    assert (who["caller"], who["blobs"], who["found"], who["may"], who["may_not"], who["cancelled"]) == ("host", "blob_fs", True, True, False, False)
+    assert len(who["org"]) == len(who["subject"]) == 36
+
+
+def test_its_own_problem(api):
+    refused = api.call("GET", "/errand/refuse", status=422).data
+    assert (refused["code"], refused["detail"], refused["pointer"]) == ("errand_refused", "Not this one.", "/text")
+
+
+def test_files_of_any_size(api):
+    data = bytes(range(256)) * 40000
+    sent = [("file", ("a.bin", data)), ("file", ("b.txt", b"b"))]
+    total = 0
+    for byte in data:
+        total = (total * 31 + byte) & 0xFFFFFFFF
+    assert api.call("POST", "/errand/upload", files=sent).data["text"] == f"a.bin:{len(data)}:{total};b.txt:1:98;"
+
+
+def test_a_page_is_fetched(api, web):
+    got = api.call("POST", "/errand/fetch", json={"url": web}).data
+    assert (got["n"], got["id"], got["text"][:10]) == (300000, "text/x-page", "0123456789")
+    assert api.call("POST", "/errand/fetch", json={"url": "http://example.org/"}, status=403).data["code"] == "host_not_granted"
+
+
+def test_cache_and_blobs(api):
+    text = "ščž " * 100000
+    assert api.call("POST", "/errand/keep", json={"text": text}).data["n"] == len(text.encode())
+
+
+def test_jobs(api):
+    api.call("POST", "/errand/jobs", json={"text": "made by a job"})
+    until("the job ran", lambda: "made by a job" in api.call("GET", "/errand/notes").data["text"].split(","))
+
+
+def test_hooks(api):
+    emitted = api.call("POST", "/errand/emit", json={"text": "int main;"}).data
+    assert emitted["n"] == 87.5 and '"errand"' in emitted["text"]
+    denied = api.call("POST", "/errand/emit", json={"text": "forbidden"}, status=422).data
+    assert (denied["code"], denied["detail"]) == ("errand_forbidden", "This text is not looked at.")
+    assert api.call("POST", "/errand/emit", json={"text": "broken"}).data == {"text": "[]", "n": 100}
+
+
+def test_pool_and_trees(place, api):
+    assert api.call("POST", "/errand/sum", json={"numbers": list(range(1000))}).data["n"] == 499500
+    assert place.events("errand.summed", plugin="errand")
+
+
+def test_streams(api):
+    with api.stream("GET", "/errand/stream", params={"count": 50}) as answer:
+        assert [data["n"] for name, data in client.events(answer.iter_lines()) if name == "tick"] == list(range(50))
+
+
+def test_who_leaves_is_noticed(place, api):
+    before = api.call("GET", "/errand/left").data["n"]
+    with pytest.raises(client.TransportError):
+        client.Client(place.url, api.key, timeout=0.3).get("/errand/hold")
+    until("the handler was told", lambda: api.call("GET", "/errand/left").data["n"] == before + 1)
+
+
+def test_many_at_once(api):
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda i: api.call("GET", "/errand/who", params={"word": str(i)}).data["word"], range(400)))
+    assert answers == [str(i) for i in range(400)]
+
+
+def test_off_and_on(place, api):
+    place.api.call("POST", "/plugins/errand/disable")
+    api.call("GET", "/errand/notes", status=404)
+    place.api.call("POST", "/plugins/errand/enable")
+    assert api.call("GET", "/errand/notes").data["n"] >= 1
+
+
+# --- what does not run in a worker ---
+
+@in_workers
+def test_what_cannot_run_in_one_says_why(place):
+    refused = place.api.call("POST", "/plugins/llm_llamacpp/enable", status=409).data
+    assert refused["code"] == "plugin_failed" and "llm_engine/1" in refused["detail"] and "plugins.isolated" in refused["detail"]
+
+
+# --- attacks ---
+
+WAYS = ["constructor", "read_path", "read_passwd", "read_environ", "read_memory", "list_root", "list_proc", "create_file", "write_path", "change_files",
+        "make_memory_file", "connect_inet", "open_unix", "open_netlink", "send_descriptor", "foreign_descriptor", "start_thread", "start_process",
+        "fork_bomb", "execute", "trace", "send_signal", "peek", "become_root", "leave", "make_namespace", "raise_limits", "reach_kernel", "filter_again"]
+
+
+@in_workers
+@pytest.mark.parametrize("way", WAYS)
+def test_no_way_out(place, way):
+    target = {"way": way, "pid": place.host_pid(), "path": str(place.data / "admin.key")}
+    tried = place.api.call("POST", "/escape/attempts", json=target).data
+    assert tried["outcome"] == "refused", tried
+
+
+@in_the_host
+@pytest.mark.parametrize("way", ["constructor", "read_path", "read_passwd", "read_environ", "read_memory", "list_root", "open_unix", "foreign_descriptor",
+                                 "start_thread", "peek"])
+def test_the_ways_are_real(place, way):
+    """The host trusts its plugins: there those that change nothing work."""
+    target = {"way": way, "pid": place.host_pid(), "path": str(place.data / "admin.key")}
+    assert place.api.call("POST", "/escape/attempts", json=target).data["outcome"] == "succeeded"
+
+
+def escape_worker(place):
+    return info(place, "escape")["worker"]
+
+
+def answers(place):
+    """Waits until the hostile plugin's process answers; how many harmful calls it has begun."""
+    return int(until("it answers", lambda: (a := place.api.get("/escape/ping")).status_code == 200 and a.json()["detail"]))
+
+
+@in_workers
+@pytest.mark.parametrize("harm", ["crash", "abort", "exit", "overflow", "spin", "close_channels", "forge_length", "forge_call", "forge_kind",
+                                  "flood_frames", "hold_on"])
+def test_harm_costs_only_its_own_calls(place, harm):
+    answers(place)
+    host, before = place.host_pid(), escape_worker(place)
+    neighbour = place.api.call("GET", "/plugins/hello").data["worker"]["pid"]
+    timeout = {"timeout": 1.0} if harm == "hold_on" else {}
+    try:
+        answer = place.api.call("POST", "/escape/harm", (503, 200), json={"way": harm}, **timeout)
+        assert answer.status_code == 200 or answer.data["code"] == "worker_died"
+    except client.TransportError:
+        assert harm == "hold_on"                 # who left; the handler does not, so its process ends
+    # others are answered meanwhile and afterwards
+    assert place.api.call("GET", "/hello", params={"name": "Ada"}).data["message"] == "Hello, Ada!"
+    until("another process took its place", lambda: escape_worker(place)["restarts"] > before["restarts"])
+    answers(place)
+    assert escape_worker(place)["pid"] != before["pid"]
+    assert place.host_pid() == host and place.api.call("GET", "/plugins/hello").data["worker"]["pid"] == neighbour
+
+
+@in_workers
+def test_memory_is_bounded(place):
+    rss = servers.rss_kib(place.host_pid())
+    before = escape_worker(place)
+    answer = place.api.call("POST", "/escape/harm", (200, 503), json={"way": "hog"})
+    assert servers.rss_kib(place.host_pid()) < rss + 64 * 1024
+    if answer.status_code == 200:
+        assert servers.rss_kib(before["pid"]) < 256 * 1024
+    answers(place)
+
+
+@in_workers
+def test_a_flood_of_lines_is_cut(place):
+    before = len(place.events("escape.flood"))
+    place.api.call("POST", "/escape/harm", (200, 503), json={"way": "flood_log"})
+    answers(place)
+    assert len(place.events("escape.flood")) - before < 5000
+
+
+@in_workers
+def test_killed_in_the_middle_of_a_call(place):
+    begun, pid = answers(place), escape_worker(place)["pid"]
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        held = pool.submit(lambda: client.Client(place.url, place.admin_key).post("/escape/harm", json={"way": "hold_on"}))
+        until("the call is in the worker", lambda: answers(place) == begun + 1)
+        os.kill(pid, signal.SIGKILL)
+        answer = held.result(30)
+    assert answer.status_code == 503 and answer.json()["code"] == "worker_died"
+
+
+@in_workers
+def test_a_hook_that_dies_follows_its_rule(place):
+    """http.response is fail-open: the answer passes as if nobody stood there."""
+    answers(place)
+    place.api.call("POST", "/escape/harm", json={"way": "arm_hook"})
+    assert place.api.call("GET", "/hello", params={"name": "Ada"}).data["message"] == "Hello, Ada!"
+    assert until("the death was logged", lambda: place.events("worker.ended", plugin="escape", signal="SEGV"))
+
+
+@in_workers
+def test_workers_go_with_their_host(place):
+    pids = [info(place, slug)["worker"]["pid"] for slug in PLUGINS]
+    os.kill(place.host_pid(), signal.SIGKILL)
+    until("the workers went with the host that was killed", lambda: not any(map(servers.alive, pids)))
+    place.wait_ready()
+    pids = [info(place, slug)["worker"]["pid"] for slug in PLUGINS]
+    place.stop()
+    assert not any(map(servers.alive, pids))

@@ -1108,6 +1108,7 @@ static inline void put_llm_model(mti_buf *b, const mt_llm_model *v)
     mti_put_bool(b, v->size >= offsetof(mt_llm_model, reads_passages) + sizeof v->reads_passages ? v->reads_passages : 0);
     mti_put_bool(b, v->size >= offsetof(mt_llm_model, tools) + sizeof v->tools ? v->tools : 0);
     mti_put_bool(b, v->size >= offsetof(mt_llm_model, json) + sizeof v->json ? v->json : 0);
+    mti_put_bool(b, v->size >= offsetof(mt_llm_model, small) + sizeof v->small ? v->small : 0);
 }
 
 static inline mt_llm_model take_llm_model(mti_unpack *in)
@@ -1119,6 +1120,7 @@ static inline mt_llm_model take_llm_model(mti_unpack *in)
     v.reads_passages = mti_take_bool(in);
     v.tools = mti_take_bool(in);
     v.json = mti_take_bool(in);
+    v.small = mti_take_bool(in);
     return v;
 }
 
@@ -1139,6 +1141,8 @@ static inline void give_llm_model(mti_unpack *in, mt_llm_model *v, bool ok)
         v->tools = got.tools;
     if (v->size >= offsetof(mt_llm_model, json) + sizeof v->json)
         v->json = got.json;
+    if (v->size >= offsetof(mt_llm_model, small) + sizeof v->small)
+        v->small = got.small;
 }
 
 static mt_status ask_llm_open(mt_call *c, const mt_llm_in *in, mt_handle *out)
@@ -1471,6 +1475,7 @@ static inline void put_llm_engine_model(mti_buf *b, const mt_llm_engine_model *v
     mti_put_bool(b, v->size >= offsetof(mt_llm_engine_model, reads_passages) + sizeof v->reads_passages ? v->reads_passages : 0);
     mti_put_bool(b, v->size >= offsetof(mt_llm_engine_model, tools) + sizeof v->tools ? v->tools : 0);
     mti_put_bool(b, v->size >= offsetof(mt_llm_engine_model, json) + sizeof v->json ? v->json : 0);
+    mti_put_bool(b, v->size >= offsetof(mt_llm_engine_model, small) + sizeof v->small ? v->small : 0);
 }
 
 static inline mt_llm_engine_model take_llm_engine_model(mti_unpack *in)
@@ -1482,6 +1487,7 @@ static inline mt_llm_engine_model take_llm_engine_model(mti_unpack *in)
     v.reads_passages = mti_take_bool(in);
     v.tools = mti_take_bool(in);
     v.json = mti_take_bool(in);
+    v.small = mti_take_bool(in);
     return v;
 }
 
@@ -1502,6 +1508,8 @@ static inline void give_llm_engine_model(mti_unpack *in, mt_llm_engine_model *v,
         v->tools = got.tools;
     if (v->size >= offsetof(mt_llm_engine_model, json) + sizeof v->json)
         v->json = got.json;
+    if (v->size >= offsetof(mt_llm_engine_model, small) + sizeof v->small)
+        v->small = got.small;
 }
 
 static mt_status ask_llm_engine_open(mt_call *c, mt_slice provider, const mt_llm_engine_in *in,

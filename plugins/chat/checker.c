@@ -173,6 +173,32 @@ static void show_waiting(checker *k)
     k->waiting_last = NULL;
 }
 
+static bool was_said(checker *k, uint64_t key)
+{
+    for (size_t i = 0; i < k->n_said; i++)
+        if (key && k->said[i] == key)
+            return true;
+    if (k->n_said < CHECKER_SAID)
+        k->said[k->n_said++] = key;
+    return false;
+}
+
+static bool has_letter(mt_slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((text.p[i] | 0x20) >= 'a' && (text.p[i] | 0x20) <= 'z')
+            return true;
+    return false;
+}
+
+/* What a small model writes before an answer and after one: the number of a heading, the question once more, what it said before. */
+static bool is_idle(checker *k, mt_slice text, uint64_t key)
+{
+    bool asks = text.len && text.p[text.len - 1] == '?', again = was_said(k, key);
+    k->circles = k->found && (asks || again);
+    return asks || again || !has_letter(text);
+}
+
 static mt_status judge_one(checker *k, const cut *at)
 {
     int64_t number = at->number;
@@ -181,6 +207,10 @@ static mt_status judge_one(checker *k, const cut *at)
     if (!one || !text.p)
         return MT_TOO_LARGE;
     one->verdict = support_judge(k->support, text, number - 1);
+    if (k->watch && is_idle(k, text, one->verdict.key)) {
+        k->row++;
+        return MT_OK;
+    }
     one->end = mt_utf8_count(text.p, text.len);
     k->row = one->verdict.kind == SUPPORT_FOUND ? 0 : k->row + (one->verdict.kind == SUPPORT_MISSING);
     const char *gap = has_line_end(k->raw, k->at, at->start) ? "\n" : " ";
@@ -219,7 +249,7 @@ mt_status checker_feed(checker *k, mt_slice text)
 mt_status checker_judge(checker *k, bool ended)
 {
     cut at;
-    while (k->support && next_cut(k, ended, &at)) {
+    while (k->support && !k->circles && next_cut(k, ended, &at)) {
         if (at.end > at.start)
             MT_TRY(judge_one(k, &at));
         k->at = at.after;
@@ -239,5 +269,6 @@ void checker_drop(checker *k)
 {
     k->waiting = k->waiting_last = NULL;
     k->at = k->raw.len;
-    k->row = 0;
+    k->row = k->n_said = 0;
+    k->circles = false;
 }

@@ -8,6 +8,8 @@
 
 #include "support.h"
 
+enum { CHECKER_SAID = 64 };
+
 typedef struct checked {
     mt_slice text;               /* to be shown, with the white space before it and the mark after it: " [2]", or " [?]" for what no passage says */
     support_verdict verdict;
@@ -25,6 +27,10 @@ typedef struct checker {
     size_t characters;           /* of what was shown */
     size_t found, missing;       /* sentences shown */
     size_t row;                  /* judged without support since the last one that had it */
+    bool watch;                  /* a small model writes: a question, a bare number and what was said before are left out */
+    bool circles;                /* it began anew after its answer: that and what follows is not judged */
+    uint64_t said[CHECKER_SAID];
+    size_t n_said;
 } checker;
 
 /* MT_TOO_LARGE. */

@@ -1,6 +1,8 @@
 /* What retrieval found, numbered as the answer cites it. */
 #include "chat.h"
 
+enum { SMALL_PASSAGES = 2, SMALL_BYTES = 500 };
+
 #define MANY_WORDS 0.5     /* of the question: found, however far its meaning seems */
 
 static bool is_known(const turn *t, mt_slice chunk_id)
@@ -73,12 +75,27 @@ mt_status turn_search(turn *t, mt_slice query, mt_slice options, size_t *added)
     return MT_OK;
 }
 
+/* A small model reads a few short ones: what it is given beyond that leads it astray. */
+static void write_excerpts(const turn *t, mt_writer *w)
+{
+    excerpt list[SMALL_PASSAGES];
+    for (size_t i = 0, n = support_excerpts(t->support, SMALL_BYTES, list, SMALL_PASSAGES); i < n; i++) {
+        mt_write_object(w, NULL);
+        mt_write_int(w, "number", (int64_t)list[i].passage + 1);
+        mt_write_text(w, "text", list[i].text);
+        mt_write_close(w);
+    }
+}
+
 mt_status turn_write_passages(const turn *t, mt_slice *json)
 {
     mt_writer w = mt_write_begin(t->c);
     mt_write_array(&w, NULL);
-    for (size_t i = 0, n = turn_passages_fit(t); i < n; i++)
-        mt_write_raw(&w, NULL, t->passages[i].json);
+    if (t->info.small)
+        write_excerpts(t, &w);
+    else
+        for (size_t i = 0, n = turn_passages_fit(t); i < n; i++)
+            mt_write_raw(&w, NULL, t->passages[i].json);
     mt_write_close(&w);
     return mt_write_end(&w, json);
 }

@@ -8,6 +8,9 @@ mt_slice turn_system(const turn *t)
 {
     if (t->info.reads_passages)
         return t->system;
+    if (t->info.small)
+        return mt_printf(t->c, "%.*s%sAnswer with the words of the passages. Write the number of its passage, like [1], after each sentence.",
+                         (int)t->system.len, t->system.p ? t->system.p : "", t->system.len ? "\n" : "");
     const char *language = t->language == MT_LANGUAGE_HR ? " Answer in Croatian." : t->language == MT_LANGUAGE_EN ? " Answer in English." : "";
     return mt_printf(t->c, "%.*s%sAnswer in one to three short sentences with the words of the passages. Write the number of its passage, like [1], after each "
                            "sentence.%s",

@@ -13,13 +13,14 @@
 #define LONGER 0.03    /* what each further sentence of a stretch costs */
 #define PREFERRED 0.05
 #define BESIDE 0.34
-enum { STRETCH = 3, SHORT = 3, SENTENCES_MAX = 4000 };
+enum { STRETCH = 3, SHORT = 3, SENTENCES_MAX = 4000, EXCERPTS_MAX = 8 };
 
 typedef struct stretch {
     size_t passage, start, end;
     uint64_t *hashes;
     size_t n;
     bool denies, heading;
+    mt_slice text;       /* the passage */
 } stretch;
 
 struct support {
@@ -48,6 +49,7 @@ static mt_status add(support *s, mt_slice text, stretch at, const terms *t)
     for (at.n = 0; at.n < t->n; at.n++)
         at.hashes[at.n] = t->list[at.n].hash;
     at.denies = t->denies;
+    at.text = text;
     s->list[s->n++] = at;
     return MT_OK;
 }
@@ -180,7 +182,7 @@ static void look_from(const judged *j, const support *s, size_t first, int64_t p
         if (!whole || !dense || denies != j->t.denies || share < LEAST || worth <= *best)
             continue;
         *best = worth;
-        *v = (support_verdict){.kind = SUPPORT_FOUND, .passage = from->passage, .start = from->start, .end = s->list[k].end, .share = share};
+        *v = (support_verdict){.kind = SUPPORT_FOUND, .passage = from->passage, .start = from->start, .end = s->list[k].end, .share = share, .key = v->key};
     }
 }
 
@@ -198,6 +200,8 @@ support_verdict support_judge(const support *s, mt_slice sentence, int64_t prefe
         v.kind = SUPPORT_NONE;
         return v;
     }
+    for (size_t i = 0; i < j->t.n; i++)
+        v.key += j->t.list[i].hash;
     if (j->t.n < SHORT) {
         j->own = (UINT64_C(1) << j->t.n) - 1;    /* all of it must be there */
         borrow(j, &s->question);
@@ -210,4 +214,97 @@ support_verdict support_judge(const support *s, mt_slice sentence, int64_t prefe
         if (!s->list[k].heading)
             look_from(j, s, k, preferred, &best, &v);
     return v;
+}
+
+/* --- excerpts --- */
+
+/* What a sentence has of the question, its rare words weighing more. */
+static double worth_of(const support *s, const stretch *at, uint64_t *mask)
+{
+    double worth = 0;
+    *mask = mask_of(&s->question, at);
+    for (size_t i = 0; i < s->question.n; i++) {
+        size_t have = 0;
+        for (size_t k = 0; k < s->n && *mask >> i & 1; k++)
+            for (size_t h = 0; h < s->list[k].n; h++)
+                have += s->list[k].hashes[h] == s->question.list[i].hash;
+        if (*mask >> i & 1)
+            worth += log(1 + ((double)s->n + 1) / ((double)have + 0.5));
+    }
+    return worth;
+}
+
+/* A heading, a question, a line of a table of contents. */
+static bool is_headline(const stretch *at)
+{
+    if (memmem(at->text.p + at->start, at->end - at->start, " . . ", 5))
+        return true;
+    char last = at->end > at->start ? at->text.p[at->end - 1] : '?';
+    return last == '?' || last == ':' || (last != '.' && last != '!' && at->n < 8);
+}
+
+/* A run of sentences of one passage: [first, end). */
+typedef struct run {
+    size_t first, end;
+} run;
+
+static run best_run(const support *s, run passage, size_t most)
+{
+    run best = {passage.first, passage.first};
+    double highest = -1;
+    uint64_t mask;
+    for (size_t i = passage.first; i < passage.end; i++) {
+        const stretch *from = &s->list[i];
+        double worth = i > passage.first && is_headline(from - 1) ? worth_of(s, from - 1, &mask) : 0;
+        size_t k = i;
+        if (is_headline(from) && i + 1 < passage.end)
+            continue;
+        for (; k < passage.end && (k == i || s->list[k].end - from->start <= most); k++)
+            worth += worth_of(s, &s->list[k], &mask) / (double)(1 + k - i);
+        if (worth > highest) {
+            highest = worth;
+            best = (run){i, k};
+        }
+    }
+    return best;
+}
+
+static bool run_has(const support *s, run r, uint64_t hash)
+{
+    for (size_t k = r.first; k < r.end; k++)
+        for (size_t i = 0; i < s->list[k].n; i++)
+            if (s->list[k].hashes[i] == hash)
+                return true;
+    return false;
+}
+
+/* Most of the words of one are in the other. */
+static bool is_known(const support *s, run one, run other)
+{
+    size_t all = 0, same = 0;
+    for (size_t k = one.first; k < one.end; k++)
+        for (size_t i = 0; i < s->list[k].n; i++, all++)
+            same += run_has(s, other, s->list[k].hashes[i]);
+    return 10 * same >= 7 * all;
+}
+
+size_t support_excerpts(const support *s, size_t most, excerpt *out, size_t max)
+{
+    run taken[EXCERPTS_MAX];
+    size_t n = 0;
+    for (run p = {0}; n < max && n < EXCERPTS_MAX && p.first < s->n; p.first = p.end) {
+        p.first++;                       /* its heading */
+        for (p.end = p.first; p.end < s->n && !s->list[p.end].heading;)
+            p.end++;
+        run best = best_run(s, p, most);
+        bool known = best.end == best.first;
+        for (size_t i = 0; i < n && !known; i++)
+            known = is_known(s, best, taken[i]);
+        if (known)
+            continue;
+        taken[n] = best;
+        const stretch *from = &s->list[best.first], *to = &s->list[best.end - 1];
+        out[n++] = (excerpt){from->passage, {from->text.p + from->start, to->end - from->start}};
+    }
+    return n;
 }

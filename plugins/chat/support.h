@@ -24,6 +24,7 @@ typedef struct support_verdict {
     size_t passage;      /* index, as they were added */
     size_t start, end;   /* bytes of its text: one to three whole sentences */
     double share;        /* 0 to 1 */
+    uint64_t key;        /* the same for sentences of the same content words; 0: none */
 } support_verdict;
 
 /* NULL without memory. question: its words stand in for what a very short sentence leaves out. */
@@ -32,5 +33,14 @@ support *support_begin(mt_call *c, mt_slice question, mt_language language);
 mt_status support_add(support *s, mt_slice text, mt_slice heading);
 /* preferred: the passage that the writer named, -1 for none; it wins among equals. */
 support_verdict support_judge(const support *s, mt_slice sentence, int64_t preferred);
+
+typedef struct excerpt {
+    size_t passage;
+    mt_slice text;       /* of the passage */
+} excerpt;
+
+/* For readers of little: from each passage, the best first, the stretch of whole sentences, one or at most so many bytes, that has most of the question's
+   words. A heading or a question lends its words to what follows it and begins no stretch; what an earlier stretch says as well is left out. */
+size_t support_excerpts(const support *s, size_t most, excerpt *out, size_t max);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 enum { ASTRAY = 4 };     /* so many sentences in a row without support end what a model writes */
+enum { SMALL_TOKENS = 128 };    /* what a small model writes after that is seldom of use */
 
 /* --- events --- */
 
@@ -179,9 +180,12 @@ mt_status turn_prepare(turn *t)
     if (!t->support)
         return MT_NO_MEMORY;
     t->checker = (checker){.c = c, .support = t->support};
+    find_model(t);
     if (!t->max_tokens)
         t->max_tokens = turn_config(c, MT_SLICE("/answer_tokens"), 400);
-    find_model(t);
+    if (t->info.small && t->max_tokens > SMALL_TOKENS)
+        t->max_tokens = SMALL_TOKENS;
+    t->checker.watch = t->info.small;
     if (turn_has_tools(t))
         return MT_OK;
     return look_up(t);
@@ -248,6 +252,7 @@ static mt_status fall_back(turn *t)
     if (t->tried_quotes || !t->n_passages || !find_quoter(t, &quoter))
         return say_nothing_found(t);
     t->tried_quotes = true;
+    t->checker.watch = false;
     t->info = quoter;
     t->model = quoter.model;
     t->tools = t->rounds = (mt_slice){0};
@@ -297,7 +302,9 @@ static mt_status close_round(turn *t)
     }
     if (!t->looked)
         MT_TRY(look_up(t));
-    MT_TRY(checker_judge(&t->checker, true));
+    bool cut = t->info.small && mt_slice_eq(t->finish, MT_SLICE("length")) && t->checker.found;
+    if (!cut)                                 /* else what is left is half a sentence */
+        MT_TRY(checker_judge(&t->checker, true));
     MT_TRY(tell_checked(t));
     return t->checker.found ? finish(t) : fall_back(t);
 }
@@ -318,9 +325,9 @@ static mt_status read(turn *t)
         return MT_OK;                         /* it may yet ask for a tool */
     MT_TRY(checker_judge(&t->checker, false));
     MT_TRY(tell_checked(t));
-    if (t->checker.row < ASTRAY)
+    if (t->checker.row < ASTRAY && !t->checker.circles)
         return MT_OK;
-    end_generation(t);                        /* it has left the documents: what follows would not be in them either */
+    end_generation(t);                        /* it has left the documents, or turns in circles: what follows is of no use */
     t->finish = MT_SLICE("stop");
     return t->checker.found ? finish(t) : fall_back(t);
 }

@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -258,12 +257,11 @@ static void end_all(engine *e, mt_status status)
 }
 
 /* As the host's pool for heavy work: below the loops, so that a short request goes first. Threads made from here inherit it. */
-enum { NICENESS = 10 };
+enum { NICENESS = 0 };
 
 static void *thread_main(void *arg)
 {
     engine *e = arg;
-    setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
     while (sleep_idle(e)) {
         pthread_mutex_lock(&e->lock);
         bool ready = e->state == ENGINE_READY, stop = false;

@@ -46,6 +46,7 @@ typedef struct job_request {
     size_t n_tokens;
     uint32_t max_tokens, seed;
     double temperature, top_p;  /* temperature 0: the likeliest token */
+    bool grounded;              /* keep to the words of the prompt where there is a choice */
     const char *grammar;        /* GBNF; static; NULL: none */
     text_out text;              /* with its stop strings; taken, whatever the answer */
 } job_request;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { LOAD_WAIT_MS = 15000, LOAD_STEP_MS = 20 };
+enum { LOAD_WAIT_MS = 15000, LOAD_STEP_MS = 20, SMALL = 1 << 30 };    /* SMALL: bytes of a file, about two thousand million parameters of four bits */
 
 typedef struct self {
     models *models;
@@ -81,13 +81,12 @@ static void scan_folders(mt_call *c, self *s)
     models_scan(s->models, s->data);
 }
 
-static void begin_loading(self *s)
+/* ggml's threads meet hundreds of times a token and wait for each other by spinning: one that the machine gives to somebody else stops them all. With
+ * half of the cores there is one left for each; more than eight bring a small model nothing. */
+static uint32_t own_threads(void)
 {
-    char reason[LLAMA_REASON];
-    engine *e;
-    const model *m = models_find(s->models, mt_str(s->standard));
-    if (m && models_engine(s->models, m, &e) == MT_OK)
-        engine_want(e, reason);
+    long half = sysconf(_SC_NPROCESSORS_ONLN) / 2;
+    return half < 1 ? 1 : half > 8 ? 8 : (uint32_t)half;
 }
 
 static mt_status activate(void *arg, mt_call *c)
@@ -101,7 +100,7 @@ static mt_status activate(void *arg, mt_call *c)
         return mt_problem(c, 503, MT_SLICE("runtime_missing"), MT_SLICE("llama.cpp is not set up: run ./mortise setup"), MT_SLICE(""));
     uint32_t threads = number(c, MT_SLICE("/threads"));
     engine_options o = {.library = library, .context = number(c, MT_SLICE("/context")), .sequences = number(c, MT_SLICE("/sequences")),
-                        .threads = threads ? threads : (uint32_t)sysconf(_SC_NPROCESSORS_ONLN), .queue = number(c, MT_SLICE("/queue")),
+                        .threads = threads ? threads : own_threads(), .queue = number(c, MT_SLICE("/queue")),
                         .queue_owner = number(c, MT_SLICE("/queue_organization")), .first_token_ms = number(c, MT_SLICE("/first_token_ms")),
                         .idle_ms = (int64_t)number(c, MT_SLICE("/idle_seconds")) * 1000,
                         .reuse_prefix = mt_slice_eq(mt_config(c, MT_SLICE("/reuse_prefix")), MT_SLICE("true")), .log = log_line, .raise = raise_signal};
@@ -111,22 +110,28 @@ static mt_status activate(void *arg, mt_call *c)
     s->models = models_create(&o, (uint64_t)number(c, MT_SLICE("/memory_mib")) << 20);
     if (!s->models)
         return MT_NO_MEMORY;
-    scan_folders(c, s);
-    begin_loading(s);           /* in the background; who asks sooner waits for it */
+    scan_folders(c, s);         /* a model is loaded when somebody asks it: until then it costs neither time nor memory */
     return MT_OK;
 }
 
 /* --- opening --- */
 
-/* options.path is a file below DATA/models, which only the operator fills. */
-static mt_status find_model(self *s, mt_call *c, const mt_llm_engine_in *in, const model **out)
+/* options.grounded: the answer is to keep to the passages that the messages hold. */
+static mt_status read_options(mt_call *c, const mt_llm_engine_in *in, mt_slice *path, bool *grounded)
 {
-    mt_slice name = in->model.len ? in->model : mt_str(s->standard), path = {0};
     mt_handle options;
-    if (in->options.len) {
-        MT_TRY(mt_json_parse(c, in->options, &options));
-        path = mt_json_text(c, options, MT_SLICE("/path"));
-    }
+    if (!in->options.len)
+        return MT_OK;
+    MT_TRY(mt_json_parse(c, in->options, &options));
+    *path = mt_json_text(c, options, MT_SLICE("/path"));
+    *grounded = mt_slice_eq(mt_json_text(c, options, MT_SLICE("/grounded")), MT_SLICE("true"));
+    return MT_OK;
+}
+
+/* options.path is a file below DATA/models, which only the operator fills. */
+static mt_status find_model(self *s, mt_call *c, const mt_llm_engine_in *in, mt_slice path, const model **out)
+{
+    mt_slice name = in->model.len ? in->model : mt_str(s->standard);
     if (path.len) {
         mt_slice text = mt_printf(c, "%.*s", (int)path.len, path.p);
         size_t n = strlen(s->data);
@@ -280,7 +285,9 @@ static mt_status service_open(void *arg, mt_call *c, const mt_llm_engine_in *in,
     job_request r = {0};
     if (!g)
         return MT_TOO_LARGE;
-    MT_TRY(find_model(s, c, in, &g->model));
+    mt_slice path = {0};
+    MT_TRY(read_options(c, in, &path, &r.grounded));
+    MT_TRY(find_model(s, c, in, path, &g->model));
     MT_TRY(read_format(c, in->response_format, &r.grammar));
     MT_TRY(wait_loaded(s, c, g));
     MT_TRY(mt_thread_signal(c, &g->signal));
@@ -364,7 +371,7 @@ static mt_status service_models(void *arg, mt_call *c, uint32_t index, mt_llm_en
     engine *e = m->engine;
     unsigned context = e ? engine_context(e) : 0;
     *out = (mt_llm_engine_model){.size = sizeof *out, .model = mt_str(m->name), .provider = MT_SLICE("llm_llamacpp"),
-                                 .context_tokens = context ? context : s->context, .json = true};
+                                 .context_tokens = context ? context : s->context, .json = true, .small = m->bytes < SMALL};
     return MT_OK;
 }
 

@@ -19,7 +19,8 @@ typedef struct generation {
     mt_slice first;              /* fetched by open, not handed out yet */
     mt_slice asked;              /* the name that usage is counted under */
     char org[40];                /* kept: at the call's end nothing can be asked of it */
-    bool has_first, counted, ended, rendered, registered;
+    bool has_first, counted, ended, registered;
+    enum { RENDERED_NOT, RENDERED, RENDERED_SMALL } rendered;   /* system and messages */
     mt_status end;               /* what next answers once ended */
     int64_t started_us;
     mt_slice system, messages;   /* with the passages */
@@ -123,25 +124,26 @@ static bool is_final(mt_status s)
     return s == MT_OK || s == MT_CANCELLED || s == MT_INVALID || s == MT_NO_MEMORY;
 }
 
-/* The route's own options with the time between two pieces. */
-static mt_slice options_of(mt_call *c, const models_route *r, const models_target *t)
+/* The route's own options with the time between two pieces, and whether the answer is to keep to passages. */
+static mt_slice options_of(mt_call *c, const models_route *r, const models_target *t, bool grounded)
 {
     mt_slice given = t->options;
     bool more = given.len > 2;
-    return mt_printf(c, "{\"timeout_ms\":%lld%s%.*s", (long long)r->timeout_ms, more ? "," : "", more ? (int)given.len - 1 : 1, more ? given.p + 1 : "}");
+    return mt_printf(c, "{\"timeout_ms\":%lld%s%s%.*s", (long long)r->timeout_ms, grounded ? ",\"grounded\":true" : "", more ? "," : "", more ? (int)given.len - 1 : 1, more ? given.p + 1 : "}");
 }
 
 static mt_status prepare(generation *g, const models_target *t)
 {
     mt_call *c = g->c;
-    if (!t->reads_passages && !g->rendered) {
-        MT_TRY(models_prompt_render(c, &g->in, &g->system, &g->messages));
-        g->rendered = true;
+    int wanted = t->reads_passages ? g->rendered : t->small ? RENDERED_SMALL : RENDERED;
+    if (wanted != (int)g->rendered) {
+        MT_TRY(models_prompt_render(c, &g->in, t->small, &g->system, &g->messages));
+        g->rendered = wanted;
     }
     g->given = (mt_llm_engine_in){.size = sizeof g->given, .model = t->model, .system = t->reads_passages ? g->in.system : g->system,
                                   .messages = t->reads_passages ? g->in.messages : g->messages, .passages = t->reads_passages ? g->in.passages : (mt_slice){0},
                                   .tools = g->in.tools, .tool_choice = g->in.tool_choice, .response_format = g->in.response_format, .stop = g->in.stop,
-                                  .options = options_of(c, &g->route, t), .max_tokens = g->in.max_tokens, .seed = g->in.seed,
+                                  .options = options_of(c, &g->route, t, t->small && g->in.passages.len > 2), .max_tokens = g->in.max_tokens, .seed = g->in.seed,
                                   .temperature = g->in.temperature, .top_p = g->in.top_p};
     return MT_OK;
 }
@@ -216,16 +218,16 @@ static int64_t pause_us(const models_route *r, unsigned round)
     return soonest - now > wait ? soonest - now : wait;
 }
 
-static bool worth_a_retry(mt_status s)
+static bool worth_a_retry(const models_route *r, mt_status s)
 {
-    return s == MT_UNAVAILABLE || s == MT_TIMEOUT || s == MT_LIMITED || s == MT_INTERNAL;
+    return s == MT_UNAVAILABLE || s == MT_TIMEOUT || (s == MT_LIMITED && !r->own) || s == MT_INTERNAL;
 }
 
 static mt_status try_rounds(generation *g)
 {
     int64_t due = g->started_us + g->route.deadline_ms * 1000;
     mt_status s = try_targets(g);
-    for (unsigned round = 0; worth_a_retry(s) && round < g->route.retries; round++) {
+    for (unsigned round = 0; worth_a_retry(&g->route, s) && round < g->route.retries; round++) {
         int64_t wait = pause_us(&g->route, round);
         if (now_us() + wait >= due)
             break;
@@ -252,7 +254,8 @@ static mt_status try_routes(generation *g)
 {
     models_route asked = g->route;
     mt_status s = try_rounds(g), last = s;
-    for (unsigned i = 0; !is_final(s) && i < asked.n_fallbacks; i++) {
+    bool told = s == MT_LIMITED && asked.own;
+    for (unsigned i = 0; !told && !is_final(s) && i < asked.n_fallbacks; i++) {
         if (models_policy_check(g->c, &g->policy, asked.fallbacks[i]) != MT_OK || models_route_find(g->c, asked.fallbacks[i], &g->route) != MT_OK)
             continue;
         last = s = try_rounds(g);

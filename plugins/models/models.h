@@ -19,7 +19,7 @@ typedef struct models_target {
     mt_slice options;                         /* JSON object for the engine; the null slice: none */
     double input_price, output_price, cached_price; /* USD a million tokens */
     uint32_t weight;
-    bool reads_passages;
+    bool reads_passages, small;
     health *health;                           /* the process's; never freed */
 } models_target;
 
@@ -30,6 +30,7 @@ typedef struct models_route {
     unsigned n_targets;
     mt_slice fallbacks[MODELS_FALLBACKS];     /* names of other models, tried in order */
     unsigned n_fallbacks;
+    bool own;                                 /* the model of an engine here, not a route of the configuration */
     uint32_t retries, backoff_ms;
     int64_t timeout_ms, deadline_ms;
     health_limits limits;
@@ -69,7 +70,7 @@ mt_status models_policy_read(mt_call *c, models_policy *out);
 mt_status models_policy_check(mt_call *c, const models_policy *p, mt_slice name);
 
 /* prompt.c: the engine's messages and system text with the passages written in, for engines that do not read passages. */
-mt_status models_prompt_render(mt_call *c, const mt_llm_in *in, mt_slice *system, mt_slice *messages);
+mt_status models_prompt_render(mt_call *c, const mt_llm_in *in, bool small, mt_slice *system, mt_slice *messages);
 
 /* usage.c */
 void models_usage_add(const ledger_row *delta);

@@ -32,8 +32,8 @@ static mt_slice defang(mt_call *c, mt_slice s)
     return (mt_slice){p, s.len};
 }
 
-/* "<passage number=1>…</passage>" line after line. */
-static mt_status write_passages(mt_call *c, mt_slice json, mt_slice *out)
+/* "<passage number=1>…</passage>" line after line; for a small model, which would copy the marks, "[1] …". */
+static mt_status write_passages(mt_call *c, mt_slice json, bool small, mt_slice *out)
 {
     mt_handle doc;
     MT_TRY(mt_json_parse(c, json, &doc));
@@ -42,10 +42,10 @@ static mt_status write_passages(mt_call *c, mt_slice json, mt_slice *out)
     for (int64_t i = 0; i < n; i++) {
         mt_slice text = defang(c, mt_json_text(c, doc, mt_printf(c, "/%lld/text", (long long)i)));
         double number = mt_json_number(c, doc, mt_printf(c, "/%lld/number", (long long)i), (double)(i + 1));
-        mt_slice head = mt_printf(c, "<passage number=%.0f>\n", number);
+        mt_slice head = mt_printf(c, small ? "[%.0f] " : "<passage number=%.0f>\n", number), tail = small ? MT_SLICE("\n") : MT_SLICE("\n</passage>\n");
         mt_write_bytes_(&w, head.p, head.len);
         mt_write_bytes_(&w, text.p, text.len);
-        mt_write_bytes_(&w, "\n</passage>\n", 12);
+        mt_write_bytes_(&w, tail.p, tail.len);
     }
     *out = (mt_slice){w.p, w.len};
     return w.status;
@@ -79,7 +79,8 @@ static int64_t last_question(mt_call *c, mt_handle doc, int64_t n)
     return -1;
 }
 
-mt_status models_prompt_render(mt_call *c, const mt_llm_in *in, mt_slice *system, mt_slice *messages)
+/* A small model gets no rules: it keeps to one instruction, the caller's, and what it writes has to be checked anyway. */
+mt_status models_prompt_render(mt_call *c, const mt_llm_in *in, bool small, mt_slice *system, mt_slice *messages)
 {
     mt_handle doc, given;
     mt_slice passages;
@@ -90,7 +91,7 @@ mt_status models_prompt_render(mt_call *c, const mt_llm_in *in, mt_slice *system
     MT_TRY(mt_json_parse(c, in->passages, &given));
     if (mt_json_count(c, given, MT_SLICE("")) <= 0)
         return MT_OK;
-    MT_TRY(write_passages(c, in->passages, &passages));
+    MT_TRY(write_passages(c, in->passages, small, &passages));
     MT_TRY(mt_json_parse(c, in->messages, &doc));
     int64_t n = mt_json_count(c, doc, MT_SLICE("")), asks = last_question(c, doc, n);
     mt_writer w = mt_write_begin(c);
@@ -106,6 +107,7 @@ mt_status models_prompt_render(mt_call *c, const mt_llm_in *in, mt_slice *system
         mt_write_close(&w);
     }
     mt_write_close(&w);
-    *system = in->system.len ? mt_printf(c, "%.*s\n\n%s", (int)in->system.len, in->system.p, rules) : mt_str(rules);
+    if (!small)
+        *system = in->system.len ? mt_printf(c, "%.*s\n\n%s", (int)in->system.len, in->system.p, rules) : mt_str(rules);
     return mt_write_end(&w, messages);
 }

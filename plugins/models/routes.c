@@ -50,7 +50,10 @@ static void read_target(mt_call *c, int r, int t, models_target *out)
     out->input_price = number(config(c, "/routes/%d/targets/%d/price/input", r, t), 0);
     out->output_price = number(config(c, "/routes/%d/targets/%d/price/output", r, t), 0);
     out->cached_price = number(config(c, "/routes/%d/targets/%d/price/cached", r, t), out->input_price);
-    out->reads_passages = engine_model(c, out->engine, out->model, &m) && m.reads_passages;
+    if (engine_model(c, out->engine, out->model, &m)) {
+        out->reads_passages = m.reads_passages;
+        out->small = m.small;
+    }
     out->health = health_of(out->engine, out->model, config(c, "/routes/%d/targets/%d/options/base_url", r, t));
 }
 
@@ -106,9 +109,11 @@ static bool find_own(mt_call *c, mt_slice name, mt_slice *engine, mt_llm_engine_
     return false;
 }
 
+/* What an engine's own model refuses because too many wait is told at once: waiting again, or an answer of another kind, would hide it. */
 static void add_own(models_route *r, mt_slice engine, const mt_llm_engine_model *m)
 {
-    r->targets[r->n_targets++] = (models_target){.engine = engine, .model = m->model, .weight = 1, .reads_passages = m->reads_passages,
+    r->own = true;
+    r->targets[r->n_targets++] = (models_target){.engine = engine, .model = m->model, .weight = 1, .reads_passages = m->reads_passages, .small = m->small,
                                                  .health = health_of(engine, m->model, (mt_slice){0})};
 }
 
@@ -149,6 +154,7 @@ static mt_status find_registered(mt_call *c, mt_slice name, models_route *out)
         out->name = name;
     } else if (s == MT_OK) {
         out->n_targets = 1;
+        out->own = true;
     }
     out->registered = true;
     if (s != MT_NOT_FOUND)
@@ -174,13 +180,14 @@ static void describe_route(mt_call *c, int r, mt_slice name, mt_llm_model *out)
     bool known = engine_model(c, t.engine, t.model, &m);
     mt_slice context = config(c, "/routes/%d/context_tokens", r);
     *out = (mt_llm_model){.size = sizeof *out, .model = name, .provider = t.engine, .reads_passages = t.reads_passages,
-                          .context_tokens = (uint32_t)number(context, known ? m.context_tokens : 128000), .tools = known ? m.tools : true, .json = known ? m.json : true};
+                          .context_tokens = (uint32_t)number(context, known ? m.context_tokens : 128000), .tools = known ? m.tools : true, .json = known ? m.json : true,
+                          .small = t.small};
 }
 
 static mt_llm_model described(mt_slice engine, const mt_llm_engine_model *m)
 {
     return (mt_llm_model){.size = sizeof(mt_llm_model), .model = m->model, .provider = engine, .context_tokens = m->context_tokens, .reads_passages = m->reads_passages,
-                          .tools = m->tools, .json = m->json};
+                          .tools = m->tools, .json = m->json, .small = m->small};
 }
 
 static bool describe_platform(mt_call *c, mt_slice name, mt_llm_model *out)
@@ -214,7 +221,7 @@ mt_status models_route_describe(mt_call *c, mt_slice name, mt_llm_model *out)
         return MT_OK;
     MT_TRY(models_registry_find(c, name, &t, &alias));
     if (!alias.p)
-        *out = (mt_llm_model){.context_tokens = REGISTERED_CONTEXT, .provider = t.engine};
+        *out = (mt_llm_model){.context_tokens = REGISTERED_CONTEXT, .provider = t.engine, .small = t.small};
     else if (!describe_platform(c, alias, out))
         return MT_NOT_FOUND;
     out->size = sizeof *out;

@@ -172,6 +172,51 @@ static void test_ranges(void **state)
     assert_null(checker_take(&k));
 }
 
+/* A small model's circles: the question once more, a bare number, what was said already. After an answer they end it. */
+static void test_circles(void **state)
+{
+    static const struct { const char *written, *shown; bool circles; } list[] = {
+        {"1. When did they leave? The last keepers left the lighthouse in 1989.", "The last keepers left the lighthouse in 1989. [1]", false},
+        {"The last keepers left the lighthouse in 1989. When did the keepers leave? Rye bread is baked from a sourdough.",
+         "The last keepers left the lighthouse in 1989. [1]", true},
+        {"The last keepers left the lighthouse in 1989. The lighthouse the last keepers left in 1989. Rye bread is baked from a sourdough.",
+         "The last keepers left the lighthouse in 1989. [1]", true},
+        {"The last keepers left the lighthouse in 1989. Rye bread is baked from a sourdough.",
+         "The last keepers left the lighthouse in 1989. [1] Rye bread is baked from a sourdough. [2]", false},
+    };
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        checker k = {.c = mt_testkit_call(*state), .support = make(*state, "When?", MT_LANGUAGE_EN), .watch = true};
+        char shown[400] = "";
+        checker_feed(&k, mt_str(list[i].written));
+        checker_judge(&k, true);
+        for (checked *one; (one = checker_take(&k));)
+            strncat(shown, one->text.p, one->text.len);
+        assert_string_equal(shown, list[i].shown);
+        assert_int_equal(k.circles, list[i].circles);
+    }
+}
+
+/* The stretch with most of the question's words, what a heading asks going to the sentences behind it; no stretch twice. */
+static void test_excerpts(void **state)
+{
+    static const char headed[] = "4. When did the keepers leave? They left in 1989. Nobody has lived on that rock since then.";
+    support *s = make(*state, "When did the last keepers leave the lighthouse?", MT_LANGUAGE_EN);
+    excerpt got[4];
+    support_add(s, mt_str(fastnet), MT_SLICE("again.md"));
+    support_add(s, mt_str(headed), MT_SLICE("headed.md"));
+    size_t n = support_excerpts(s, 80, got, 4);
+    assert_int_equal(n, 4);
+    const char *const want[] = {"The last keepers left the lighthouse in 1989, when the light was automated.", "Rye bread is baked from a sourdough that has rested for sixteen hours.",
+                                "Svjetionik na Palagruži sagrađen je 1875. godine.", "They left in 1989. Nobody has lived on that rock since then."};
+    static const size_t passages[] = {0, 1, 2, 4};
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(got[i].passage, passages[i]);
+        assert_int_equal(got[i].text.len, strlen(want[i]));
+        assert_memory_equal(got[i].text.p, want[i], got[i].text.len);
+    }
+    assert_int_equal(support_excerpts(s, 80, got, 1), 1);
+}
+
 /* --- confidence and history --- */
 
 static void test_confidence(void **state)
@@ -223,6 +268,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_english, begin, end), cmocka_unit_test_setup_teardown(test_croatian, begin, end),
         cmocka_unit_test_setup_teardown(test_stream, begin, end),  cmocka_unit_test_setup_teardown(test_ranges, begin, end),
+        cmocka_unit_test_setup_teardown(test_circles, begin, end), cmocka_unit_test_setup_teardown(test_excerpts, begin, end),
         cmocka_unit_test(test_confidence), cmocka_unit_test(test_window), cmocka_unit_test(test_follow_ups)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -933,6 +933,7 @@ typedef struct mt_llm_model {
     bool reads_passages;
     bool tools;
     bool json;
+    bool small;
 } mt_llm_model;
 
 typedef struct mt_llm_1 {
@@ -1039,8 +1040,9 @@ static inline uint32_t mt_llm_count_tokens(mt_call *c, mt_slice model, mt_slice 
 }
 
 /*
- * The models one by one. Fiber: may suspend. State: active. Ownership: lives as long as the call.
- * Fails: MT_DONE past the last.
+ * The models one by one. small: one that keeps to a short instruction and a few short passages,
+ * not more. Fiber: may suspend. State: active. Ownership: lives as long as the call. Fails:
+ * MT_DONE past the last.
  */
 static inline mt_status mt_llm_models(mt_call *c, uint32_t index, mt_llm_model *out)
 {
@@ -1104,6 +1106,7 @@ typedef struct mt_llm_engine_model {
     bool reads_passages;
     bool tools;
     bool json;
+    bool small;
 } mt_llm_engine_model;
 
 typedef struct mt_llm_engine_1 {
@@ -1216,8 +1219,9 @@ static inline uint32_t mt_llm_engine_count_tokens(mt_call *c, mt_slice provider,
 }
 
 /*
- * The models one by one. Fiber: no suspend. State: active. Ownership: lives as long as the call.
- * Fails: MT_DONE past the last.
+ * The models one by one, its default first. small: one that keeps to a short instruction and a few
+ * short passages, not more. Fiber: no suspend. State: active. Ownership: lives as long as the
+ * call. Fails: MT_DONE past the last.
  */
 static inline mt_status mt_llm_engine_models(mt_call *c, mt_slice provider, uint32_t index,
                                              mt_llm_engine_model *out)

@@ -6,13 +6,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <openssl/evp.h>
 
-static const char gone[] = ".gone";          /* on its way out: see models_files_sweep */
+static const char gone[] = ".gone-";         /* on its way out, and by which sweep: see models_files_sweep */
 
 static mt_slice root_of(mt_call *c)
 {
@@ -106,11 +107,10 @@ static bool is_kept_kind(const char *name, size_t n)
 }
 
 /* The length of the name of a kept file without the mark of one that goes; 0 for other files. */
-static size_t kept_name(const char *name, bool *going)
+static size_t kept_name(const char *name, const char **mark)
 {
-    size_t n = strlen(name), mark = sizeof gone - 1;
-    *going = n > mark && !strcmp(name + n - mark, gone);
-    n -= *going ? mark : 0;
+    *mark = strstr(name, gone);
+    size_t n = *mark ? (size_t)(*mark - name) : strlen(name);
     return is_kept_kind(name, n) ? n : 0;
 }
 
@@ -122,32 +122,33 @@ static bool named_by(mt_call *c, mt_handle rows, const char *name, size_t n)
     return false;
 }
 
-/* Marks what no row names; answers whether anything is marked. */
-static bool mark(mt_call *c, const char *folder, mt_handle rows)
+/* Marks what no row names; answers whether anything is. */
+static bool mark(mt_call *c, const char *folder, mt_handle rows, const char *own)
 {
-    char from[4096], to[4096];
-    bool any = false, going;
+    char from[4096], to[4200];
+    const char *marked;
+    bool any = false;
     DIR *d = opendir(folder);
     for (struct dirent *e; d && (e = readdir(d));) {
-        size_t n = kept_name(e->d_name, &going);
+        size_t n = kept_name(e->d_name, &marked);
         snprintf(from, sizeof from, "%.3800s/%.200s", folder, e->d_name);
-        snprintf(to, sizeof to, "%.3800s/%.200s%s", folder, e->d_name, gone);
-        any |= n && (going || (!named_by(c, rows, e->d_name, n) && rename(from, to) == 0));
+        snprintf(to, sizeof to, "%s%s", from, own);
+        any |= n && !marked && !named_by(c, rows, e->d_name, n) && rename(from, to) == 0;
     }
     if (d)
         closedir(d);
     return any;
 }
 
-/* What is marked and named again comes back; the rest goes. rows 0: all comes back. */
-static void settle(mt_call *c, const char *folder, mt_handle rows)
+/* Of what has this mark, what is named again comes back and the rest goes. rows 0: all comes back; own NULL: whatever mark it has. */
+static void settle(mt_call *c, const char *folder, mt_handle rows, const char *own)
 {
     char from[4096], to[4096];
-    bool going;
+    const char *marked;
     DIR *d = opendir(folder);
     for (struct dirent *e; d && (e = readdir(d));) {
-        size_t n = kept_name(e->d_name, &going);
-        if (!n || !going)
+        size_t n = kept_name(e->d_name, &marked);
+        if (!n || !marked || (own && strcmp(marked, own)))
             continue;
         snprintf(from, sizeof from, "%.3800s/%.200s", folder, e->d_name);
         snprintf(to, sizeof to, "%.3800s/%.*s", folder, (int)n, e->d_name);
@@ -161,16 +162,20 @@ static void settle(mt_call *c, const char *folder, mt_handle rows)
 }
 
 /* An upload of the same bytes may be under way, its row not yet written. So a file loses its name first, and then the rows are asked again: either they name
- * it by now, and it comes back, or the upload writes its row later, misses the file (models_file_keep_named) and stores it anew. */
+ * it by now, and it comes back, or the upload writes its row later, misses the file (models_file_keep_named) and stores it anew. Each sweep has a mark of its
+ * own: what another one marked since may be named by rows that this one has not seen. */
 void models_files_sweep(mt_call *c)
 {
+    static atomic_uint sweeps;
+    char own[32];
     mt_handle before, after = 0;
     const char *folder = folder_of(c).p;
-    if (mt_db_query(c, MT_SLICE("files_named"), NULL, 0, &before) != MT_OK || !mark(c, folder, before))
+    snprintf(own, sizeof own, "%s%u", gone, atomic_fetch_add(&sweeps, 1));
+    if (mt_db_query(c, MT_SLICE("files_named"), NULL, 0, &before) != MT_OK || !mark(c, folder, before, own))
         return;
     if (mt_db_query(c, MT_SLICE("files_named"), NULL, 0, &after) != MT_OK)
         after = 0;
-    settle(c, folder, after);
+    settle(c, folder, after, own);
 }
 
 /* --- ONNX models that are on --- */
@@ -279,7 +284,7 @@ static void recover_one(mt_call *c, const char *folder)
     }
     if (d)
         closedir(d);
-    settle(c, folder, 0);
+    settle(c, folder, 0, NULL);
 }
 
 void models_files_recover(mt_call *c)

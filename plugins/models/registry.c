@@ -71,15 +71,6 @@ static void check_weights(void *arg)
     u->format = weights_check(u->weights.data, &u->why);
 }
 
-static mt_status answer_row(mt_call *c, mt_slice query, const mt_field *args, size_t n, int32_t status)
-{
-    mt_handle row;
-    mt_slice json;
-    MT_TRY(mt_db_one(c, query, args, n, &row));
-    MT_TRY(mt_db_json(c, row, 0, &json));
-    return mt_respond(c, status, json);
-}
-
 static mt_status refuse(mt_call *c, const char *code, const char *detail, const char *pointer)
 {
     return mt_problem(c, 422, mt_str(code), mt_str(detail), mt_str(pointer));
@@ -156,8 +147,12 @@ static mt_status add_row(mt_call *c, upload *u)
                              {MT_SLICE("format"), mt_str(weights_name(u->format))}, {MT_SLICE("target"), alias ? u->target : (mt_slice){0}}, {MT_SLICE("config"), u->config},
                              {MT_SLICE("file_name"), u->file_name}, {MT_SLICE("bytes"), mt_printf(c, "%zu", u->weights.data.len)},
                              {MT_SLICE("sha256"), digest(&u->weights)}, {MT_SLICE("vocab_sha256"), digest(&u->vocab)}};
-    MT_TRY(answer_row(c, MT_SLICE("model_add"), args, sizeof args / sizeof *args, 201));
-    return keep_named(c, u);
+    mt_handle row;
+    mt_slice json;
+    MT_TRY(mt_db_one(c, MT_SLICE("model_add"), args, sizeof args / sizeof *args, &row));
+    MT_TRY(mt_db_json(c, row, 0, &json));
+    MT_TRY(keep_named(c, u));
+    return mt_respond(c, 201, json);
 }
 
 mt_status models_on_upload(void *self, mt_call *c)

@@ -8,7 +8,7 @@
 #include "base/map.h"
 #include "bus/bus.h"
 #include "bus/patch.h"
-#include "bus/ticks.h"
+#include "base/ticks.h"
 
 /* What a handler did on one loop; written by that loop only, read by anyone: hence relaxed atomics.
  */
@@ -99,9 +99,9 @@ typedef struct mti_bus_frame {
     const mti_hook_info *info;
     uint64_t started;            /* ticks when the current handler began */
     int64_t cpu_ns, turn_us;     /* at that moment; cpu_ns only for a handler that overran before */
-    int64_t at_us;               /* when the last handler ended, for the trace; 0: none has */
     unsigned depth;
     bool denied;                 /* mti_bus_deny was called */
+    bool own;                    /* the handler is the organization's own */
 } mti_bus_frame;
 
 /* own.c: by hook, priority, order. */

@@ -115,16 +115,19 @@ mt_outcome mti_bus_deny(mt_call *c, int status, mt_slice code, mt_slice detail)
     return MT_DENY;
 }
 
-static void trace_handler(mt_call *c, mti_bus_frame *f, const mti_bus_entry *e, const mt_patch *p,
-                          mt_outcome outcome)
+static void trace_handler(mt_call *c, const mti_bus_frame *f, const mti_bus_entry *e, uint64_t from,
+                          const mt_patch *p, mt_outcome outcome)
 {
-    int64_t from_us = f->at_us;
+    /* an organization's own policy may be gone before the call ends */
+    const char *owner = f->own ? mti_arena_strndup(&c->arena, e->label, strlen(e->label)) : e->label;
+    if (!p->first) {
+        mti_trace_span(c, MTI_TRACE_HOOK, f->info->name, owner, from, f->started, OUTCOMES[outcome], NULL);
+        return;
+    }
     mti_buf detail;
     mti_buf_init(&detail, 4096);
-    if (p->first)
-        mti_patch_trace(p, mti_trace_values(), PATCHES_KEPT, &detail);
-    f->at_us = mti_mono_us();
-    mti_trace_span(c, MTI_TRACE_HOOK, f->info->name, e->label, from_us, f->at_us, OUTCOMES[outcome], detail.p);
+    mti_patch_trace(p, mti_trace_values(), PATCHES_KEPT, &detail);
+    mti_trace_span(c, MTI_TRACE_HOOK, f->info->name, owner, from, f->started, OUTCOMES[outcome], detail.p);
     mti_buf_dispose(&detail);
 }
 
@@ -163,8 +166,6 @@ static mt_outcome run_one(mti_bus_frame *f, mt_call *c, mti_bus_entry *e, mti_bu
 {
     mt_patch p;
     mti_patch_init(&p, c, f->info);
-    if (c->trace && !f->at_us)
-        f->at_us = mti_mono_us();
     if (st->overruns)
         f->cpu_ns = mti_thread_cpu_ns();
     if (f->info->suspends && c->loop)
@@ -185,7 +186,7 @@ static mt_outcome run_one(mti_bus_frame *f, mt_call *c, mti_bus_entry *e, mti_bu
     if (outcome != MT_CONTINUE || p.first)
         outcome = settle(c, f, e, st, &p, payload, outcome);
     if (c->trace)
-        trace_handler(c, f, e, &p, outcome);
+        trace_handler(c, f, e, started, &p, outcome);
     return outcome;
 }
 
@@ -197,6 +198,7 @@ static mt_outcome walk(mti_bus_frame *f, mt_call *c, mti_bus_cursor *at, unsigne
     for (mti_bus_entry *e; (e = mti_bus_cursor_next(at, &own));) {
         if (!is_on(f->bus, e, info, c))
             continue;
+        f->own = own;
         mt_outcome outcome = run_one(f, c, e, &e->stats[own ? 0 : lane], payload);
         if (own && outcome == MT_STOP) {
             at->own = at->own_end;

@@ -47,10 +47,10 @@ const mt_hook_1 mti_api_hook = {.size = sizeof mti_api_hook, .version = 1, .emit
 static mt_status offload_run(mt_call *c, void (*work)(void *), void *arg)
 {
     uint64_t owner = mti_uuid_is_nil(c->who.org_id) ? 0 : mti_hash(c->who.org_id.b, sizeof c->who.org_id.b);
-    int64_t from = mti_trace_now(c);
+    uint64_t from = mti_trace_now(c);
     mt_status s = mti_offload_run(c->host->offload, owner, work, arg);
     if (c->trace)
-        mti_trace_span(c, MTI_TRACE_OFFLOAD, "offload", mti_plugin_slug(c->host->plugins, c->plugin), from, mti_mono_us(), s == MT_OK ? NULL : mti_status_name(s), NULL);
+        mti_trace_span(c, MTI_TRACE_OFFLOAD, "offload", mti_plugin_slug(c->host->plugins, c->plugin), from, mti_ticks(), s == MT_OK ? NULL : mti_status_name(s), NULL);
     return s;
 }
 

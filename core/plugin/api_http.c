@@ -59,10 +59,10 @@ static mt_status prepare(mt_call *c, const mt_http_exchange *in, const mt_field 
 }
 
 /* The host only: what stands behind it may be secret. */
-static void trace(mt_call *c, const char *what, mt_slice url, int64_t from, mt_status s)
+static void trace(mt_call *c, const char *what, mt_slice url, uint64_t from, mt_status s)
 {
     if (c->trace)
-        mti_trace_span(c, MTI_TRACE_HTTP, what, c->host->plugins->records[c->plugin]->slug, from, mti_mono_us(), s == MT_OK ? NULL : mti_status_name(s),
+        mti_trace_span(c, MTI_TRACE_HTTP, what, c->host->plugins->records[c->plugin]->slug, from, mti_ticks(), s == MT_OK ? NULL : mti_status_name(s),
                        text(c, host_of(url)));
 }
 
@@ -71,7 +71,7 @@ static mt_status http_fetch(mt_call *c, const mt_http_exchange *in, const mt_fie
     mti_http_outgoing o;
     mti_http_reply reply;
     MT_TRY(prepare(c, in, headers, n, &o));
-    int64_t from = mti_trace_now(c);
+    uint64_t from = mti_trace_now(c);
     mt_status s = mti_http_fetch_whole(mti_http_client_of(c->loop), &o, &c->arena, &reply, &c->error);
     trace(c, "fetch", in->url, from, s);
     MT_TRY(s);
@@ -90,7 +90,7 @@ static mt_status http_open(mt_call *c, const mt_http_exchange *in, const mt_fiel
     mti_http_outgoing o;
     mti_http_fetch *f;
     MT_TRY(prepare(c, in, headers, n, &o));
-    int64_t from = mti_trace_now(c);
+    uint64_t from = mti_trace_now(c);
     mt_status s = mti_http_fetch_open(mti_http_client_of(c->loop), &o, &f, &c->error);
     trace(c, "open", in->url, from, s);
     MT_TRY(s);

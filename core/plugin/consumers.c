@@ -9,7 +9,7 @@
 #include "plugin/record.h"
 
 #include "base/log.h"
-#include "bus/ticks.h"
+#include "base/ticks.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #include "plugin/manager.h"
 #include "plugin/record.h"
 
-#include "bus/ticks.h"
+#include "base/ticks.h"
 #include "telemetry/trace.h"
 
 #include <stdlib.h>
@@ -80,17 +80,17 @@ bool mti_meter_failed(mt_status s)
 
 /* --- services (proxies.gen.c) --- */
 
-mti_service_time mti_service_begin(const mt_call *c)
+uint64_t mti_service_begin(const mt_call *c)
 {
-    return (mti_service_time){mti_ticks(), mti_trace_now(c)};
+    return mti_ticks();
 }
 
-void mti_service_end(mt_call *c, const char *what, mti_service_time begun, mt_status s)
+void mti_service_end(mt_call *c, const char *what, uint64_t begun, mt_status s)
 {
-    mti_meter_count(c, c->plugin, MTI_METER_SERVICE, mti_meter_failed(s), mti_ticks() - begun.tick);
-    if (begun.from_us)
-        mti_trace_span(c, MTI_TRACE_SERVICE, what, mti_plugin_slug(c->host->plugins, c->plugin), begun.from_us, mti_mono_us(),
-                       s == MT_OK ? NULL : mti_status_name(s), NULL);
+    uint64_t ended = mti_ticks();
+    mti_meter_count(c, c->plugin, MTI_METER_SERVICE, mti_meter_failed(s), ended - begun);
+    if (c->trace)
+        mti_trace_span(c, MTI_TRACE_SERVICE, what, mti_plugin_slug(c->host->plugins, c->plugin), begun, ended, s == MT_OK ? NULL : mti_status_name(s), NULL);
 }
 
 /* --- reading --- */

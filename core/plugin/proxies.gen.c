@@ -16,7 +16,7 @@ static mt_status not_offered(mt_call *c, const char *id)
 /* Whose code runs, and for whom. */
 typedef struct place {
     uint16_t plugin, caller;
-    mti_service_time begun;
+    uint64_t begun; /* ticks */
 } place;
 
 /* From here on the provider's code runs; answers the place before. */

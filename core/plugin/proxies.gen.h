@@ -45,13 +45,8 @@ typedef struct mti_interface_info {
 } mti_interface_info;
 
 /* Around a provider's code: counts the call (plugin/meter.h) and records it in the trace. c->plugin is the provider. */
-typedef struct mti_service_time {
-    uint64_t tick;
-    int64_t from_us; /* 0: the call is not recorded */
-} mti_service_time;
-
-mti_service_time mti_service_begin(const mt_call *c);
-void mti_service_end(mt_call *c, const char *what, mti_service_time begun, mt_status s);
+uint64_t mti_service_begin(const mt_call *c); /* in ticks */
+void mti_service_end(mt_call *c, const char *what, uint64_t begun, mt_status s);
 
 extern const mti_interface_info mti_interface_catalogue[];
 extern const unsigned mti_interface_count;

@@ -226,10 +226,10 @@ mt_status mti_query_run(mt_call *c, const mti_contract *k, const mti_db_role *ro
     memset(params, 0, sizeof *params * q->n_params);
     for (unsigned i = 0; i < q->n_params; i++)
         MT_TRY(bind_one(c, q, i, d ? d->params[i] : 0, args, n_args, &params[i]));
-    int64_t from = mti_trace_now(c);
+    uint64_t from = mti_trace_now(c);
     mt_status s = mti_db_run(c, role, q, params, out);
     if (c->trace)
-        mti_trace_span(c, MTI_TRACE_DB, q->name, k->slug, from, mti_mono_us(), s == MT_OK ? NULL : mti_status_name(s), NULL);
+        mti_trace_span(c, MTI_TRACE_DB, q->name, k->slug, from, mti_ticks(), s == MT_OK ? NULL : mti_status_name(s), NULL);
     if (s != MT_OK)
         apply_constraint(c, k);
     return s;
@@ -237,9 +237,9 @@ mt_status mti_query_run(mt_call *c, const mti_contract *k, const mti_db_role *ro
 
 mt_status mti_query_commit(mt_call *c)
 {
-    int64_t from = mti_trace_now(c);
+    uint64_t from = mti_trace_now(c);
     mt_status s = mti_db_commit(c);
     if (c->trace)
-        mti_trace_span(c, MTI_TRACE_DB, "commit", NULL, from, mti_mono_us(), s == MT_OK ? NULL : mti_status_name(s), NULL);
+        mti_trace_span(c, MTI_TRACE_DB, "commit", NULL, from, mti_ticks(), s == MT_OK ? NULL : mti_status_name(s), NULL);
     return s;
 }

@@ -10,7 +10,7 @@
 
 #include "base/map.h"
 #include "bus/patch.h"
-#include "bus/ticks.h"
+#include "base/ticks.h"
 #include "json/json.h"
 #include "policy/kv.h"
 #include "policy/payload.h"

@@ -17,7 +17,7 @@ static void add(mti_request *r, mt_slice name, const char *value)
     mti_http_header_add(r->http, name, mt_str(value));
 }
 
-/* What is refused is not told in parts: that an id was looked up says that it was not known here. */
+/* The time is told in parts to who asks for a trace and may; not of what is refused: that an id was looked up says that it was not known here. */
 void mti_answer_headers(mti_request *r, int status)
 {
     char text[256];
@@ -27,7 +27,7 @@ void mti_answer_headers(mti_request *r, int status)
     mti_http_header_add(r->http, MT_SLICE("traceparent"), (mt_slice){text, 55});
     if (mti_trace_allowed(&r->call))
         mti_http_header_add(r->http, MT_SLICE("mortise-trace-id"), (mt_slice){text + 3, 32});
-    mti_trace_server_timing(&r->call, status < 400, text, sizeof text);
+    mti_trace_server_timing(&r->call, status < 400 && mti_trace_allowed(&r->call), text, sizeof text);
     if (text[0])
         add(r, MT_SLICE("server-timing"), text);
     add(r, MT_SLICE("x-content-type-options"), "nosniff");

@@ -30,7 +30,7 @@ void mti_cors_headers(mti_request *r)
         return;
     mti_http_header_add(r->http, MT_SLICE("access-control-allow-origin"), any ? MT_SLICE("*") : origin);
     mti_http_header_add(r->http, MT_SLICE("access-control-expose-headers"),
-                        MT_SLICE("etag, location, ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after, server-timing, traceparent, x-request-id"));
+                        MT_SLICE("etag, location, mortise-trace-id, ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after, server-timing, traceparent, x-request-id"));
 }
 
 /* A preflight says nothing of what is behind the path: every path is answered alike, before anybody is known. */

@@ -17,29 +17,31 @@ static void start_deadline(mti_request *r)
     r->deadline = mti_timer_start(r->call.loop, ms, on_deadline, r);
 }
 
-/* Times are taken of a recorded request only. */
-static mt_status run_stage(mti_request *r, const char *name, mt_status (*stage)(mti_request *))
+/* Times are taken of a recorded request only: a stage begins where the one before it ended. */
+static mt_status run_stage(mti_request *r, uint64_t *at, const char *name, mt_status (*stage)(mti_request *))
 {
     mt_call *c = &r->call;
-    if (!c->trace)
-        return stage(r);
-    int64_t from = mti_mono_us();
     mt_status s = stage(r);
-    mti_trace_span(c, MTI_TRACE_STAGE, name, NULL, from, mti_mono_us(), s == MT_OK || s == MT_DONE ? NULL : mti_status_name(s), NULL);
+    if (!c->trace)
+        return s;
+    uint64_t from = *at;
+    *at = mti_ticks();
+    mti_trace_span(c, MTI_TRACE_STAGE, name, NULL, from, *at, s == MT_OK || s == MT_DONE ? NULL : mti_status_name(s), NULL);
     return s;
 }
 
 static mt_status run_stages(mti_request *r)
 {
+    uint64_t at = mti_trace_now(&r->call);
     if (mti_cors_preflight(r))
         return MT_DONE;
-    MT_TRY(run_stage(r, "head", mti_stage_head));
+    MT_TRY(run_stage(r, &at, "head", mti_stage_head));
     start_deadline(r);
-    MT_TRY(run_stage(r, "authenticate", mti_stage_authenticate));
-    MT_TRY(run_stage(r, "authorize", mti_stage_authorize));
-    MT_TRY(run_stage(r, "limit", mti_stage_limit));
-    MT_TRY(run_stage(r, "body", mti_stage_body));
-    return run_stage(r, "operation", mti_stage_operation);
+    MT_TRY(run_stage(r, &at, "authenticate", mti_stage_authenticate));
+    MT_TRY(run_stage(r, &at, "authorize", mti_stage_authorize));
+    MT_TRY(run_stage(r, &at, "limit", mti_stage_limit));
+    MT_TRY(run_stage(r, &at, "body", mti_stage_body));
+    return run_stage(r, &at, "operation", mti_stage_operation);
 }
 
 /* Whether the client asks for a trace; whether it may is known later (authorize.c). */

@@ -1,7 +1,7 @@
 /* Stage 6: the operation itself: named queries, or a plugin's handler. */
 #include "request/request.h"
 
-#include "bus/ticks.h"
+#include "base/ticks.h"
 #include "db/json_rows.h"
 #include "plugin/manager.h"
 #include "plugin/meter.h"
@@ -151,7 +151,7 @@ static mt_status run_handler(mti_request *r)
 {
     const mti_operation *op = r->match.op;
     mt_call *c = &r->call;
-    int64_t from = mti_trace_now(c);
+    uint64_t from = mti_trace_now(c);
     c->plugin = op->plugin;
     mti_fiber_set_tag(op->plugin);
     mt_status s = op->run(mti_plugin_self(r->host->plugins, op->plugin), c);
@@ -159,7 +159,7 @@ static mt_status run_handler(mti_request *r)
     c->plugin = 0;
     mti_fiber_set_tag(0);
     if (c->trace)
-        mti_trace_span(c, MTI_TRACE_HANDLER, op->handler, mti_plugin_slug(r->host->plugins, op->plugin), from, mti_mono_us(), mti_status_name(s), NULL);
+        mti_trace_span(c, MTI_TRACE_HANDLER, op->handler, mti_plugin_slug(r->host->plugins, op->plugin), from, mti_ticks(), mti_status_name(s), NULL);
     if (s == MT_OK && !mti_http_answered(r->http) && !mti_http_gone(r->http))
         return mti_answer_json(r, 204, (mt_slice){0});
     return s;

@@ -163,7 +163,7 @@ static mti_crash_row *crash_row(mti_board *b, const char *slug)
     for (int i = 0; i < MTI_CRASH_ROWS; i++) {
         mti_crash_row *row = &b->crashes[i];
         if (!row->slug[0])
-            snprintf(row->slug, sizeof row->slug, "%s", slug);
+            snprintf(row->slug, sizeof row->slug, "%.63s", slug);
         if (strcmp(row->slug, slug) == 0)
             return row;
     }

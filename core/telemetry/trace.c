@@ -6,10 +6,19 @@
 enum { FIRST_SPANS = 16 };
 
 static mti_trace_options options = {.every = 1, .slow_us = 1000000};
+static mti_ticks_base base;
 
+/* At start: a tick's length is then known when the first trace is read. */
 void mti_trace_setup(const mti_trace_options *o)
 {
     options = *o;
+    if (!base.tick)
+        base = mti_ticks_start();
+}
+
+int64_t mti_trace_us(uint64_t ticks)
+{
+    return mti_ticks_us(&base, ticks);
 }
 
 bool mti_trace_values(void)
@@ -83,6 +92,7 @@ void mti_trace_begin(mt_call *c, mt_slice traceparent, bool asked)
         return;
     c->trace = mti_arena_alloc(&c->arena, sizeof *c->trace);
     memcpy(c->trace->parent, parent, 8);
+    c->trace->began = mti_ticks();
     c->trace->drawn = drawn;
     c->trace->asked = asked;
 }
@@ -130,20 +140,20 @@ static bool repeats(const mti_trace *t, const mti_span *s)
 {
     const mti_span *last = t->n && !t->dropped ? &t->spans[t->n - 1] : NULL;
     return last && last->kind == s->kind && last->name == s->name && last->owner == s->owner &&
-           last->outcome == s->outcome && !last->detail && !s->detail && last->to_us <= s->from_us;
+           last->outcome == s->outcome && !last->detail && !s->detail && last->to <= s->from;
 }
 
-void mti_trace_span(mt_call *c, mti_trace_kind kind, const char *name, const char *owner, int64_t from_us,
-                    int64_t to_us, const char *outcome, const char *detail)
+void mti_trace_span(mt_call *c, mti_trace_kind kind, const char *name, const char *owner, uint64_t from, uint64_t to, const char *outcome,
+                    const char *detail)
 {
     mti_trace *t = c->trace;
-    mti_span s = {name, owner, outcome, detail, from_us, to_us, to_us - from_us, 1, kind};
+    mti_span s = {name, owner, outcome, detail, from, to, to - from, 1, kind};
     if (!t)
         return;
     if (repeats(t, &s)) {
         mti_span *last = &t->spans[t->n - 1];
-        last->to_us = to_us;
-        last->busy_us += s.busy_us;
+        last->to = to;
+        last->busy += s.busy;
         last->count++;
         return;
     }
@@ -183,17 +193,17 @@ static size_t timing_add(char *out, size_t used, size_t size, const char *kind, 
 void mti_trace_server_timing(const mt_call *c, bool parts, char *out, size_t size)
 {
     static const char *const names[MTI_TRACE_KINDS] = {NULL, "hook", "handler", "db", "service", "offload", "http"};
-    int64_t sums[MTI_TRACE_KINDS] = {0};
+    uint64_t sums[MTI_TRACE_KINDS] = {0};
     bool seen[MTI_TRACE_KINDS] = {false};
     size_t used = timing_add(out, 0, size, "app", mti_mono_us() - c->started_us);
     const mti_trace *t = parts ? c->trace : NULL;
     for (unsigned i = 0; t && i < t->n; i++) {
-        sums[t->spans[i].kind] += t->spans[i].busy_us;
+        sums[t->spans[i].kind] += t->spans[i].busy;
         seen[t->spans[i].kind] = true;
     }
     for (int i = MTI_TRACE_HOOK; i < MTI_TRACE_KINDS; i++)
         if (seen[i])
-            used = timing_add(out, used, size, names[i], sums[i]);
+            used = timing_add(out, used, size, names[i], mti_trace_us(sums[i]));
 }
 
 void mti_traceparent(const mt_call *c, char out[56])
@@ -208,8 +218,9 @@ void mti_traceparent(const mt_call *c, char out[56])
 void mti_trace_end(mt_call *c, int http_status)
 {
     const mti_trace *t = is_kept(c->trace) ? c->trace : NULL;
-    bool slow = mti_mono_us() - c->started_us >= options.slow_us;
+    int64_t took_us = mti_mono_us() - c->started_us;
+    bool slow = took_us >= options.slow_us;
     c->trace = NULL;
     if (c->loop && (t || slow || http_status >= 500))
-        mti_trace_keep(c, t, http_status, slow);
+        mti_trace_keep(c, t, http_status, took_us, slow);
 }

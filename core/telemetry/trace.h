@@ -8,6 +8,7 @@
 #define MTI_TELEMETRY_TRACE_H
 
 #include "base/buf.h"
+#include "base/ticks.h"
 #include "loop/call.h"
 
 typedef struct mti_trace mti_trace;
@@ -35,16 +36,16 @@ bool mti_trace_wants(const mt_call *c);
 void mti_trace_allow(mt_call *c);
 /* It asked and may: its trace will be kept. */
 bool mti_trace_allowed(const mt_call *c);
-/* The monotonic clock for a recorded call; 0 for another. */
-static inline int64_t mti_trace_now(const mt_call *c)
+/* mti_ticks() for a recorded call; 0 for another. */
+static inline uint64_t mti_trace_now(const mt_call *c)
 {
-    return c->trace ? mti_mono_us() : 0;
+    return c->trace ? mti_ticks() : 0;
 }
-/* Records an interval. name, owner and outcome are borrowed for the call's life; detail is copied (1 KiB of it), for a
- * hook it is a JSON array of patches. owner, outcome and detail may be NULL. What repeats the span before is counted in
- * it. At most 128 a call; the others are counted. */
-void mti_trace_span(mt_call *c, mti_trace_kind kind, const char *name, const char *owner, int64_t from_us,
-                    int64_t to_us, const char *outcome, const char *detail);
+/* Records an interval of ticks. name, owner and outcome are borrowed as long as the loop lives (constants, slugs, texts of contracts); only a hook's
+ * owner is borrowed for the call's life. detail is copied (1 KiB of it); for a hook it is a JSON array of patches. owner, outcome and detail may be NULL.
+ * What repeats the span before is counted in it. At most 128 a call; the others are counted. */
+void mti_trace_span(mt_call *c, mti_trace_kind kind, const char *name, const char *owner, uint64_t from, uint64_t to, const char *outcome,
+                    const char *detail);
 /* "app;dur=1.2, db;dur=0.4" into out (NUL-terminated); without parts: the first only. */
 void mti_trace_server_timing(const mt_call *c, bool parts, char *out, size_t size);
 /* Its flag says whether the call's trace is kept. */

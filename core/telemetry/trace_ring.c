@@ -7,16 +7,18 @@
 
 enum { RING = 256, RING_BYTES = 2 << 20, KEPT_STEP = 512, KEPT_REUSED = 4096 };
 
-/* A trace that outlives its call: one block that holds the spans and copies of their texts. */
+/* A trace that outlives its call: one block that holds the spans and copies of those texts that do not live as long as the loop. */
 typedef struct kept {
     size_t size; /* of the block */
     uint8_t id[16], span_id[8], parent[8];
     mti_uuid org, workspace, request;
-    int64_t started_us, wall_us, took_us;
+    uint64_t began;
+    int64_t wall_us, took_us;
     int status;
     bool recorded;
     unsigned n, dropped;
-    const char *operation, *code;
+    const char *operation;
+    char code[sizeof((mti_error *)0)->code];
     mti_span spans[];
 } kept;
 
@@ -53,74 +55,15 @@ static rings *rings_of(mti_loop *l, bool make)
 
 /* --- copying --- */
 
-/* Copies of texts, one behind the other. Spans share most of theirs with the span before. */
-typedef struct text_pool {
-    char *at, *end;
-    bool full;
-} text_pool;
-
-static const char *text_copy(text_pool *p, const char *s)
+static const char *text_copy(char **at, const char *s)
 {
     if (!s)
         return NULL;
     size_t n = strlen(s) + 1;
-    if (n > (size_t)(p->end - p->at)) {
-        p->full = true;
-        return NULL;
-    }
-    char *to = p->at;
+    char *to = *at;
     memcpy(to, s, n);
-    p->at += n;
+    *at += n;
     return to;
-}
-
-static void spans_copy(kept *k, const mti_trace *t, text_pool *p)
-{
-    mti_span was = {0}, copy = {0};
-#define SHARED(field) (i && s->field == was.field ? copy.field : text_copy(p, s->field))
-    for (unsigned i = 0; i < k->n && !p->full; i++) {
-        const mti_span *s = &t->spans[i];
-        const char *name = SHARED(name), *owner = SHARED(owner), *outcome = SHARED(outcome), *detail = SHARED(detail);
-        copy = *s;
-        copy.name = name;
-        copy.owner = owner;
-        copy.outcome = outcome;
-        copy.detail = detail;
-        was = *s;
-        k->spans[i] = copy;
-    }
-#undef SHARED
-}
-
-static const char *code_of(const mt_call *c, int status)
-{
-    return status >= 400 ? c->error.code : "";
-}
-
-/* Fills the block; false when its texts do not fit. */
-static bool kept_fill(kept *k, const mt_call *c, const mti_trace *t, int status)
-{
-    int64_t took = mti_mono_us() - c->started_us;
-    *k = (kept){.size = k->size,
-                .org = c->who.org_id,
-                .workspace = mti_uuid_is_nil(c->workspace_id) ? c->who.workspace_id : c->workspace_id,
-                .request = c->request_id,
-                .started_us = c->started_us,
-                .wall_us = mti_now_us() - took,
-                .took_us = took,
-                .status = status,
-                .recorded = t != NULL,
-                .n = t ? t->n : 0,
-                .dropped = t ? t->dropped : 0};
-    memcpy(k->id, c->trace_id, 16);
-    memcpy(k->span_id, c->span_id, 8);
-    if (t)
-        memcpy(k->parent, t->parent, 8);
-    text_pool p = {(char *)&k->spans[k->n], (char *)k + k->size, false};
-    k->operation = text_copy(&p, c->operation);
-    k->code = text_copy(&p, code_of(c, status));
-    spans_copy(k, t, &p);
-    return !p.full;
 }
 
 static size_t text_size(const char *s)
@@ -128,15 +71,62 @@ static size_t text_size(const char *s)
     return s ? strlen(s) + 1 : 0;
 }
 
-/* The bytes that certainly hold the trace. */
-static size_t kept_size(const mt_call *c, const mti_trace *t, int status)
+static const char *owner_to_copy(const mti_span *s)
 {
-    size_t texts = text_size(c->operation) + text_size(code_of(c, status));
-    for (unsigned i = 0; t && i < t->n; i++) {
-        const mti_span *s = &t->spans[i];
-        texts += sizeof *s + text_size(s->name) + text_size(s->owner) + text_size(s->outcome) + text_size(s->detail);
+    return s->kind == MTI_TRACE_HOOK ? s->owner : NULL;
+}
+
+/* The time of day of a monotonic time. Their distance is asked for again now and then: the clock may be set. */
+static int64_t wall_at(int64_t mono_us)
+{
+    enum { AGAIN_US = 1000000 };
+    static _Thread_local int64_t offset, asked_us;
+    if (!asked_us || mono_us - asked_us > AGAIN_US) {
+        asked_us = mti_mono_us();
+        offset = mti_now_us() - asked_us;
     }
-    return (sizeof(kept) + texts + KEPT_STEP - 1) / KEPT_STEP * KEPT_STEP;
+    return mono_us + offset;
+}
+
+static void kept_fill(kept *k, const mt_call *c, const mti_trace *t, int status, int64_t took_us)
+{
+    k->org = c->who.org_id;
+    k->workspace = mti_uuid_is_nil(c->workspace_id) ? c->who.workspace_id : c->workspace_id;
+    k->request = c->request_id;
+    k->wall_us = wall_at(c->started_us);
+    k->took_us = took_us;
+    k->status = status;
+    k->recorded = t != NULL;
+    k->n = t ? t->n : 0;
+    k->dropped = t ? t->dropped : 0;
+    k->began = t ? t->began : 0;
+    k->operation = c->operation;
+    memcpy(k->id, c->trace_id, 16);
+    memcpy(k->span_id, c->span_id, 8);
+    memset(k->parent, 0, 8);
+    k->code[0] = 0;
+    if (status >= 400)
+        memcpy(k->code, c->error.code, sizeof k->code);
+    if (!t)
+        return;
+    memcpy(k->parent, t->parent, 8);
+    if (k->n)
+        memcpy(k->spans, t->spans, k->n * sizeof *k->spans);
+    char *at = (char *)&k->spans[k->n];
+    for (unsigned i = 0; i < k->n; i++) {
+        mti_span *s = &k->spans[i];
+        if (owner_to_copy(s))
+            s->owner = text_copy(&at, s->owner);
+        s->detail = text_copy(&at, s->detail);
+    }
+}
+
+static size_t kept_size(const mti_trace *t)
+{
+    size_t size = sizeof(kept);
+    for (unsigned i = 0; t && i < t->n; i++)
+        size += sizeof *t->spans + text_size(owner_to_copy(&t->spans[i])) + text_size(t->spans[i].detail);
+    return size;
 }
 
 /* --- the ring --- */
@@ -159,29 +149,30 @@ static void make_room(ring *r, unsigned place, size_t size)
 }
 
 /* In the block that is there when that is large enough, and not so large that it should be given back. */
-static void ring_put(ring *r, const mt_call *c, const mti_trace *t, int status)
+static void ring_put(ring *r, const mt_call *c, const mti_trace *t, int status, int64_t took_us)
 {
     unsigned place = r->next;
     kept *k = r->places[place];
+    size_t size = kept_size(t);
     r->next = (place + 1) % RING;
-    if (k && k->size <= KEPT_REUSED && k->size >= sizeof *k + (t ? t->n : 0) * sizeof(mti_span) && kept_fill(k, c, t, status))
-        return;
-    size_t size = kept_size(c, t, status);
-    make_room(r, place, size);
-    k = malloc(size);
-    if (!k)
-        return;
-    k->size = size;
-    kept_fill(k, c, t, status);
-    r->places[place] = k;
-    r->bytes += size;
+    if (!k || k->size < size || k->size > KEPT_REUSED) {
+        size = (size + KEPT_STEP - 1) / KEPT_STEP * KEPT_STEP;
+        make_room(r, place, size);
+        k = malloc(size);
+        if (!k)
+            return;
+        k->size = size;
+        r->places[place] = k;
+        r->bytes += size;
+    }
+    kept_fill(k, c, t, status, took_us);
 }
 
-void mti_trace_keep(const mt_call *c, const mti_trace *t, int http_status, bool slow)
+void mti_trace_keep(const mt_call *c, const mti_trace *t, int http_status, int64_t took_us, bool slow)
 {
     rings *r = rings_of(c->loop, true);
     if (r)
-        ring_put(slow || http_status >= 400 ? &r->bad : &r->good, c, t, http_status);
+        ring_put(slow || http_status >= 400 ? &r->bad : &r->good, c, t, http_status, took_us);
 }
 
 void mti_trace_dispose(mti_loop *l)
@@ -239,26 +230,26 @@ static void add_hex(mti_buf *b, const char *name, const uint8_t *p, size_t n)
 static int by_start(const void *x, const void *y)
 {
     const mti_span *a = *(mti_span *const *)x, *b = *(mti_span *const *)y;
-    if (a->from_us != b->from_us)
-        return a->from_us < b->from_us ? -1 : 1;
-    if (a->to_us != b->to_us) /* stages follow each other and contain none */
-        return (a->to_us > b->to_us) != (a->kind == MTI_TRACE_STAGE && b->kind == MTI_TRACE_STAGE) ? -1 : 1;
+    if (a->from != b->from)
+        return a->from < b->from ? -1 : 1;
+    if (a->to != b->to) /* stages follow each other and contain none */
+        return (a->to > b->to) != (a->kind == MTI_TRACE_STAGE && b->kind == MTI_TRACE_STAGE) ? -1 : 1;
     if ((a->kind == MTI_TRACE_STAGE) != (b->kind == MTI_TRACE_STAGE))
         return a->kind == MTI_TRACE_STAGE ? -1 : 1;
-    return (a < b) == (a->from_us == a->to_us) ? -1 : 1;
+    return (a < b) == (a->from == a->to) ? -1 : 1;
 }
 
 /* Of two that are in this order. */
 static bool contains(const mti_span *outer, const mti_span *s)
 {
-    return s->kind != MTI_TRACE_STAGE && s->to_us <= outer->to_us && (outer->kind == MTI_TRACE_STAGE || s->from_us < outer->to_us);
+    return s->kind != MTI_TRACE_STAGE && s->to <= outer->to && (outer->kind == MTI_TRACE_STAGE || s->from < outer->to);
 }
 
 static void span_write(const kept *k, const mti_span *s, unsigned depth, mti_buf *b)
 {
     static const char *const kinds[MTI_TRACE_KINDS] = {"stage", "hook", "handler", "db", "service", "offload", "http"};
     mti_buf_addf(b, "{\"depth\":%u,\"start_ms\":%.3f,\"duration_ms\":%.3f", depth,
-                 (double)(s->from_us - k->started_us) / 1000.0, (double)s->busy_us / 1000.0);
+                 (double)mti_trace_us(s->from - k->began) / 1000.0, (double)mti_trace_us(s->busy) / 1000.0);
     add_text(b, "kind", kinds[s->kind]);
     add_text(b, "name", s->name);
     add_text(b, "owner", s->owner);

@@ -284,9 +284,8 @@ def proxies_h(interfaces, hooks):
             "    uint32_t table_size; /* services: of the provider's table; host: of the host's */",
             "} mti_interface_info;", "",
             "/* Around a provider's code: counts the call (plugin/meter.h) and records it in the trace. c->plugin is the provider. */",
-            "typedef struct mti_service_time {", "    uint64_t tick;", "    int64_t from_us; /* 0: the call is not recorded */", "} mti_service_time;", "",
-            "mti_service_time mti_service_begin(const mt_call *c);",
-            "void mti_service_end(mt_call *c, const char *what, mti_service_time begun, mt_status s);", "",
+            "uint64_t mti_service_begin(const mt_call *c); /* in ticks */",
+            "void mti_service_end(mt_call *c, const char *what, uint64_t begun, mt_status s);", "",
             "extern const mti_interface_info mti_interface_catalogue[];", "extern const unsigned mti_interface_count;", ""]
     out += [f"extern const {i.table} mti_proxy_{i.base}{'' if i.version == '1' else '_' + i.version};" for i in services]
     return [f"/* {BANNER}",
@@ -311,7 +310,7 @@ static mt_status not_offered(mt_call *c, const char *id)
 /* Whose code runs, and for whom. */
 typedef struct place {
     uint16_t plugin, caller;
-    mti_service_time begun;
+    uint64_t begun; /* ticks */
 } place;
 
 /* From here on the provider's code runs; answers the place before. */

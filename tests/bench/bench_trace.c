@@ -15,9 +15,9 @@ static void one(mti_loop *l, bool bare)
     c.operation = "bench.one";
     mti_trace_begin(&c, mt_str(traceparent), false);
     for (int i = 0; i < STAGES + SPANS && !bare; i++) {
-        int64_t from = mti_trace_now(&c);
+        uint64_t from = mti_trace_now(&c);
         if (c.trace)
-            mti_trace_span(&c, i < STAGES ? MTI_TRACE_STAGE : MTI_TRACE_DB, i % 2 ? "one" : "two", "bench", from, mti_mono_us(), NULL, NULL);
+            mti_trace_span(&c, i < STAGES ? MTI_TRACE_STAGE : MTI_TRACE_DB, i % 2 ? "one" : "two", "bench", from, mti_ticks(), NULL, NULL);
     }
     if (!bare)
         mti_trace_end(&c, 200);

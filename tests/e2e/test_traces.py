@@ -45,7 +45,9 @@ def test_a_trace_is_a_tree_of_what_happened(tenant):
     assert query["depth"] == 1 and query["duration_ms"] > 0
     inside = [s for s in trace["spans"] if s["start_ms"] < 0 or s["start_ms"] + s["duration_ms"] > trace["duration_ms"] + 0.01]
     assert not inside, f"these lie outside of the request: {inside}"
-    assert "db;dur=" in made.headers["server-timing"]
+    assert made.headers["server-timing"].count("dur=") == 1
+    asked = tenant.api.call("GET", path, headers={"Mortise-Trace": "1"})
+    assert "db;dur=" in asked.headers["server-timing"] and asked.headers["mortise-trace-id"] == trace_id(asked)
     assert tenant.api.call("GET", f"/traces/{made.headers['x-request-id']}").data == trace
 
 

@@ -3,8 +3,8 @@
  * machines. A tick's length is learned by comparing with the monotonic clock since a base was
  * taken.
  */
-#ifndef MTI_BUS_TICKS_H
-#define MTI_BUS_TICKS_H
+#ifndef MTI_BASE_TICKS_H
+#define MTI_BASE_TICKS_H
 
 #include "base/ident.h"
 

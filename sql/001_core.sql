@@ -48,7 +48,8 @@ CREATE TABLE mt.plugin (                   -- the operator's wishes
   slug       text PRIMARY KEY,
   enabled    boolean NOT NULL DEFAULT true,
   config     jsonb NOT NULL DEFAULT '{}',
-  version    text,
+  previous_config jsonb,                   -- before the last upgrade: a rollback takes it back
+  version    text,                         -- the one that was switched to last
   changed_at timestamptz NOT NULL DEFAULT now());
 CREATE TABLE mt.plugin_org (               -- an organization's own
   org_id  uuid NOT NULL,

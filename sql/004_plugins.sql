@@ -164,3 +164,17 @@ BEGIN
   EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA %I TO %I', home, 'mt_p_' || slug);
   SET LOCAL ROLE NONE;
 END $$;
+
+-- Takes everything of a plugin that was uninstalled away: its schema with all rows, its migrations' marks. Roles stay: they own nothing any more.
+CREATE FUNCTION mt.drop_plugin(slug text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  home constant text := replace(slug, '-', '_');
+BEGIN
+  IF to_regnamespace(quote_ident(home)) IS NOT NULL AND (SELECT nspowner FROM pg_namespace WHERE nspname = home) = to_regrole(quote_ident('mt_o_' || slug)) THEN
+    EXECUTE format('SET LOCAL ROLE %I', 'mt_o_' || slug);
+    EXECUTE format('DROP SCHEMA %I CASCADE', home);
+    SET LOCAL ROLE NONE;
+  END IF;
+  DELETE FROM mt.migration m WHERE m.owner = drop_plugin.slug;
+  DELETE FROM mt.plugin_org o WHERE o.slug = drop_plugin.slug;
+END $$;

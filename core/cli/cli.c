@@ -154,6 +154,18 @@ static mt_status read_file(mti_cli *cli, const char *file, mti_error *e)
     return access(path, F_OK) == 0 ? mti_config_read_file(cli->config, path, e) : MT_OK;
 }
 
+/* --config NAME=VALUE is not this flag: some commands give a plugin its configuration so. */
+static const char *take_config_file(mti_cli *cli)
+{
+    for (int i = 0; i + 1 < cli->argc && strcmp(cli->argv[i], "--") != 0; i++)
+        if (strcmp(cli->argv[i], "--config") == 0 && !strchr(cli->argv[i + 1], '=')) {
+            const char *file = cli->argv[i + 1];
+            remove_args(cli, i, 2);
+            return file;
+        }
+    return NULL;
+}
+
 static mt_status load_config(mti_cli *cli, mti_error *e)
 {
     int argc = cli->argc + 1;
@@ -161,7 +173,7 @@ static mt_status load_config(mti_cli *cli, mti_error *e)
     MT_TRY(mti_config_read_env(cli->config, environ, e));
     MT_TRY(mti_config_read_args(cli->config, &argc, argv, e));
     cli->argc = argc - 1;
-    return read_file(cli, mti_cli_value(cli, "--config"), e);
+    return read_file(cli, take_config_file(cli), e);
 }
 
 void mti_cli_log_setup(const mti_config *c)

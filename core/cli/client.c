@@ -188,6 +188,13 @@ mt_status mti_client_stream(const mti_cli *cli, const char *path, const json_t *
 mt_status mti_client_upload(const mti_cli *cli, const char *path, const char *file_name,
                             const char *type, mt_slice data, mti_reply *r, mti_error *e)
 {
+    return mti_client_upload_with(cli, path, file_name, type, data, NULL, r, e);
+}
+
+mt_status mti_client_upload_with(const mti_cli *cli, const char *path, const char *file_name,
+                                 const char *type, mt_slice data, const char *config, mti_reply *r,
+                                 mti_error *e)
+{
     reply_init(r);
     CURL *h = curl_easy_init();
     if (!h)
@@ -199,6 +206,11 @@ mt_status mti_client_upload(const mti_cli *cli, const char *path, const char *fi
     curl_mime_filename(part, file_name);
     curl_mime_type(part, type);
     curl_mime_data(part, data.p, data.len);
+    if (config) {
+        part = curl_mime_addpart(form);
+        curl_mime_name(part, "config");
+        curl_mime_data(part, config, CURL_ZERO_TERMINATED);
+    }
     curl_easy_setopt(h, CURLOPT_MIMEPOST, form);
     curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers);
     mt_status s = perform(cli, h, path, NULL, r, e);

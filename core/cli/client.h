@@ -23,6 +23,10 @@ mt_status mti_client_call(const mti_cli *cli, const char *method, const char *pa
 mt_status mti_client_traced(const mti_cli *cli, const char *method, const char *path, const json_t *body, char trace_id[33], mti_reply *r,
                             mti_error *e);
 /* POSTs one file as the multipart field "file". */
+/* The same with a second field "config" (NULL: none). */
+mt_status mti_client_upload_with(const mti_cli *cli, const char *path, const char *file_name,
+                                 const char *type, mt_slice data, const char *config, mti_reply *r,
+                                 mti_error *e);
 mt_status mti_client_upload(const mti_cli *cli, const char *path, const char *file_name,
                             const char *type, mt_slice data, mti_reply *r, mti_error *e);
 /* POSTs body and gives each server-sent event to on_event while they come; r gets nothing but the status, or the problem. MT_INVALID for an event

@@ -59,10 +59,32 @@ static int run_on_one(mti_cli *cli, const char *verb)
     return call_and_print(cli, "POST", path, print_state, NULL);
 }
 
+static int uninstall(mti_cli *cli)
+{
+    char path[128];
+    mti_reply r;
+    mti_error e = {0};
+    int status = 0;
+    bool purge = mti_cli_flag(cli, "--purge");
+    if (!mti_cli_args(cli, 1, 1))
+        return 2;
+    if (!is_slug(cli->argv[0]))
+        return mti_cli_usage(cli, "A plugin's slug has lower-case letters, digits, - and _ only.");
+    snprintf(path, sizeof path, "/v1/plugins/%s%s", cli->argv[0], purge ? "?purge=true" : "");
+    if (mti_client_call(cli, "DELETE", path, NULL, &r, &e) != MT_OK)
+        status = mti_cli_fail(&e);
+    else if (!cli->json)
+        printf("%s is uninstalled%s\n", cli->argv[0], purge ? ", and its tables are gone" : "; its tables stay");
+    mti_reply_dispose(&r);
+    return status;
+}
+
+static const char verbs[] = "Say which: list, info, doctor, enable, disable, check, install, rollback, uninstall, pack or new.";
+
 static int run(mti_cli *cli)
 {
     if (cli->argc < 1)
-        return mti_cli_usage(cli, "Say which: list, info, doctor, enable, disable or new.");
+        return mti_cli_usage(cli, verbs);
     const char *verb = cli->argv[0];
     cli->argv++;
     cli->argc--;
@@ -74,26 +96,39 @@ static int run(mti_cli *cli)
         return mti_plugin_info(cli);
     if (strcmp(verb, "doctor") == 0)
         return mti_plugin_doctor(cli);
-    if (strcmp(verb, "enable") == 0 || strcmp(verb, "disable") == 0)
+    if (strcmp(verb, "enable") == 0 || strcmp(verb, "disable") == 0 || strcmp(verb, "rollback") == 0)
         return run_on_one(cli, verb);
+    if (strcmp(verb, "install") == 0 || strcmp(verb, "check") == 0)
+        return mti_plugin_send(cli, verb);
+    if (strcmp(verb, "uninstall") == 0)
+        return uninstall(cli);
+    if (strcmp(verb, "pack") == 0)
+        return mti_plugin_pack(cli);
     if (strcmp(verb, "new") == 0)
         return mti_plugin_new(cli);
-    return mti_cli_usage(cli, "Say which: list, info, doctor, enable, disable or new.");
+    return mti_cli_usage(cli, verbs);
 }
 
 const mti_command mti_cmd_plugin = {
     .name = "plugin",
-    .arguments = "list|info|doctor|enable|disable|new [NAME]",
-    .summary = "List, switch on or off, or begin a plugin.",
+    .arguments = "VERB [NAME|FILE|FOLDER]",
+    .summary = "List, install, upgrade, switch, pack or begin plugins.",
     .help = "  list              all plugins of the running server with state and reason\n"
             "  info SLUG         one plugin: what it is, offers and needs, and what it did\n"
             "  doctor [SLUG]     what is wrong with it, or with all, and what helps; exit status 1 when there is an error\n"
             "  enable SLUG       switch it on\n"
-            "  disable SLUG      switch it off; what depends on it waits\n"
+            "  disable SLUG      switch it off; refused while others need it\n"
+            "  check PATH        what installing a package or a built folder would do, and what is in its way; changes nothing\n"
+            "  install PATH [--config NAME=VALUE ...]   install it, or let it take the place of the version that serves, newer\n"
+            "                    or older, while requests go on; NAME may be a path (retry.times=3), VALUE is JSON or a text\n"
+            "  rollback SLUG     back to the version before\n"
+            "  uninstall SLUG [--purge]   take an installed plugin away; its tables stay unless --purge\n"
+            "  pack FOLDER [--out FILE]   make a package of a built folder (SLUG-VERSION.mortise)\n"
             "  new NAME [--dir D]   make the folder D/NAME (D: .) with a plugin that builds, tests "
             "and answers\n\n"
             "examples:\n  mortise plugin list\n  mortise plugin info documents --json\n  mortise "
             "plugin disable chat --data /srv/mortise\n"
+            "  mortise plugin install sentiment/build/plugins/sentiment --config greeting=Salve\n"
             "  mortise plugin new sentiment --dir plugins",
     .run = run,
 };

@@ -49,5 +49,8 @@ int mti_plugin_doctor(mti_cli *cli);
 
 /* plugin_new.c: `mortise plugin new`. */
 int mti_plugin_new(mti_cli *cli);
+/* plugin_send.c: `mortise plugin check` and `install`, and `pack`. */
+int mti_plugin_send(mti_cli *cli, const char *verb);
+int mti_plugin_pack(mti_cli *cli);
 
 #endif

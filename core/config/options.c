@@ -83,6 +83,14 @@ static const mti_option options[] = {
      "Address space of an isolated plugin's process."},
     {"worker.hang_timeout", MTI_OPT_DURATION, "5s", "100ms..10m", NULL, NULL, true,
      "An isolated plugin's process that does not answer for this time is killed and started again."},
+    {"plugins.upgrade_error_budget", MTI_OPT_INT, "5", "0..100", NULL, NULL, true,
+     "Percent of a new version's answers that may be 5xx (at least 10 are) before the version "
+     "before comes back by itself."},
+    {"plugins.upgrade_watch", MTI_OPT_DURATION, "60s", "0ms..24h", NULL, NULL, true,
+     "How long after an upgrade its answers are counted for that."},
+    {"plugins.allow_unsigned", MTI_OPT_BOOL, "false", NULL, NULL, NULL, true,
+     "Packages may be installed over the network; else only over the local admin socket, where "
+     "the command line is."},
     {"models.dir", MTI_OPT_STRING, "", NULL, "models", "MODELS_DIR", true,
      "Folder of downloaded models; empty is ~/.cache/mortise/models."},
     {"models.max_size_mb", MTI_OPT_INT, "500", "1..1048576", NULL, "MAX_MODEL_SIZE_MB", true,

@@ -47,6 +47,7 @@ struct mt_call {
     struct mti_trace *trace;
     struct mti_bus_frame *hook;  /* the hook whose handler runs now */
     struct mti_bus_own *own;     /* the handlers of the organization's own; NULL: none */
+    struct mti_pin *pins;        /* the providers that serve this call until its end (plugin/services.c) */
 };
 
 void mti_call_init(mt_call *c, mti_loop *l);        /* current fiber (or none, in tests) */

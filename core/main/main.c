@@ -19,5 +19,7 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && !strcmp(argv[1], "worker"))      /* the host starts these, for isolated plugins */
         return mti_worker_main(argc, argv, &mti_api_json);
+    if (argc == 5 && !strcmp(argv[1], "plugin-scan"))
+        return mti_host_scan(argv[2], argv[3], argv[4]);
     return mti_cli_main(argc, argv, serve);
 }

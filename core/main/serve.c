@@ -13,11 +13,13 @@
 #include "plugin/manager.h"
 #include "plugin/meter.h"
 #include "plugin/org_policies.h"
+#include "plugin/versions.h"
 #include "request/api.h"
 #include "request/request.h"
 #include "telemetry/trace.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,11 +53,13 @@ static const char *find_root(void)
     return root && *root ? root : MORTISE_ROOT;
 }
 
-/* The operator's folders first: a plugin there hides a built-in one of its name. */
-static void find_plugins(const mti_config *c, char *dirs, size_t size)
+/* An absolute path: plugins are told theirs. */
+static const char *home_of(const mti_config *c, char *out, size_t size)
 {
-    const char *own = mti_config_str(c, "plugins.dir");
-    snprintf(dirs, size, "%s%s%s", own, *own ? ":" : "", MORTISE_PLUGINS);
+    char data[PATH_MAX];
+    const char *dir = mti_config_str(c, "data.dir");
+    snprintf(out, size, "%.*s/plugins", (int)size - 16, realpath(dir, data) ? data : dir);
+    return out;
 }
 
 static unsigned count_loops(const mti_config *c)
@@ -263,13 +267,6 @@ static void provide_interfaces(mti_plugins *plugins)
     mti_plugins_provide(plugins, "stream/1", &mti_api_stream);
 }
 
-/* Slugs by slot, where the supervisor reads them after a crash. */
-static void name_tags(process *p)
-{
-    for (unsigned i = 0; p->setup->names && i < MTI_MAX_PLUGINS; i++)
-        snprintf(p->setup->names[i], 64, "%s", mti_plugin_slug(p->host.plugins, (uint16_t)i));
-}
-
 static char (*crash_names)[64];
 
 static const char *name_tag(uint32_t tag)
@@ -349,15 +346,25 @@ static void destroy_parts(process *p)
         mti_loop_destroy(h->loops[i]);
 }
 
+int mti_host_scan(const char *dir, const char *object, const char *root)
+{
+    return mti_scan_main(&(mti_scan_options){.dir = dir, .object = object, .root = root, .version = MORTISE_VERSION, .provide = provide_interfaces});
+}
+
 int mti_host_main(const mti_host_setup *setup)
 {
     process *p = calloc(1, sizeof *p);
     mti_error e = {0};
-    char dirs[16384];
+    char home[PATH_MAX];
     p->setup = setup;
     p->host.config = setup->config;
     p->host.version = MORTISE_VERSION;
     p->host.root = find_root();
+    p->host.scanner = "/proc/self/exe";      /* this program, also when its file was replaced */
+    p->host.names = setup->names;
+    p->host.plugin_home = home_of(setup->config, home, sizeof home);
+    if (p->host.names)
+        snprintf(p->host.names[0], sizeof *p->host.names, "host");
     p->host.n_loops = count_loops(setup->config);
     p->host.crashes = setup->crashes;
     mti_trace_setup(&(mti_trace_options){.every = (unsigned)mti_config_int(setup->config, "trace.every"), .slow_us = mti_config_int(setup->config, "trace.slow") * 1000,
@@ -367,9 +374,7 @@ int mti_host_main(const mti_host_setup *setup)
         return 1;
     }
     provide_interfaces(p->host.plugins);
-    find_plugins(setup->config, dirs, sizeof dirs);
-    mti_plugins_discover(p->host.plugins, dirs);
-    name_tags(p);
+    mti_plugins_discover(p->host.plugins, mti_config_str(setup->config, "plugins.dir"), MORTISE_PLUGINS);
     start_watchdog(p);
     run(p);
     destroy_parts(p);

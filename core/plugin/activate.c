@@ -26,7 +26,11 @@ void mti_record_read_wish(mti_plugin_record *r, mt_call *c)
         atomic_store(&r->wanted, enabled);
     else if (atomic_load(&r->config))
         return;
-    json_t *config = given ? given : json_object();
+    mti_record_set_config(r, given ? given : json_object(), c);
+}
+
+void mti_record_set_config(mti_plugin_record *r, json_t *config, mt_call *c)
+{
     if (r->manifest->config_schema) {
         mti_schema *schema;
         if (mti_schema_compile(r->manifest->config_schema, NULL, NULL, 0, &schema, &c->error) == MT_OK) {
@@ -43,14 +47,16 @@ void mti_record_read_wish(mti_plugin_record *r, mt_call *c)
     atomic_store(&r->config, config);
 }
 
-static mt_status prepare_database(mti_plugin_record *r, mt_call *c)
+mt_status mti_record_prepare(mti_plugin_record *r, const mti_plugin_record *previous, mt_call *c)
 {
     char dir[4096];
     if (!r->manifest->db)
         return MT_OK;
     snprintf(dir, sizeof dir, "%s/sql", r->manifest->dir);
     if (!r->migrated) {
-        mti_plugin_schema schema = {.slug = r->slug, .dir = dir, .references = r->manifest->references, .n_references = r->manifest->n_references};
+        bool both = previous && previous->manifest->db;
+        mti_plugin_schema schema = {.slug = r->slug, .dir = dir, .references = r->manifest->references, .n_references = r->manifest->n_references,
+                                    .previous = both ? previous->contract->queries : NULL, .n_previous = both ? previous->contract->n_queries : 0};
         MT_TRY(mti_migrate_plugin(c, &schema));
         r->migrated = true;
     }
@@ -63,19 +69,26 @@ static bool passes(mt_status s)
     return s == MT_UNAVAILABLE || s == MT_TIMEOUT || s == MT_CANCELLED || s == MT_LIMITED;
 }
 
-void mti_record_activate(mti_plugin_record *r, mt_call *c)
+mt_status mti_record_start(mti_plugin_record *r, mt_call *c)
 {
     mti_identity who = c->who;
-    mt_status s = prepare_database(r, c);
-    if (s == MT_OK && r->entry && r->entry->activate) {
-        c->plugin = r->slot;
-        mti_fiber_set_tag(r->slot);
-        s = r->entry->activate(r->self, c);
-        mti_db_abandon(c);
-        c->who = who;
-        c->plugin = 0;
-        mti_fiber_set_tag(0);
-    }
+    if (!r->entry || !r->entry->activate)
+        return MT_OK;
+    c->plugin = r->slot;
+    mti_fiber_set_tag(r->slot);
+    mt_status s = r->entry->activate(r->self, c);
+    mti_db_abandon(c);
+    c->who = who;
+    c->plugin = 0;
+    mti_fiber_set_tag(0);
+    return s;
+}
+
+void mti_record_activate(mti_plugin_record *r, mt_call *c)
+{
+    mt_status s = mti_record_prepare(r, NULL, c);
+    if (s == MT_OK)
+        s = mti_record_start(r, c);
     if (s == MT_OK) {
         r->turn = ++r->host->plugins->activations;
         mti_record_state(r, MTI_PLUGIN_ACTIVE, NULL);
@@ -86,16 +99,29 @@ void mti_record_activate(mti_plugin_record *r, mt_call *c)
     memset(&c->error, 0, sizeof c->error);
 }
 
+void mti_record_end(mti_plugin_record *r, mt_call *c)
+{
+    if (!r->entry || !r->entry->deactivate)
+        return;
+    c->plugin = r->slot;
+    r->entry->deactivate(r->self, c);
+    c->plugin = 0;
+}
+
+int mti_record_inside(const mti_plugin_record *r, bool services)
+{
+    int inside = 0;
+    for (unsigned i = 0; i < r->host->n_loops; i++)
+        inside += atomic_load(&r->inflight[i].n) + (services ? atomic_load(&r->inflight[i].services) : 0);
+    return inside;
+}
+
 /* Waits until no operation or job of r runs, at most ten seconds. */
 static void drain(mti_plugin_record *r)
 {
-    for (int round = 0; round < 1000; round++) {
-        int inside = 0;
-        for (unsigned i = 0; i < r->host->n_loops; i++)
-            inside += atomic_load(&r->inflight[i].n);
-        if (!inside || mti_sleep(10) != MT_OK)
+    for (int round = 0; round < 1000; round++)
+        if (!mti_record_inside(r, false) || mti_sleep(10) != MT_OK)
             return;
-    }
     mti_log(MTI_LOG_WARN, "plugin.drain_timeout", "plugin=%s", r->slug);
 }
 
@@ -105,11 +131,7 @@ void mti_record_deactivate(mti_plugins *p, mti_plugin_record *r, mt_call *c, con
     mti_record_state(r, MTI_PLUGIN_INACTIVE, reason);
     mti_publish_services(p);
     mti_publish(p, &e);
-    mti_consumers_stop(r);
+    mti_consumers_stop(r, false);
     drain(r);
-    if (r->entry && r->entry->deactivate) {
-        c->plugin = r->slot;
-        r->entry->deactivate(r->self, c);
-        c->plugin = 0;
-    }
+    mti_record_end(r, c);
 }

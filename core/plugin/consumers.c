@@ -23,6 +23,7 @@ struct mti_consumer {
     mti_loop *loop;
     mt_handler_fn run;
     _Atomic(bool) stop, ended;   /* both are set on its loop */
+    bool finish;                 /* its jobs may come to their end */
     unsigned running;            /* jobs now; the loop's own */
     struct job *jobs;            /* those with a fiber; the loop's own */
 };
@@ -83,10 +84,12 @@ static void run_job(void *arg)
     c.job_payload = mti_buf_slice(&j->payload);
     c.job_id = mt_str(j->id);
     mt_status s = mti_org_policies_attach(&c);
-    bool ready = s == MT_OK;
+    bool ready = s == MT_OK, held = false;
     if (ready)
         s = MT_UNAVAILABLE;                  /* switched off just now: the job is given back, not dead */
-    if (ready && mti_plugin_enter(r->host->plugins, &c, r->slot) == MT_OK) {
+    if (ready)
+        held = mti_plugin_hold(r->host->plugins, mti_loop_index(c.loop), r->slot);
+    if (held && mti_plugin_enter(r->host->plugins, &c, r->slot) == MT_OK) {
         c.plugin = r->slot;
         mti_fiber_set_tag(r->slot);
         uint64_t begun = mti_ticks();
@@ -94,8 +97,9 @@ static void run_job(void *arg)
         mti_meter_count(&c, r->slot, MTI_METER_JOB, s != MT_OK, mti_ticks() - begun);
         c.plugin = 0;
         mti_fiber_set_tag(0);
-        mti_plugin_leave(r->host->plugins, &c, r->slot);
     }
+    if (held)
+        mti_plugin_release(r->host->plugins, mti_loop_index(c.loop), r->slot);
     settle_job(&c, j, s);
     mti_call_dispose(&c);
     leave(j);
@@ -182,31 +186,46 @@ void mti_consumers_start(mti_plugin_record *r)
     }
 }
 
-/* Its jobs are cancelled, not waited for: one may take an hour. */
 static void stop_on_loop(void *arg)
 {
     consumer *k = arg;
-    for (job *j = k->jobs; j; j = j->next)
+    for (job *j = k->finish ? NULL : k->jobs; j; j = j->next)
         mti_fiber_cancel(j->fiber);
     atomic_store(&k->stop, true);
 }
 
-void mti_consumers_stop(mti_plugin_record *r)
+/* Out of the manager's list, so that others may change it while these end. */
+static consumer *take_all(mti_plugin_record *r)
 {
-    consumer **at = &r->host->plugins->consumers;
-    for (consumer *k = *at; k; k = k->next)
-        if (k->r == r)
-            mti_loop_post(k->loop, stop_on_loop, k);
+    consumer *taken = NULL, **at = &r->host->plugins->consumers;
     while (*at) {
         consumer *k = *at;
         if (k->r != r) {
             at = &k->next;
             continue;
         }
-        bool over;
-        while (!(over = atomic_load(&k->stop) && atomic_load(&k->ended)) && mti_sleep(IDLE_MS / 10) == MT_OK)
-            ;
         *at = k->next;
+        k->next = taken;
+        taken = k;
+    }
+    return taken;
+}
+
+void mti_consumers_stop(mti_plugin_record *r, bool finish)
+{
+    consumer *taken = take_all(r);
+    for (consumer *k = taken; k; k = k->next) {
+        k->finish = finish;
+        mti_loop_post(k->loop, stop_on_loop, k);
+    }
+    for (consumer *k = taken, *next; k; k = next) {
+        bool over;
+        next = k->next;
+        while (!(over = atomic_load(&k->stop) && atomic_load(&k->ended)) && mti_sleep(IDLE_MS / 10) == MT_OK)
+            if (k->finish && r->host->plugins->ending) {
+                k->finish = false;           /* the host stops: nothing is waited for any longer */
+                mti_loop_post(k->loop, stop_on_loop, k);
+            }
         if (over)
             free(k);
     }

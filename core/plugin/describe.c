@@ -41,6 +41,8 @@ void mti_record_describe(mti_plugins *p, mti_plugin_record *r, mti_writer *w)
     mti_writer_key_string(w, "isolation", r->worker ? MT_SLICE("process") : MT_SLICE("none"));
     if (r->worker)
         write_worker(r, w);
+    if (r->digest[0])
+        mti_writer_key_string(w, "digest", mt_str(r->digest));
     for (size_t i = 0; r->manifest && i < sizeof members / sizeof *members; i++) {
         const json_t *v = json_object_get(r->manifest->json, members[i]);
         mti_buf_clear(&text);
@@ -76,7 +78,8 @@ void mti_plugins_describe_all(mti_plugins *p, mti_buf *out)
     mti_writer_init(&w, out);
     mti_writer_array(&w);
     for (unsigned i = 1; i < p->n; i++)
-        describe(p, p->records[i], &w);
+        if (atomic_load(&p->records[i]->current))
+            describe(p, p->records[i], &w);
     mti_writer_array_end(&w);
 }
 
@@ -86,7 +89,7 @@ static bool provider_lost(mti_plugins *p, const char *interface, int depth)
 {
     for (unsigned i = 1; i < p->n; i++) {
         const mti_plugin_record *r = p->records[i];
-        for (size_t n = 0; r->manifest && n < r->manifest->n_provides; n++)
+        for (size_t n = 0; r->manifest && atomic_load(&r->current) && n < r->manifest->n_provides; n++)
             if (!strcmp(r->manifest->provides[n], interface) && !lost(p, r, depth))
                 return false;
     }
@@ -121,7 +124,7 @@ static mti_plugin_record *find_missing(mti_plugins *p)
     for (unsigned i = 1; i < p->n; i++) {
         mti_plugin_record *r = p->records[i];
         int state = atomic_load(&r->state);
-        if (!atomic_load(&r->wanted) || state == MTI_PLUGIN_ACTIVE)
+        if (!atomic_load(&r->current) || !atomic_load(&r->wanted) || state == MTI_PLUGIN_ACTIVE)
             continue;
         if (!lost(p, r, LONGEST_CHAIN))
             return r;

@@ -1,6 +1,7 @@
 /* From folders to records: what is installed, and whether it is wished for. */
 #include "plugin/manager.h"
 #include "plugin/record.h"
+#include "plugin/versions.h"
 
 #include "base/log.h"
 
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static bool in_profile(const mti_plugins *p, const char *slug)
 {
@@ -20,12 +22,14 @@ static bool in_profile(const mti_plugins *p, const char *slug)
 }
 
 /* One folder. The slug of a broken manifest is the folder's name, so that it can be shown. */
-static void discover_one(mti_plugins *p, const char *dir, const char *name)
+static void discover_one(mti_plugins *p, const char *dir, const char *name, bool trusted)
 {
     mti_error e = {0};
     mti_plugin_record *r = mti_manager_find(p, mt_str(name)) ? NULL : mti_record_create(p, name);
     if (!r)
         return;
+    atomic_store(&r->current, true);
+    r->trusted = trusted;
     atomic_store(&r->wanted, in_profile(p, name));
     if (mti_manifest_load(p->schema, dir, &r->manifest, &e) != MT_OK) {
         mti_record_state(r, MTI_PLUGIN_FAILED, e.detail);
@@ -38,17 +42,14 @@ static void discover_one(mti_plugins *p, const char *dir, const char *name)
         r->manifest = NULL;
         return;
     }
-    if (r->manifest->db) {
-        snprintf(r->role_name, sizeof r->role_name, "mt_p_%s", r->slug);
-        r->role.name = r->role_name;
-    }
+    mti_record_take(r, r->manifest);
     if (atomic_load(&r->wanted))
         mti_record_load_or_fail(r);
     else
         mti_record_state(r, MTI_PLUGIN_INACTIVE, NULL);
 }
 
-static void discover_folder(mti_plugins *p, const char *folder)
+static void discover_folder(mti_plugins *p, const char *folder, bool trusted)
 {
     struct dirent **list;
     char dir[4096], file[4400];
@@ -60,18 +61,62 @@ static void discover_folder(mti_plugins *p, const char *folder)
         snprintf(dir, sizeof dir, "%s/%s", folder, list[i]->d_name);
         snprintf(file, sizeof file, "%s/plugin.json", dir);
         if (list[i]->d_name[0] != '.' && !stat(file, &st))
-            discover_one(p, dir, list[i]->d_name);
+            discover_one(p, dir, list[i]->d_name, trusted);
         free(list[i]);
     }
     if (n >= 0)
         free(list);
 }
 
-void mti_plugins_discover(mti_plugins *p, const char *dirs)
+/* What was installed comes before the folders. */
+static void discover_installed(mti_plugins *p)
+{
+    char store[4096], dir[PATH_MAX];
+    struct dirent **list;
+    snprintf(store, sizeof store, "%s/store", p->host->plugin_home);
+    int n = scandir(store, &list, NULL, alphasort);
+    for (int i = 0; i < n; i++) {
+        if (list[i]->d_name[0] != '.' && mti_version_link_read(p->host->plugin_home, list[i]->d_name, "current", dir) == MT_OK)
+            discover_one(p, dir, list[i]->d_name, false);
+        free(list[i]);
+    }
+    if (n >= 0)
+        free(list);
+}
+
+static bool same_folder(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+void mti_plugins_discover(mti_plugins *p, const char *dirs, const char *built)
 {
     char *copy = strdup(dirs), *rest = copy, *folder;
+    p->dirs = strdup(dirs);
+    p->built = strdup(built);
+    discover_installed(p);
     while ((folder = strsep(&rest, ":")))
-        if (*folder)
-            discover_folder(p, folder);
+        if (*folder && !same_folder(folder, built))
+            discover_folder(p, folder, false);
+    discover_folder(p, built, true);
     free(copy);
+}
+
+bool mti_discover_find(const mti_plugins *p, const char *slug, char dir[PATH_MAX], bool *trusted)
+{
+    char *copy = strdup(p->dirs), *rest = copy, *folder;
+    bool found = false;
+    *trusted = false;
+    while (!found && (folder = strsep(&rest, ":"))) {
+        snprintf(dir, PATH_MAX, "%s/%s/plugin.json", folder, slug);
+        found = *folder && !same_folder(folder, p->built) && access(dir, R_OK) == 0;
+    }
+    free(copy);
+    if (!found) {
+        snprintf(dir, PATH_MAX, "%s/%s/plugin.json", p->built, slug);
+        *trusted = found = access(dir, R_OK) == 0;
+    }
+    *strrchr(dir, '/') = 0;
+    return found;
 }

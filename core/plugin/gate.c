@@ -4,7 +4,7 @@
 
 const char *mti_record_state_name(int state)
 {
-    static const char *const names[] = {"discovered", "loaded", "active", "inactive", "waiting", "failed"};
+    static const char *const names[] = {"discovered", "loaded", "active", "inactive", "waiting", "failed", "staged", "retired"};
     return names[state];
 }
 
@@ -31,29 +31,50 @@ const mti_db_role *mti_plugin_role(const mti_plugins *p, uint16_t slot)
     return slot && slot < p->n ? &p->records[slot]->role : &none;
 }
 
+bool mti_plugin_hold(mti_plugins *p, unsigned loop, uint16_t slot)
+{
+    mti_plugin_record *r = p->records[slot];
+    if (!slot)
+        return true;
+    /* counted before it is looked at: who closes writes first and counts then */
+    atomic_fetch_add(&r->inflight[loop].n, 1);
+    if (!atomic_load(&r->closed))
+        return true;
+    atomic_fetch_sub(&r->inflight[loop].n, 1);
+    return false;
+}
+
+void mti_plugin_release(mti_plugins *p, unsigned loop, uint16_t slot)
+{
+    if (slot)
+        atomic_fetch_sub_explicit(&p->records[slot]->inflight[loop].n, 1, memory_order_acq_rel);
+}
+
+void mti_plugin_note(mti_plugins *p, unsigned loop, uint16_t slot, bool failed)
+{
+    mti_inflight *f = &p->records[slot]->inflight[loop];
+    if (!slot)
+        return;
+    atomic_store_explicit(&f->answers, atomic_load_explicit(&f->answers, memory_order_relaxed) + 1, memory_order_relaxed);
+    if (failed)
+        atomic_fetch_add_explicit(&f->failures, 1, memory_order_relaxed);
+}
+
 mt_status mti_plugin_enter(mti_plugins *p, mt_call *c, uint16_t slot)
 {
     if (!slot)
         return MT_OK;
     mti_plugin_record *r = p->records[slot];
-    /* before the state is read: who deactivates writes it first, then counts */
-    atomic_fetch_add(&r->inflight[mti_loop_index(c->loop)].n, 1);
-    int state = mti_record_effective(r);
-    if (state == MTI_PLUGIN_ACTIVE)
-        return MT_OK;
-    mti_plugin_leave(p, c, slot);
-    if (atomic_load(&r->state) == MTI_PLUGIN_ACTIVE)
+    int state = atomic_load(&r->state);
+    if (state == MTI_PLUGIN_ACTIVE || state == MTI_PLUGIN_RETIRED) {
+        if (!r->manifest->db || mti_db_up(r->host->db))
+            return MT_OK;
         return mti_fail(&c->error, MT_UNAVAILABLE, "database_unavailable", "The database cannot be reached: try again shortly.");
+    }
     if (state == MTI_PLUGIN_INACTIVE)
         return mti_fail(&c->error, MT_NOT_FOUND, "not_found", "There is nothing at this path.");
     pthread_mutex_lock(&p->lock);
     mti_fail(&c->error, MT_UNAVAILABLE, "plugin_waiting", "Plugin %s is %s: %s", r->slug, mti_record_state_name(state), r->reason);
     pthread_mutex_unlock(&p->lock);
     return MT_UNAVAILABLE;
-}
-
-void mti_plugin_leave(mti_plugins *p, mt_call *c, uint16_t slot)
-{
-    if (slot)
-        atomic_fetch_sub_explicit(&p->records[slot]->inflight[mti_loop_index(c->loop)].n, 1, memory_order_acq_rel);
 }

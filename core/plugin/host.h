@@ -34,6 +34,9 @@ typedef struct mti_host {
     _Atomic(const mti_router *) router;      /* current snapshot; never NULL once serving */
     _Atomic(const char *) openapi;           /* its document as JSON text */
     _Atomic(const char *) openapi_page;
+    const char *scanner;                     /* the program that loads new plugins for the first time; NULL: nothing is scanned */
+    const char *plugin_home;                 /* DATA/plugins: installed versions and the copies that are loaded */
+    char (*names)[64];                       /* slugs by slot, where the supervisor reads them after a crash; NULL: nowhere */
     _Atomic(bool) migrated;                  /* the core's own schema is there; before that the database counts as down for plugins */
     _Atomic(bool) stopping;
 } mti_host;

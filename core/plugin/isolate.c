@@ -42,14 +42,14 @@ static int log_level(void)
     return level;
 }
 
-mt_status mti_record_open_worker(mti_plugin_record *r, mti_error *e)
+mt_status mti_record_open_worker(mti_plugin_record *r, const char *object, mti_error *e)
 {
     char why[256];
     mti_host *h = r->host;
     find_obstacle(r, why, sizeof why);
     if (why[0])
         return mti_fail(e, MT_UNSUPPORTED, "not_isolable", "plugin %s cannot run in a worker: %s. Take it from plugins.isolated when you trust its code", r->slug, why);
-    mti_worker_options o = {.host = h, .slot = r->slot, .slug = r->slug, .version = r->manifest->version, .dir = r->manifest->dir, .file = r->manifest->file,
+    mti_worker_options o = {.host = h, .slot = r->slot, .slug = r->slug, .version = r->manifest->version, .dir = r->manifest->dir, .file = object,
                             .symbol = r->manifest->symbol, .loops = h->loops, .n_loops = h->n_loops, .offload = h->offload, .interface = mti_record_interface,
                             .log = mti_record_log, .ctx = r, .memory = (size_t)mti_config_int(h->config, "worker.memory"),
                             .hang_ms = mti_config_int(h->config, "worker.hang_timeout"), .log_level = log_level()};

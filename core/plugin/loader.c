@@ -1,13 +1,16 @@
 /* From a folder to a loaded plugin: shared object, entry table, contract, policies. */
 #include "plugin/manager.h"
 #include "plugin/record.h"
+#include "plugin/versions.h"
 
 #include "base/log.h"
+#include "package/package.h"
 #include "worker/entry.h"
 
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 static mt_status refuse(mti_error *e, mti_plugin_record *r, const char *why)
 {
@@ -138,7 +141,7 @@ static void *host_alloc(mt_call *c, size_t n)
 static mt_status start_object(mti_plugin_record *r, mti_error *e)
 {
     r->table = (mt_host){.size = sizeof r->table, .abi = MT_ABI, .ctx = r, .get = mti_record_interface, .log = mti_record_log,
-                         .alloc = host_alloc, .clock_us = mti_now_us};
+                         .alloc = host_alloc, .clock_us = mti_now_us, .dir = r->manifest->dir};
     if (!r->created && r->entry->create && r->entry->create(&r->self) != MT_OK)
         return refuse(e, r, "create() failed");
     r->created = true;
@@ -159,19 +162,21 @@ static mt_status check_platform(mti_plugin_record *r, mti_error *e)
     return MT_OK;
 }
 
-static mt_status open_code(mti_plugin_record *r, mti_error *e)
+static mt_status open_code(mti_plugin_record *r, const char *object, mti_error *e)
 {
+    struct stat st;
     const mti_manifest *m = r->manifest;
-    if (mti_record_isolated(r))
-        return mti_record_open_worker(r, e);
-    return mti_entry_open(r->slug, m->version, m->file, m->symbol, &r->object, &r->entry, e);
+    r->object_bytes = stat(object, &st) == 0 ? st.st_size : 0;
+    if (r->host->config && mti_record_isolated(r))
+        return mti_record_open_worker(r, object, e);
+    return mti_entry_open(r->slug, m->version, object, m->symbol, &r->object, &r->entry, e);
 }
 
-mt_status mti_record_load(mti_plugin_record *r, mti_error *e)
+mt_status mti_record_load_from(mti_plugin_record *r, const char *object, mti_error *e)
 {
     MT_TRY(check_platform(r, e));
     if (r->manifest->file && !r->entry)
-        MT_TRY(open_code(r, e));
+        MT_TRY(open_code(r, object, e));
     mti_contract_destroy(r->contract);       /* of an attempt that failed: no router has it */
     r->contract = NULL;
     MT_TRY(mti_contract_load(r->slug, r->manifest->dir, &r->contract, e));
@@ -183,4 +188,34 @@ mt_status mti_record_load(mti_plugin_record *r, mti_error *e)
         MT_TRY(start_object(r, e));
     r->loaded = true;
     return MT_OK;
+}
+
+typedef struct preparation {
+    mti_plugin_record *r;
+    char *path;
+    mti_error *e;
+    mt_status status;
+} preparation;
+
+static void prepare(void *arg)
+{
+    preparation *x = arg;
+    mti_plugin_record *r = x->r;
+    x->status = mti_package_digest(r->manifest->dir, r->digest, x->e);
+    if (x->status == MT_OK && r->manifest->file)
+        x->status = mti_object_prepare(r->host, r->manifest, r->digest, r->trusted, x->path, x->e);
+}
+
+/* Hashing, copying and scanning block: in a fiber they are the pool's work. */
+mt_status mti_record_load(mti_plugin_record *r, mti_error *e)
+{
+    char path[PATH_MAX] = "";
+    preparation x = {.r = r, .path = path, .e = e};
+    MT_TRY(check_platform(r, e));
+    if (!mti_fiber_current())
+        prepare(&x);
+    else
+        MT_TRY(mti_offload_run(r->host->offload, 0, prepare, &x));
+    MT_TRY(x.status);
+    return mti_record_load_from(r, path, e);
 }

@@ -47,6 +47,8 @@ void mti_plugins_destroy(mti_plugins *p)
     mti_publish_dispose(p);
     mti_schema_destroy(p->schema);
     json_decref(p->profile);
+    free(p->dirs);
+    free(p->built);
     pthread_mutex_destroy(&p->lock);
     free(p);
 }
@@ -68,13 +70,12 @@ mt_status mti_manager_enable(mti_plugins *p, mt_call *c, mti_plugin_record *r)
     return s;
 }
 
-/* Against the plugin's own schema; a plugin without one takes only {}. */
-static mt_status check_config(mti_plugin_record *r, const json_t *config, mt_call *c)
+mt_status mti_config_check(const mti_manifest *m, const json_t *config, mt_call *c)
 {
     mti_schema *schema;
-    const json_t *given = r->manifest ? r->manifest->config_schema : NULL;
+    const json_t *given = m ? m->config_schema : NULL;
     if (!given)
-        return json_object_size(config) ? mti_fail(&c->error, MT_INVALID, "config_not_taken", "Plugin %s takes no configuration.", r->slug) : MT_OK;
+        return json_object_size(config) ? mti_fail(&c->error, MT_INVALID, "config_not_taken", "Plugin %s takes no configuration.", m ? m->slug : "") : MT_OK;
     MT_TRY(mti_schema_compile((json_t *)given, NULL, NULL, 0, &schema, &c->error));
     mt_status s = mti_schema_validate(schema, config, &(mti_schema_options){.closed = true, .formats = true}, &c->error);
     mti_schema_destroy(schema);
@@ -83,7 +84,7 @@ static mt_status check_config(mti_plugin_record *r, const json_t *config, mt_cal
 
 mt_status mti_manager_configure(mti_plugins *p, mt_call *c, mti_plugin_record *r, const json_t *config)
 {
-    MT_TRY(check_config(r, config, c));
+    MT_TRY(mti_config_check(r->manifest, config, c));
     MT_TRY(mti_turn_take(p));
     mt_status s = mti_store_configure(c, r->slug, atomic_load(&r->wanted), config);
     if (s == MT_OK && r->manifest)

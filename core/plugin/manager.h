@@ -15,9 +15,9 @@ mt_status mti_plugins_create(mti_host *h, mti_contract *builtin, mti_plugins **o
 void mti_plugins_destroy(mti_plugins *p);
 /* Gives the host's implementation of an interface ("request/1") to plugins that are loaded later. The table is static. */
 void mti_plugins_provide(mti_plugins *p, const char *interface, const void *table);
-/* Scans the folders (':' separated), reads manifests and loads the code of those that are wished for. Not in a fiber. Never fails: what is
- * wrong is in the plugin's state. */
-void mti_plugins_discover(mti_plugins *p, const char *dirs);
+/* Looks at what is installed, at the operator's folders (':' separated) and at the one that was built with the program, in this order: the first of a name
+ * counts. Reads manifests and loads the code of those that are wished for. Not in a fiber. Never fails: what is wrong is in the plugin's state. */
+void mti_plugins_discover(mti_plugins *p, const char *dirs, const char *built);
 /* Brings every wished-for plugin as far as it can get now, and publishes. In a fiber of loop 0. Called at start, after the database came up,
  * and after each change. */
 void mti_plugins_settle(mti_plugins *p, mt_call *c);
@@ -25,6 +25,15 @@ void mti_plugins_settle(mti_plugins *p, mt_call *c);
 /* On any loop, in a fiber. MT_NOT_FOUND plugin_unknown; MT_CONFLICT when others depend on it (they are named) or it is essential; the problem of activation. */
 mt_status mti_plugins_enable(mti_plugins *p, mt_call *c, mt_slice slug);
 mt_status mti_plugins_disable(mti_plugins *p, mt_call *c, mt_slice slug);
+/* A package file: installed when it is new, else it takes the place of the version that serves, newer or older, while that one goes on until the switch. config
+ * (may be NULL) is laid over the configuration. slug becomes the plugin's. On a failure all is as before. On any loop, in a fiber, as all that follow. */
+mt_status mti_plugins_install(mti_plugins *p, mt_call *c, mt_slice file, const json_t *config, char slug[64]);
+/* What installing it would do and what is in its way, as JSON; changes nothing. */
+mt_status mti_plugins_check(mti_plugins *p, mt_call *c, mt_slice file, const json_t *config, mti_buf *out);
+/* Back to the version before. MT_CONFLICT no_previous_version. */
+mt_status mti_plugins_rollback(mti_plugins *p, mt_call *c, mt_slice slug);
+/* Takes an installed plugin away, with its tables when purge says so. MT_CONFLICT names what holds it, or says that it was never installed. */
+mt_status mti_plugins_uninstall(mti_plugins *p, mt_call *c, mt_slice slug, bool purge);
 /* Validates a configuration by the plugin's config_schema, keeps it and puts it into effect. On any loop, in a fiber. MT_INVALID with the pointer;
  * a plugin that reads its configuration only when it becomes active sees it after the next activation. */
 mt_status mti_plugins_configure(mti_plugins *p, mt_call *c, mt_slice slug, const json_t *config);
@@ -42,9 +51,14 @@ void mti_plugins_describe_all(mti_plugins *p, mti_buf *out);
 const char *mti_plugin_slug(const mti_plugins *p, uint16_t slot);       /* "host" for 0 */
 void *mti_plugin_self(const mti_plugins *p, uint16_t slot);
 const mti_db_role *mti_plugin_role(const mti_plugins *p, uint16_t slot);
-/* MT_OK and counts the call in; or MT_UNAVAILABLE with the reason in c->error (waiting, failed) or MT_NOT_FOUND (switched off). */
+/* Counts somebody in, whose loop it is; a version that is held is not closed before it is released. False: it is closed already, and the route must be
+ * looked up again (the newer version stands there). */
+bool mti_plugin_hold(mti_plugins *p, unsigned loop, uint16_t slot);
+void mti_plugin_release(mti_plugins *p, unsigned loop, uint16_t slot);
+/* Counts an answer of a version that is held. */
+void mti_plugin_note(mti_plugins *p, unsigned loop, uint16_t slot, bool failed);
+/* Held: MT_OK when its code may run now; or MT_UNAVAILABLE with the reason in c->error (waiting, failed) or MT_NOT_FOUND (switched off). */
 mt_status mti_plugin_enter(mti_plugins *p, mt_call *c, uint16_t slot);
-void mti_plugin_leave(mti_plugins *p, mt_call *c, uint16_t slot);
 /* Whether the wished-for plugins are active. Degraded: some that are not essential failed, and will not come by themselves; the rest serves.
  * why: one sentence about the first that is missing, or "". Any thread. */
 typedef enum mti_readiness { MTI_NOT_READY, MTI_READY_DEGRADED, MTI_READY } mti_readiness;

@@ -46,10 +46,10 @@ static void retire(mti_host *h, mti_router *router, char *openapi, char *page)
 static bool routed(const mti_plugin_record *r)
 {
     int s = atomic_load(&r->state);
-    return r->contract && (s == MTI_PLUGIN_ACTIVE || s == MTI_PLUGIN_WAITING || (s == MTI_PLUGIN_LOADED && atomic_load(&r->wanted)));
+    return r->contract && atomic_load(&r->current) && (s == MTI_PLUGIN_ACTIVE || s == MTI_PLUGIN_WAITING || (s == MTI_PLUGIN_LOADED && atomic_load(&r->wanted)));
 }
 
-static unsigned collect(mti_plugins *p, mti_contract **list)
+static unsigned collect(const mti_plugins *p, mti_contract **list)
 {
     unsigned n = 0;
     list[n++] = p->builtin;
@@ -133,6 +133,25 @@ static mt_status build(mti_plugins *p, mti_router **router, char **openapi, char
         mti_record_state(guilty, MTI_PLUGIN_FAILED, e->detail);
     }
     return MT_INTERNAL;
+}
+
+/* The routes and documents as they would be. */
+mt_status mti_publish_check(const mti_plugins *p, const mti_plugin_record *without, const mti_plugin_record *with, mti_error *e)
+{
+    mti_contract *list[MTI_MAX_PLUGINS];
+    mti_router *router;
+    char *openapi = NULL, *page = NULL;
+    unsigned n = 0, all = collect(p, list);
+    for (unsigned i = 0; i < all; i++)
+        if (!without || list[i] != without->contract)
+            list[n++] = list[i];
+    list[n++] = with->contract;
+    MT_TRY(build_router(list, n, &router, e));
+    mti_router_destroy(router);
+    mt_status s = build_documents(p, list, n, &openapi, &page, e);
+    free(openapi);
+    free(page);
+    return s;
 }
 
 static mt_hook_fn find_hook(const mti_plugin_record *r, const char *name)

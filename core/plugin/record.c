@@ -32,8 +32,20 @@ mti_plugin_record *mti_record_create(mti_plugins *p, const char *slug)
     r->host = p->host;
     r->slug = strdup(slug);
     r->slot = (uint16_t)p->n;
-    p->records[p->n++] = r;
+    p->records[r->slot] = r;
+    if (p->host->names)
+        snprintf(p->host->names[r->slot], sizeof *p->host->names, "%s", slug);
+    atomic_store(&p->n, r->slot + 1u);       /* from here on other threads see it */
     return r;
+}
+
+void mti_record_take(mti_plugin_record *r, mti_manifest *m)
+{
+    r->manifest = m;
+    if (!m->db)
+        return;
+    snprintf(r->role_name, sizeof r->role_name, "mt_p_%s", r->slug);
+    r->role.name = r->role_name;
 }
 
 void mti_record_destroy(mti_plugin_record *r)
@@ -53,7 +65,7 @@ void mti_record_destroy(mti_plugin_record *r)
 mti_plugin_record *mti_manager_find(const mti_plugins *p, mt_slice slug)
 {
     for (unsigned i = 1; i < p->n; i++)
-        if (mt_slice_eq(slug, mt_str(p->records[i]->slug)))
+        if (atomic_load(&p->records[i]->current) && mt_slice_eq(slug, mt_str(p->records[i]->slug)))
             return p->records[i];
     return NULL;
 }

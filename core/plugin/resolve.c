@@ -3,6 +3,7 @@
 #include "plugin/publish.h"
 #include "plugin/record.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 /* It may come up while a turn is under way, before the core has migrated it. */
@@ -56,4 +57,137 @@ void mti_resolve_dependents(mti_plugins *p, const mti_plugin_record *r, char *na
         if (needs)
             snprintf(names + strlen(names), size - strlen(names), "%s%s", names[0] ? ", " : "", d->slug);
     }
+}
+
+/* ---- a change that somebody asks for: everything that is in its way, before anything happens ---- */
+
+static void add_problem(json_t *problems, const char *code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+static void add_problem(json_t *problems, const char *code, const char *fmt, ...)
+{
+    char text[384];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    json_array_append_new(problems, json_pack("{s:s,s:s}", "code", code, "detail", text));
+}
+
+static const mti_manifest *manifest_of(const mti_plugins *p, const mti_manifest *m, const char *slug)
+{
+    const mti_plugin_record *r = !strcmp(slug, m->slug) ? NULL : mti_manager_find(p, mt_str(slug));
+    return !strcmp(slug, m->slug) ? m : r ? r->manifest : NULL;
+}
+
+enum { DEEPEST = 32 };
+
+/* Whether a chain of dependencies leads from at back to m; the chain as "a, b, a". */
+static bool find_cycle(const mti_plugins *p, const mti_manifest *m, const mti_manifest *at, int depth, char *chain, size_t size)
+{
+    for (size_t i = 0; at && depth && i < at->n_dependencies; i++) {
+        const char *slug = at->dependencies[i].slug;
+        size_t n = strlen(chain);
+        snprintf(chain + n, size - n, ", %s", slug);
+        if (!strcmp(slug, m->slug) || find_cycle(p, m, manifest_of(p, m, slug), depth - 1, chain, size))
+            return true;
+        chain[n] = 0;
+    }
+    return false;
+}
+
+static void check_dependencies(const mti_plugins *p, const mti_manifest *m, json_t *problems)
+{
+    for (size_t i = 0; i < m->n_dependencies; i++) {
+        const mti_manifest_dependency *d = &m->dependencies[i];
+        const mti_plugin_record *on = mti_manager_find(p, mt_str(d->slug));
+        if (!on || !on->manifest)
+            add_problem(problems, "dependency_missing", "%s needs plugin %s %s, which is not installed: install it first.", m->slug, d->slug, d->range);
+        else if (!mti_semver_match(on->manifest->version, d->range))
+            add_problem(problems, "dependency_version", "%s needs plugin %s %s, installed is %s: install one that fits first.", m->slug, d->slug, d->range, on->manifest->version);
+        else if (atomic_load(&on->state) != MTI_PLUGIN_ACTIVE)
+            add_problem(problems, "dependency_inactive", "%s needs plugin %s, which is %s: switch it on first.", m->slug, d->slug, mti_record_state_name(atomic_load(&on->state)));
+    }
+}
+
+static bool is_service(const char *id)
+{
+    for (unsigned n = 0; n < mti_interface_count; n++)
+        if (!strcmp(mti_interface_catalogue[n].id, id) && mti_interface_catalogue[n].service >= 0)
+            return true;
+    return false;
+}
+
+static bool provides(const mti_manifest *m, const char *id)
+{
+    for (size_t i = 0; m && i < m->n_provides; i++)
+        if (!strcmp(m->provides[i], id))
+            return true;
+    return false;
+}
+
+static void check_interfaces(mti_plugins *p, const mti_manifest *m, const mti_plugin_record *old, json_t *problems)
+{
+    for (size_t i = 0; i < m->n_requires; i++) {
+        const char *id = m->requires_[i];
+        bool there = false;
+        for (unsigned n = 1; n < p->n && !there; n++)
+            there = p->records[n] != old && atomic_load(&p->records[n]->state) == MTI_PLUGIN_ACTIVE && provides(p->records[n]->manifest, id);
+        if (!is_service(id))
+            add_problem(problems, "interface_unknown", "%s requires %s, which is no service of this host.", m->slug, id);
+        else if (!there)
+            add_problem(problems, "interface_missing", "%s requires a provider of %s, and no active plugin provides it: install or switch on one first.", m->slug, id);
+    }
+}
+
+/* Those that stand on the version that serves, and cannot stand on m (NULL: on nothing). */
+static void check_dependents(mti_plugins *p, const mti_manifest *m, const mti_plugin_record *old, json_t *problems)
+{
+    for (unsigned i = 1; i < p->n; i++) {
+        const mti_plugin_record *d = p->records[i];
+        if (d == old || atomic_load(&d->state) != MTI_PLUGIN_ACTIVE)
+            continue;
+        for (size_t n = 0; n < d->manifest->n_dependencies; n++)
+            if (!strcmp(d->manifest->dependencies[n].slug, old->slug) && !(m && mti_semver_match(m->version, d->manifest->dependencies[n].range)))
+                add_problem(problems, "dependent", "%s %s needs %s %s: %s.", d->slug, d->manifest->version, old->slug, d->manifest->dependencies[n].range,
+                            m ? "upgrade it first" : "switch it off first");
+        for (size_t n = 0; n < d->manifest->n_requires; n++) {
+            const char *id = d->manifest->requires_[n];
+            if (provides(old->manifest, id) && !provides(m, id) && mti_publish_only_provider(p, old, id))
+                add_problem(problems, "dependent", "%s requires a provider of %s, and %s is the only one: %s.", d->slug, id, old->slug,
+                            m ? "the new version must provide it too" : "switch on another first");
+        }
+    }
+}
+
+static bool is_reserved(const char *slug)
+{
+    return !strcmp(slug, "core") || !strcmp(slug, "host");
+}
+
+json_t *mti_resolve_change(mti_plugins *p, const mti_manifest *m, const mti_plugin_record *old)
+{
+    json_t *problems = json_array();
+    char chain[256];
+    if (m) {
+        const char *min = json_string_value(json_object_get(m->json, "min_platform_version"));
+        snprintf(chain, sizeof chain, "%s", m->slug);
+        if (is_reserved(m->slug))
+            add_problem(problems, "name_reserved", "%s is the host's own name.", m->slug);
+        if (min && mti_semver_compare(p->host->version, min) < 0)
+            add_problem(problems, "platform_too_old", "%s needs Mortise %s or later, this is %s.", m->slug, min, p->host->version);
+        if (mti_json_get_int(m->json, "abi", 0) != MT_ABI)
+            add_problem(problems, "abi_mismatch", "%s was made for another ABI than %d: it must be built again.", m->slug, MT_ABI);
+        if (old && old->manifest && old->manifest->essential && !m->essential)
+            add_problem(problems, "plugin_essential", "%s is essential, and this version would not be.", m->slug);
+        if (find_cycle(p, m, m, DEEPEST, chain, sizeof chain))
+            add_problem(problems, "dependency_cycle", "%s would depend on itself: %s.", m->slug, chain);
+        else
+            check_dependencies(p, m, problems);
+        check_interfaces(p, m, old, problems);
+        if ((m->db || m->n_dependencies) && !mti_database_usable(p->host))
+            add_problem(problems, "database_unavailable", "The database is down.");
+    }
+    if (old && atomic_load(&old->state) == MTI_PLUGIN_ACTIVE)
+        check_dependents(p, m, old, problems);
+    return problems;
 }

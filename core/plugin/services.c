@@ -47,9 +47,57 @@ void mti_plugins_provide(mti_plugins *p, const char *interface, const void *tabl
             p->host_tables[i] = table;
 }
 
+/*
+ * The version that a call met first serves it to its end: a handle that a provider gave means nothing to the version that replaces it. So each call
+ * keeps what was chosen for it, counted in the version as a service.
+ */
+typedef struct mti_pin {
+    struct mti_pin *next;
+    const mti_provider *provider;
+    mti_plugin_record *record;
+    int service;
+    unsigned loop;
+} mti_pin;
+
+static void unpin(void *arg)
+{
+    mti_pin *pin = arg;
+    atomic_fetch_sub_explicit(&pin->record->inflight[pin->loop].services, 1, memory_order_acq_rel);
+}
+
+/* False when the version is closed: another is chosen by then. */
+static bool pin(mt_call *c, int service, const mti_provider *provider)
+{
+    mti_plugin_record *r = c->host->plugins->records[provider->slot];
+    mti_pin *pin = mti_arena_alloc(&c->arena, sizeof *pin);
+    *pin = (mti_pin){c->pins, provider, r, service, mti_loop_index(c->loop)};
+    atomic_fetch_add(&r->inflight[pin->loop].services, 1);
+    if (atomic_load(&r->closed)) {
+        unpin(pin);
+        return false;
+    }
+    mti_arena_defer(&c->arena, unpin, pin);
+    c->pins = pin;
+    return true;
+}
+
+/* What serves the call already; not one that was switched off meanwhile. slug.p NULL: any. */
+static const mti_provider *pinned(const mt_call *c, int service, mt_slice slug)
+{
+    for (const mti_pin *x = c->pins; x; x = x->next) {
+        int state = atomic_load_explicit(&x->record->state, memory_order_relaxed);
+        if (x->service == service && (state == MTI_PLUGIN_ACTIVE || state == MTI_PLUGIN_RETIRED) && (!slug.p || mt_slice_eq(slug, mt_str(x->record->slug))))
+            return x->provider;
+    }
+    return NULL;
+}
+
 const mti_provider *mti_provider_for(mt_call *c, int service)
 {
-    return atomic_load_explicit(&c->host->plugins->chosen[service], memory_order_acquire);
+    const mti_provider *provider = pinned(c, service, (mt_slice){0});
+    while (!provider && (provider = atomic_load_explicit(&c->host->plugins->chosen[service], memory_order_acquire)) && !pin(c, service, provider))
+        provider = NULL;
+    return provider;
 }
 
 static const mti_provider *active_provider(const mti_plugin_record *r, int service)
@@ -60,10 +108,13 @@ static const mti_provider *active_provider(const mti_plugin_record *r, int servi
 const mti_provider *mti_provider_named(mt_call *c, int service, mt_slice slug)
 {
     const mti_plugins *p = c->host->plugins;
-    for (unsigned i = 1; i < p->n; i++)
-        if (mt_slice_eq(slug, mt_str(p->records[i]->slug)))
-            return active_provider(p->records[i], service);
-    return NULL;
+    const mti_provider *provider = pinned(c, service, slug.p ? slug : MT_SLICE(""));
+    for (unsigned i = 1; !provider && i < p->n; i++) {
+        mti_plugin_record *r = p->records[i];
+        if (mt_slice_eq(slug, mt_str(r->slug)) && (provider = active_provider(r, service)) && !pin(c, service, provider))
+            provider = NULL;
+    }
+    return provider;
 }
 
 static mt_status service_provider(mt_call *c, mt_slice interface, uint32_t index, mt_slice *slug)

@@ -70,7 +70,7 @@ static bool advance_all(mti_plugins *p, mt_call *c)
         for (unsigned i = 1; i < p->n; i++) {
             mti_plugin_record *r = p->records[i];
             bool essential = r->manifest && r->manifest->essential;
-            if (essential == !pass && atomic_load(&r->wanted))
+            if (atomic_load(&r->current) && essential == !pass && atomic_load(&r->wanted))
                 progress |= advance(p, r, c);
         }
     return progress;
@@ -87,7 +87,7 @@ static void rest(mti_plugin_record *r)
 void mti_settle(mti_plugins *p, mt_call *c)
 {
     for (unsigned i = 1; i < p->n; i++)
-        if (p->records[i]->manifest) {
+        if (p->records[i]->manifest && atomic_load(&p->records[i]->current)) {
             mti_record_read_wish(p->records[i], c);
             rest(p->records[i]);
         }

@@ -7,7 +7,14 @@ static const char text[] =
     "-- name: plugin_enable :exec\n"
     "INSERT INTO mt.plugin (slug, enabled) VALUES (:slug, :enabled) ON CONFLICT (slug) DO UPDATE SET enabled = excluded.enabled;\n"
     "-- name: plugin_configure :exec\n"
-    "INSERT INTO mt.plugin (slug, enabled, config) VALUES (:slug, :enabled, :config::jsonb) ON CONFLICT (slug) DO UPDATE SET config = excluded.config;\n";
+    "INSERT INTO mt.plugin (slug, enabled, config) VALUES (:slug, :enabled, :config::jsonb) ON CONFLICT (slug) DO UPDATE SET config = excluded.config;\n"
+    "-- name: plugin_previous :one\n"
+    "SELECT previous_config FROM mt.plugin WHERE slug = :slug;\n"
+    "-- name: plugin_switch :exec\n"
+    "INSERT INTO mt.plugin (slug, version, config) VALUES (:slug, :version, :config::jsonb)\n"
+    "ON CONFLICT (slug) DO UPDATE SET enabled = true, version = excluded.version, previous_config = plugin.config, config = excluded.config, changed_at = now();\n"
+    "-- name: plugin_forget :exec\n"
+    "DELETE FROM mt.plugin WHERE slug = :slug;\n";
 
 static mt_status run(mt_call *c, unsigned index, const mti_param *params, mti_result **out)
 {
@@ -36,14 +43,39 @@ mt_status mti_store_enable(mt_call *c, const char *slug, bool enabled)
     return run(c, 1, (mti_param[]){{.value = mt_str(slug)}, {.value = enabled ? MT_SLICE("true") : MT_SLICE("false")}}, &r);
 }
 
-mt_status mti_store_configure(mt_call *c, const char *slug, bool enabled, const json_t *config)
+mt_status mti_store_previous(mt_call *c, const char *slug, json_t **config)
+{
+    mti_result *r;
+    MT_TRY(run(c, 3, &(mti_param){.value = mt_str(slug)}, &r));
+    mt_status s = mti_result_rows(r) && !mti_result_null(r, 0, 0) ? mti_json_parse(mti_result_get(r, 0, 0), 0, config, &c->error) : MT_OK;
+    mti_result_free(r);
+    return s;
+}
+
+mt_status mti_store_forget(mt_call *c, const char *slug)
+{
+    mti_result *r;
+    return run(c, 5, &(mti_param){.value = mt_str(slug)}, &r);
+}
+
+static mt_status run_with_config(mt_call *c, unsigned index, mti_param first, mti_param second, const json_t *config)
 {
     mti_result *r;
     mti_buf text;
     mti_buf_init(&text, 1 << 20);
     mt_status s = mti_json_dump(config, &text);
     if (s == MT_OK)
-        s = run(c, 2, (mti_param[]){{.value = mt_str(slug)}, {.value = enabled ? MT_SLICE("true") : MT_SLICE("false")}, {.value = mti_buf_slice(&text)}}, &r);
+        s = run(c, index, (mti_param[]){first, second, {.value = mti_buf_slice(&text)}}, &r);
     mti_buf_dispose(&text);
     return s;
+}
+
+mt_status mti_store_switch(mt_call *c, const char *slug, const char *version, const json_t *config)
+{
+    return run_with_config(c, 4, (mti_param){.value = mt_str(slug)}, (mti_param){.value = mt_str(version)}, config);
+}
+
+mt_status mti_store_configure(mt_call *c, const char *slug, bool enabled, const json_t *config)
+{
+    return run_with_config(c, 2, (mti_param){.value = mt_str(slug)}, (mti_param){.value = enabled ? MT_SLICE("true") : MT_SLICE("false")}, config);
 }

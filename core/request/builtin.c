@@ -139,6 +139,70 @@ static mt_status on_plugin_configure(void *self, mt_call *c)
     return on_plugin_config(self, c);
 }
 
+/* Until packages carry signatures, whoever may write to the local socket vouches for them. */
+static mt_status may_install(mt_call *c)
+{
+    if (mti_http_is_local(c->request->http) || mti_config_bool(c->host->config, "plugins.allow_unsigned"))
+        return MT_OK;
+    return mti_fail(&c->error, MT_DENIED, "unsigned_package", "Unsigned packages are installed over the local socket only (mortise plugin install), or with plugins.allow_unsigned.");
+}
+
+/* The part "file" of the body, and what is given as config. */
+static mt_status read_package(mt_call *c, mt_slice *file, json_t **config)
+{
+    const mti_multipart *m = &c->request->multipart;
+    mt_slice text = mti_value_text(c, json_object_get(c->values->query, "config"));
+    for (unsigned i = 0; i < m->n; i++)
+        if (mt_slice_eq(m->parts[i].field, MT_SLICE("file")))
+            *file = m->parts[i].data;
+    if (!file->p || !file->len)
+        return mti_fail(&c->error, MT_INVALID, "file_missing", "Send the package as the part \"file\".");
+    if (!text.len)
+        return MT_OK;
+    MT_TRY(mti_json_parse(text, 0, config, &c->error));
+    mti_arena_defer(&c->arena, (void (*)(void *))json_decref, *config);
+    return json_is_object(*config) ? MT_OK : mti_fail(&c->error, MT_INVALID, "config_invalid", "What is given as config is no JSON object.");
+}
+
+static mt_status on_plugin_install(void *self, mt_call *c)
+{
+    char slug[64];
+    mt_slice file = {0};
+    json_t *config = NULL;
+    MT_TRY(may_install(c));
+    MT_TRY(read_package(c, &file, &config));
+    MT_TRY(mti_plugins_install(c->host->plugins, c, file, config, slug));
+    return answer_plugin(c, mt_str(slug));
+}
+
+static mt_status on_plugin_check(void *self, mt_call *c)
+{
+    mti_buf b;
+    mt_slice file = {0};
+    json_t *config = NULL;
+    MT_TRY(may_install(c));                  /* it runs the package's code, if only to look at it */
+    MT_TRY(read_package(c, &file, &config));
+    mti_buf_init(&b, 1 << 20);
+    mt_status s = mti_plugins_check(c->host->plugins, c, file, config, &b);
+    if (s == MT_OK)
+        return answer_buffer(c, 200, (mt_slice){0}, &b);
+    mti_buf_dispose(&b);
+    return s;
+}
+
+static mt_status on_plugin_rollback(void *self, mt_call *c)
+{
+    MT_TRY(mti_plugins_rollback(c->host->plugins, c, c->values->params[0]));
+    return answer_plugin(c, c->values->params[0]);
+}
+
+static mt_status on_plugin_uninstall(void *self, mt_call *c)
+{
+    const json_t *purge = json_object_get(c->values->query, "purge");
+    MT_TRY(mti_plugins_uninstall(c->host->plugins, c, c->values->params[0], json_is_true(purge)));
+    return mti_answer_json(c->request, 204, (mt_slice){0});
+}
+
 static mt_status on_hooks(void *self, mt_call *c)
 {
     mti_buf b;
@@ -186,6 +250,7 @@ mt_status mti_builtin_bind(mti_contract *k, mti_error *e)
     static const mt_handler_entry handlers[] = {
         {"on_health", on_health}, {"on_ready", on_ready}, {"on_openapi", on_openapi}, {"on_docs", on_docs}, {"on_metrics", on_metrics},
         {"on_plugins", on_plugins}, {"on_plugin", on_plugin}, {"on_plugin_status", on_plugin_status}, {"on_plugin_enable", on_plugin_enable}, {"on_plugin_disable", on_plugin_disable},
+        {"on_plugin_install", on_plugin_install}, {"on_plugin_check", on_plugin_check}, {"on_plugin_rollback", on_plugin_rollback}, {"on_plugin_uninstall", on_plugin_uninstall},
         {"on_plugin_config", on_plugin_config}, {"on_plugin_configure", on_plugin_configure},
         {"on_hooks", on_hooks}, {"on_events", mti_on_events}, {"on_traces", mti_on_traces}, {"on_trace", mti_on_trace}, {"on_policy_test", on_policy_test}};
     for (unsigned i = 0; i < k->n_operations; i++) {

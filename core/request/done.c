@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "plugin/meter.h"
+#include "plugin/manager.h"
 #include "telemetry/metrics.h"
 #include "telemetry/trace.h"
 
@@ -78,6 +79,8 @@ void mti_stage_done(mti_request *r)
     const op_metrics *m = metrics_of(r->match.op);
     mti_fiber_shield(true);
     r->call.deadline_us = 0;                 /* it was the answer's */
+    if (r->match.op)
+        mti_plugin_note(r->host->plugins, mti_loop_index(r->call.loop), r->match.op->plugin, r->status >= 500 && strcmp(r->call.error.code, "database_unavailable"));
     mti_metric_add(m->by_class[r->status / 100 < 6 ? r->status / 100 : 0], 1);
     mti_metric_observe(m->seconds, (double)duration_us / 1e6);
     if (r->match.op)

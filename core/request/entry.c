@@ -94,4 +94,6 @@ void mti_request_entry(mti_http_request *http, void *ctx)
     }
     mti_stage_done(&r);
     mti_call_dispose(&r.call);
+    if (r.match.op)
+        mti_plugin_release(r.host->plugins, mti_loop_index(r.call.loop), r.match.op->plugin);
 }

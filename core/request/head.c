@@ -1,6 +1,8 @@
 /* Stage 1: the route. What is not found is kept back until the caller is known: strangers learn nothing of paths. */
 #include "request/request.h"
 
+#include "plugin/manager.h"
+
 #include <mortise/hooks.h>
 
 static mt_status emit(mti_request *r)
@@ -29,12 +31,21 @@ static mt_status decode_params(mti_request *r)
     return MT_OK;
 }
 
-mt_status mti_stage_head(mti_request *r)
+/* The version of the plugin that the route names is held to the request's end. One that was closed between the look-up and the holding has left the
+ * router before. */
+static void find_route(mti_request *r)
 {
-    if (mti_router_strip(mti_http_path(r->http), &r->path)) {
+    if (!mti_router_strip(mti_http_path(r->http), &r->path))
+        return;
+    do {
         const mti_router *router = atomic_load_explicit(&r->host->router, memory_order_acquire);
         r->match = mti_router_find(router, mti_http_method(r->http), r->path);
-    }
+    } while (r->match.op && !mti_plugin_hold(r->host->plugins, mti_loop_index(r->call.loop), r->match.op->plugin));
+}
+
+mt_status mti_stage_head(mti_request *r)
+{
+    find_route(r);
     /* the router may be replaced while the request waits: copy what it owns */
     if (r->match.allow)
         r->match.allow = mti_arena_strndup(&r->call.arena, r->match.allow, strlen(r->match.allow));

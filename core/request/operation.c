@@ -190,6 +190,5 @@ mt_status mti_stage_operation(mti_request *r)
     uint64_t begun = mti_ticks();
     mt_status s = run(r);
     mti_meter_count(&r->call, slot, MTI_METER_OPERATION, s != MT_OK && mti_error_http(&r->call.error) >= 500, mti_ticks() - begun);
-    mti_plugin_leave(r->host->plugins, &r->call, slot);
     return s;
 }

@@ -117,7 +117,7 @@ static mt_status load_plugin(const start *s, mti_error *e)
 {
     void *object;
     MT_TRY(mti_entry_open(s->slug, s->version, s->file, s->symbol, &object, &mti_this.entry, e));
-    mti_this.table = (mt_host){.size = sizeof mti_this.table, .abi = MT_ABI, .get = host_get, .log = host_log, .alloc = host_alloc, .clock_us = mti_now_us};
+    mti_this.table = (mt_host){.size = sizeof mti_this.table, .abi = MT_ABI, .get = host_get, .log = host_log, .alloc = host_alloc, .clock_us = mti_now_us, .dir = s->box.dir};
     if (mti_this.entry->create && mti_this.entry->create(&mti_this.self) != MT_OK)
         return mti_fail(e, MT_INVALID, "plugin_invalid", "plugin %s: create() failed", s->slug);
     if (mti_this.entry->load && mti_this.entry->load(mti_this.self, &mti_this.table) != MT_OK)

@@ -3,6 +3,8 @@
 
 #include <mortise/entry.h>
 
+#include "extract.h"
+
 #include "text/utf8.h"
 
 /* The last part of a path, at most 255 bytes of it, without control characters and what is no UTF-8: a browser or a hostile client sent it. */
@@ -206,6 +208,7 @@ static mt_status activate(void *self, mt_call *c)
 static mt_status load(void *self, const mt_host *host)
 {
     mt_bind(host);
+    extract_find_program(host->dir ? host->dir : "");
     return MT_OK;
 }
 

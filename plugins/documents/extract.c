@@ -1,7 +1,6 @@
 /* posix_spawn (which shares memory until exec, so the size of the host does not matter), poll, kill. */
 #include "extract.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -35,19 +34,13 @@ static int64_t now_ms(void)
 
 static char program_path[4096];
 
-static void find_program(void)
+void extract_find_program(const char *folder)
 {
-    static const char name[] = "mortise-extract";
-    Dl_info info;
-    const char *slash = dladdr(name, &info) && info.dli_fname ? strrchr(info.dli_fname, '/') : NULL;
-    if (slash && (size_t)(slash - info.dli_fname) < sizeof program_path - sizeof name - 1)
-        sprintf(program_path, "%.*s/%s", (int)(slash - info.dli_fname), info.dli_fname, name);
+    snprintf(program_path, sizeof program_path, "%s/files/mortise-extract", folder);
 }
 
 const char *extract_program(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, find_program);
     return program_path;
 }
 

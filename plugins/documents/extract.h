@@ -18,7 +18,8 @@ typedef struct extract_job {
    MT_TOO_LARGE, the file's own faults; MT_UNAVAILABLE and MT_NO_MEMORY, passing trouble. MT_CANCELLED without one. The process is gone afterwards in every case. */
 mt_status extract_run(const char *program, extract_job *j, doc_text *out, char reason[DOC_REASON]);
 
-/* The path of mortise-extract, which lies beside the plugin; "" when that cannot be told. */
+/* Where mortise-extract lies: in files/ of the plugin's folder. Call find once, before any reading. */
+void extract_find_program(const char *folder);
 const char *extract_program(void);
 
 #endif

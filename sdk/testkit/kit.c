@@ -207,10 +207,10 @@ static bool check_table(const mt_plugin *p)
     return p->slug && p->version ? true : refuse("the entry table lacks its slug or version");
 }
 
-static bool start(mt_testkit *kit)
+static bool start(mt_testkit *kit, const char *dir)
 {
     const mt_plugin *p = kit->plugin;
-    kit->host = (mt_host){.size = sizeof kit->host, .abi = MT_ABI, .ctx = kit, .get = host_get, .log = host_log, .alloc = kit_alloc, .clock_us = clock_us};
+    kit->host = (mt_host){.size = sizeof kit->host, .abi = MT_ABI, .ctx = kit, .get = host_get, .log = host_log, .alloc = kit_alloc, .clock_us = clock_us, .dir = dir ? dir : "."};
     if (p->create && p->create(&kit->self) != MT_OK)
         return refuse("create() failed");
     kit->created = true;
@@ -231,7 +231,7 @@ mt_testkit *mt_testkit_create(const mt_plugin *plugin, const char *dir)
     kit->store = json_object();
     clock_now = 1767225600000000; /* 2026-01-01T00:00:00Z */
     kit->call = kit_call_create(kit, KIT_REQUEST);
-    if ((dir && !read_folder(kit, dir)) || !start(kit)) {
+    if ((dir && !read_folder(kit, dir)) || !start(kit, dir)) {
         mt_testkit_destroy(kit);
         return NULL;
     }

@@ -1,9 +1,11 @@
 """Every operation of /v1/openapi.json, called right and wrong. Each answer of this module is held against the document."""
+import io
 import json
 import pathlib
 import shutil
 import subprocess
 import sys
+import tarfile
 
 import pytest
 
@@ -13,6 +15,9 @@ from contract import Contract
 
 NOBODY = "01890000-0000-7000-8000-00000000dead"
 POLICY = '-- hook: limit.check\nif ctx.operation == "notes.list" then decide.deny(403, "no") end'
+
+
+SERVER = {"env": {"MORTISE_PLUGINS_ALLOW_UNSIGNED": "true"}}
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +116,17 @@ def new_model(api):
     return api.call("POST", "/models/upload", 201, files=model_parts()).data["id"]
 
 
+def guest(version="1.0.0"):
+    """A package of a plugin that has nothing but its name."""
+    manifest = json.dumps({"slug": "guest", "version": version, "abi": 1, "description": "d", "license": "MIT"}).encode()
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz", format=tarfile.USTAR_FORMAT) as tar:
+        entry = tarfile.TarInfo("guest/plugin.json")
+        entry.size = len(manifest)
+        tar.addfile(entry, io.BytesIO(manifest))
+    return [("file", ("guest.mortise", out.getvalue()))]
+
+
 def fill(path, ids):
     for name, value in ids.items():
         path = path.replace("{" + name + "}", value)
@@ -124,6 +140,8 @@ def request_of(operation, world):
         return {"json": BODIES[operation.id](world)}
     if operation.id == "models.upload":
         return {"files": model_parts()}
+    if operation.id in ("core.plugin_install", "core.plugin_check"):
+        return {"files": guest()}
     if operation.content == "multipart/form-data":
         data = {"workspace_id": world.workspace} if operation.id == "documents.upload_to" else {}
         return {"files": [("file", ("b.txt", b"Charles Babbage designed the analytical engine."))], "data": data}
@@ -141,6 +159,10 @@ def ids_for(operation, world, admin):
         ids["model_id"] = new_model(admin)
     if operation.id == "policies.delete":
         ids["policy_id"] = world.api.call("POST", f"/organizations/{world.org}/policies", 201, json=new_policy()).data["id"]
+    if operation.id in ("core.plugin_rollback", "core.plugin_uninstall"):
+        for version in ("1.1.0", "1.2.0"):
+            admin.call("POST", "/plugins/install", files=guest(version))
+        ids["slug"] = "guest"
     if operation.id == "documents.delete":
         ids["document_id"] = world.api.upload(world.workspace, ("doomed.txt", b"To be deleted."))[0]["document"]["id"]
     if operation.id == "organizations.delete":

@@ -49,6 +49,8 @@ typedef struct mt_host {
     void *(*alloc)(mt_call *c, size_t bytes);
     /* UTC microseconds since 1970. */
     int64_t (*clock_us)(void);
+    /* The plugin's own folder, read-only: files/ in it holds what the plugin ships beside its code. NUL-terminated. Absent when size says so. */
+    const char *dir;
 } mt_host;
 
 typedef struct mt_plugin {

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "package/package.h"
 #include "plugin/manager.h"
 #include "plugin/record.h"
 
@@ -27,7 +28,7 @@ static mti_host host;
 static mti_config *config;
 static struct mti_plugins plugins;
 static mti_plugin_record *record;
-static char dir[] = "/tmp/mortise-loader-XXXXXX";
+static char dir[] = "/tmp/mortise-loader-XXXXXX", home[64];
 static mti_error error;
 
 static void put(const char *name, const char *text)
@@ -58,14 +59,18 @@ static int setup_all(void **state)
     host = (mti_host){.root = ".", .version = "0.1.0", .plugins = &plugins};
     plugins.host = &host;
     host.config = config = mti_config_create();
-    return mkdtemp(dir) && mti_manifest_schema(".", &schema, &error) == MT_OK ? 0 : -1;
+    if (!mkdtemp(dir))
+        return -1;
+    snprintf(home, sizeof home, "%s/home", dir);
+    host.plugin_home = home;
+    return mti_manifest_schema(".", &schema, &error) == MT_OK ? 0 : -1;
 }
 
 static int teardown_all(void **state)
 {
     mti_schema_destroy(schema);
     mti_config_destroy(config);
-    return rmdir(dir);
+    return mti_package_remove(dir, NULL) == MT_OK ? 0 : -1;
 }
 
 static int setup(void **state)

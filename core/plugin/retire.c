@@ -1,0 +1,77 @@
+/* A version that was replaced goes on for those who are inside: it is closed, and its deactivate called, when the last one has left. */
+#include "plugin/across.h"
+#include "plugin/manager.h"
+#include "plugin/record.h"
+
+#include "base/log.h"
+
+enum { LOOK_MS = 20, LOOK_SLOWLY_MS = 500, QUICK_LOOKS = 100 };
+
+static bool is_retired(const mti_plugin_record *r)
+{
+    return atomic_load(&r->state) == MTI_PLUGIN_RETIRED && !atomic_load(&r->closed);
+}
+
+/* In a turn. Who wants in counts himself first and looks at closed then, so one of the two sees the other. */
+static bool try_close(mti_plugin_record *r, mt_call *c)
+{
+    atomic_store(&r->closed, true);
+    if (mti_record_inside(r, true)) {
+        atomic_store(&r->closed, false);
+        return false;
+    }
+    mti_record_end(r, c);
+    if (r->worker)
+        mti_worker_stop(r->worker);          /* its process goes; the version does not come back in this slot */
+    mti_log(MTI_LOG_INFO, "plugin.retired", "plugin=%s version=%s", r->slug, r->manifest->version);
+    return true;
+}
+
+static bool close_in_turn(mti_plugin_record *r)
+{
+    mti_plugins *p = r->host->plugins;
+    mt_call c;
+    if (mti_turn_take(p) != MT_OK)
+        return true;
+    mti_platform_call(&c, r->host, r->host->loops[0], "plugin.retire");
+    bool over = !is_retired(r) || try_close(r, &c);
+    mti_call_dispose(&c);
+    mti_turn_end(p);
+    return over;
+}
+
+static void wait_and_close(void *arg)
+{
+    mti_plugin_record *r = arg;
+    mti_plugins *p = r->host->plugins;
+    mti_consumers_stop(r, true);
+    for (int looks = 0; is_retired(r) && !p->ending; looks++) {
+        if (!mti_record_inside(r, true) && close_in_turn(r))
+            break;
+        mti_wait(&p->retiring, looks < QUICK_LOOKS ? LOOK_MS : LOOK_SLOWLY_MS);
+    }
+    p->n_retiring--;
+}
+
+void mti_retire_begin(mti_plugin_record *r)
+{
+    mti_plugins *p = r->host->plugins;
+    p->n_retiring++;
+    if (mti_fiber_spawn(r->host->loops[0], wait_and_close, r) != MT_OK)
+        p->n_retiring--;                     /* no fiber is free: it stays open, which does no harm */
+}
+
+void mti_retire_end_all(mti_plugins *p, mt_call *c)
+{
+    p->ending = true;
+    while (p->n_retiring) {
+        mti_wake_all(&p->retiring);
+        if (mti_sleep(LOOK_MS / 10) != MT_OK)
+            break;
+    }
+    for (unsigned i = p->n; i-- > 1;)
+        if (is_retired(p->records[i])) {
+            atomic_store(&p->records[i]->closed, true);
+            mti_record_end(p->records[i], c);
+        }
+}

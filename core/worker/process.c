@@ -103,7 +103,7 @@ static mt_status read_start(start *s)
     s->slug = take_name(&in, &s->arena);
     s->version = take_name(&in, &s->arena);
     s->box.dir = take_name(&in, &s->arena);
-    s->file = take_name(&in, &s->arena);
+    s->box.object = s->file = take_name(&in, &s->arena);
     s->symbol = take_name(&in, &s->arena);
     s->box.memory = mti_take_u64(&in);
     s->box.files = FILES + mti_this.n_lanes;

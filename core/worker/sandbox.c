@@ -86,7 +86,7 @@ static bool grant(int rules, const char *path, uint64_t rights)
     return ok;
 }
 
-static bool landlock(const char *dir)
+static bool landlock(const mti_sandbox *s)
 {
     static const char *const libraries[] = {"/usr/lib", "/lib", "/lib64"};
     const uint64_t code = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE;
@@ -99,7 +99,8 @@ static bool landlock(const char *dir)
     bool ok = rules >= 0;
     for (size_t i = 0; ok && i < sizeof libraries / sizeof *libraries; i++)
         ok = grant(rules, libraries[i], code);
-    ok = ok && grant(rules, "/etc/ld.so.cache", LANDLOCK_ACCESS_FS_READ_FILE) && grant(rules, dir, code | LANDLOCK_ACCESS_FS_READ_DIR);
+    ok = ok && grant(rules, "/etc/ld.so.cache", LANDLOCK_ACCESS_FS_READ_FILE) && grant(rules, s->dir, code | LANDLOCK_ACCESS_FS_READ_DIR);
+    ok = ok && (!s->object || grant(rules, s->object, code));
     ok = ok && syscall(SYS_landlock_restrict_self, rules, 0) == 0;
     if (rules >= 0)
         close(rules);
@@ -163,7 +164,7 @@ mt_status mti_sandbox_restrict(const mti_sandbox *s, mti_error *e)
     /* behind the change of user, which resets both */
     if (prctl(PR_SET_DUMPABLE, 0) != 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
         return mti_fail(e, MT_UNSUPPORTED, "sandbox_refused", "a worker cannot be bound to its host on this system");
-    if (!landlock(s->dir))
+    if (!landlock(s))
         return mti_fail(e, MT_UNSUPPORTED, "sandbox_refused", "this system has no Landlock, without which a worker's files cannot be confined");
     return MT_OK;
 }

@@ -6,13 +6,14 @@
 
 typedef struct mti_sandbox {
     const char *dir;         /* the plugin's folder: read and executed from */
+    const char *object;      /* its shared object, which lies elsewhere; NULL: in the folder */
     size_t memory;           /* bytes of address space */
     unsigned files;          /* descriptors open at a time */
 } mti_sandbox;
 
 /*
  * Step one, of a process with one thread: no new privileges; the user "nobody" when root and that user can read the folder, else no capabilities; no
- * core file, no files written; Landlock (the system's libraries and the plugin's folder, read-only; no TCP, no signals out). Threads made from then on
+ * core file, no files written; Landlock (the system's libraries, the plugin's folder and object, read-only; no TCP, no signals out). Threads made from then on
  * are in it too. MT_UNSUPPORTED when this system cannot do one of them: nothing of the plugin may run then.
  */
 mt_status mti_sandbox_restrict(const mti_sandbox *s, mti_error *e);

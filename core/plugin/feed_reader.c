@@ -23,7 +23,7 @@ bool mti_feed_key_parse(mt_slice text, mti_feed_key *out)
     return part == 1 && digits;
 }
 
-static mti_feed_loop *loop_of(const mti_feed_reader *r, const mt_call *c)
+static mti_feed_loop *own_loop(const mti_feed_reader *r, const mt_call *c)
 {
     return mti_loop_get(c->loop, r->feed->slot);
 }
@@ -53,7 +53,7 @@ mt_status mti_feed_open(mti_feed_reader *r, mt_call *c, const mti_feed_key *afte
     mti_feed_loop *k;
     bool held;
     r->feed = f;
-    if (!f || !(k = loop_of(r, c)))
+    if (!f || !(k = own_loop(r, c)))
         return mti_fail(&c->error, MT_UNAVAILABLE, "not_ready", "The host is starting: try again shortly.");
     if (!r->once)
         link_reader(r, k);
@@ -148,7 +148,7 @@ mt_status mti_feed_next(mti_feed_reader *r, mt_call *c, int64_t timeout_ms, mti_
     int64_t until_us = mti_mono_us() + timeout_ms * 1000;
     bool looked = false;         /* to the end of the table, since it last waited */
     for (;;) {
-        const mti_feed_loop *k = loop_of(r, c);
+        const mti_feed_loop *k = own_loop(r, c);
         if ((*out = take_from_past(r)))
             return MT_OK;
         if (atomic_load(&r->feed->stopping))

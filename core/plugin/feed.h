@@ -1,7 +1,9 @@
 /*
- * What changes, as it happens: rows of mt.change of all organizations, and what becomes of plugins. One fiber of loop 0 reads the rows when PostgreSQL
- * says that there are some (it is asked to only while somebody follows), and hands them to a ring of every loop; who follows reads its own loop's ring,
- * and the table where that does not reach: after a pause, or when it was too slow for the ring. So nothing is lost, and memory is bounded.
+ * What changes, as it happens: rows of mt.change of all organizations, and what becomes of
+ * plugins. One fiber of loop 0 reads the rows when PostgreSQL says that there are some (it is
+ * asked to only while somebody follows), and hands them to a ring of every loop; who follows reads
+ * its own loop's ring, and the table where that does not reach: after a pause, or when it was too
+ * slow for the ring. So nothing is lost, and memory is bounded.
  */
 #ifndef MTI_PLUGIN_FEED_H
 #define MTI_PLUGIN_FEED_H
@@ -59,10 +61,11 @@ typedef struct mti_feed_reader {
     mti_waitlist wait;
 } mti_feed_reader;
 
-/* Starts after the key (NULL: now). Call's fiber; r's filters are set. Close it in every case. MT_UNAVAILABLE. */
-mt_status mti_feed_open(mti_feed_reader *r, mt_call *c, const mti_feed_key *after);
-/* The next event, which the caller releases. Waits at most timeout_ms. MT_TIMEOUT (once: there is no more); MT_DONE: the host stops; MT_CANCELLED;
+/* Starts after the key (NULL: now). Call's fiber; r's filters are set. Close it in every case.
  * MT_UNAVAILABLE. */
+mt_status mti_feed_open(mti_feed_reader *r, mt_call *c, const mti_feed_key *after);
+/* The next event, which the caller releases. Waits at most timeout_ms. MT_TIMEOUT (once: there is
+ * no more); MT_DONE: the host stops; MT_CANCELLED; MT_UNAVAILABLE. */
 mt_status mti_feed_next(mti_feed_reader *r, mt_call *c, int64_t timeout_ms, mti_event **out);
 void mti_feed_close(mti_feed_reader *r);
 

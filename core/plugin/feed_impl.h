@@ -1,4 +1,4 @@
-/* What feed.c and feed_reader.c share. */
+/* What the files of the feed share. */
 #ifndef MTI_PLUGIN_FEED_IMPL_H
 #define MTI_PLUGIN_FEED_IMPL_H
 
@@ -35,11 +35,17 @@ struct mti_feed {
 
 enum { MTI_FEED_WATCH, MTI_FEED_FLOOR, MTI_FEED_ALL, MTI_FEED_PAST };
 
+/* feed_table.c. Parses the queries; once. */
+mt_status mti_feed_prepare(mti_feed *f, mti_error *e);
+/* Copies the text; one reference. */
+mti_event *mti_event_create(const mti_buf *json);
 /* Runs one of the queries as the host itself. */
 mt_status mti_feed_query(mti_feed *f, mt_call *c, int query, const mti_param *params, mti_result **out);
-/* The least transaction that may still change something; *held: others have changed something beyond it already. */
+/* The least transaction that may still change something; *held: others have changed something
+ * beyond it already. */
 mt_status mti_feed_floor(mti_feed *f, mt_call *c, uint64_t *floor, bool *held);
-/* The events of at most MTI_FEED_BATCH rows after the key and before the floor, of one organization (NULL: of all). */
+/* The events of at most MTI_FEED_BATCH rows after the key and before the floor, of one organization
+ * (NULL: of all). */
 mt_status mti_feed_rows(mti_feed *f, mt_call *c, mti_feed_key after, uint64_t floor, const mti_uuid *org, mti_event **out, unsigned *n);
 void mti_feed_wake_feeder(mti_feed *f);      /* any thread */
 

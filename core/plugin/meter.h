@@ -1,6 +1,7 @@
 /*
- * What each plugin did since the host started: calls, failures and time by kind, bytes of its operations, crashes. Counted a loop (one plain add
- * each, no shared cache line), summed up when read. Counters belong to the slug: they go on over versions.
+ * What each plugin did since the host started: calls, failures and time by kind, bytes of its
+ * operations, crashes. Counted a loop (one plain add each, no shared cache line), summed up when
+ * read. Counters belong to the slug: they go on over versions.
  */
 #ifndef MTI_PLUGIN_METER_H
 #define MTI_PLUGIN_METER_H
@@ -9,8 +10,12 @@
 
 typedef struct mti_meters mti_meters;
 
-/* Hooks are counted by the bus. Time is from begin to end, waiting included; of hooks what they kept the loop busy. */
-typedef enum mti_meter_kind { MTI_METER_OPERATION, MTI_METER_SERVICE, MTI_METER_JOB, MTI_METER_COUNTED, MTI_METER_HOOK = MTI_METER_COUNTED, MTI_METER_KINDS } mti_meter_kind;
+/* Hooks are counted by the bus. Time is from begin to end, waiting included; of hooks what they
+ * kept the loop busy. */
+typedef enum mti_meter_kind {
+    MTI_METER_OPERATION, MTI_METER_SERVICE, MTI_METER_JOB,
+    MTI_METER_COUNTED, MTI_METER_HOOK = MTI_METER_COUNTED, MTI_METER_KINDS,
+} mti_meter_kind;
 
 /* Before the loops run. NULL: out of memory. */
 mti_meters *mti_meters_create(unsigned n_loops);

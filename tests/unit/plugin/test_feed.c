@@ -13,7 +13,7 @@ static mti_event *put(mti_feed_loop *k, uint64_t tx, uint64_t id, mti_uuid org, 
 {
     mti_buf json;
     mti_buf_init(&json, 100);
-    mti_event *e = event_create(&json);
+    mti_event *e = mti_event_create(&json);
     e->key = (mti_feed_key){tx, id};
     e->org_id = org;
     snprintf(e->resource, sizeof e->resource, "%s", resource);

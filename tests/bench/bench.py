@@ -143,6 +143,12 @@ def trace(b):
     return {"trace_on": b.compare(side(on), side(off))} | left
 
 
+def worker(b):
+    """A hook whose handler stands in a worker, and a question from a worker to the host: the median, beside a byte to a child and back."""
+    rounds = min(b.rounds, 3)
+    return micro("bench_worker", {"worker_hook": "worker.hook", "worker_ask": "worker.ask"}, rounds, "worker.ping")
+
+
 def loop(b):
     """The loop's basic moves, beside the bare switch pair."""
     names = {"fiber_spawn": "loop.spawn", "fiber_wake": "loop.wake_and_switch", "loop_turn": "loop.turn", "timer": "loop.timer_start_cancel"}
@@ -181,13 +187,13 @@ def upstreams(b):
 # others use too, one of the two may be blurred.
 BOUNDS = {"full_chain": (("ratio", "cpu_ratio"), ">=", 0.5), "named_query": (("ratio", "cpu_ratio"), ">=", 0.8),
           "hook_dispatch": (("value",), "<=", 100), "trace_on": (("ratio", "cpu_ratio"), ">=", 0.95), "trace_off": (("added",), "<=", 60),
-          "lua_policy": (("value",), "<=", 10), "memory": (("ratio",), "<=", 1.1),
+          "lua_policy": (("value",), "<=", 10), "worker_hook": (("value",), "<=", 30), "memory": (("ratio",), "<=", 1.1),
           "ann_search": (("ratio", "cpu_ratio"), ">=", 0.9), "ann_filter_recall": (("value",), ">=", 0.99), "ann_memory": (("ratio",), "<=", 1.1),
           "ann_open": (("value",), "<=", 1000), "quality_text": (("ratio",), ">=", 1), "quality_hybrid": (("ratio",), ">=", 1),
           "embedding": (("ratio", "cpu_ratio"), ">=", 1.5), "search_hybrid": (("value", "cpu_ms"), "<=", 10),
           "upstreams": (("value",), "<=", 5), "upstreams_lost": (("value",), "<=", 0), "upstreams_memory": (("ratio",), "<=", 1.1)}
 MEASUREMENTS = {{embed: "embedding", vector_search: "ann"}.get(f, f.__name__): f
-                for f in (http_hello, full_chain, named_query, policed_query, hook_dispatch, lua_policy, trace, loop, embed, vector_search, quality, retrieval, upstreams, memory)}
+                for f in (http_hello, full_chain, named_query, policed_query, hook_dispatch, lua_policy, trace, worker, loop, embed, vector_search, quality, retrieval, upstreams, memory)}
 
 
 SIZES = {"10k": 10_000, "100k": 100_000, "300k": 300_000, "1m": 1_000_000}

@@ -1,5 +1,6 @@
 #include "worker/ask.h"
 
+#include <semaphore.h>
 #include <stdlib.h>
 
 void mti_kept_free(mti_kept *list)
@@ -20,15 +21,15 @@ static bool keep_answer(mti_ask *a, mti_keep keep, mt_handle of, size_t len)
         a->answer = NULL;
         a->in.p = p;
     } else if (keep == MTI_KEEP_UNTIL_NEXT) {
-        mti_kept *k = *a->by.kept;
+        mti_kept *k = *a->kept;
         while (k && (k->method != a->method || k->of != of))
             k = k->next;
         if (!k) {
             k = mti_arena_try_alloc(&a->c->arena, sizeof *k);
             if (!k)
                 return false;
-            *k = (mti_kept){.next = *a->by.kept, .method = a->method, .of = of};
-            *a->by.kept = k;
+            *k = (mti_kept){.next = *a->kept, .method = a->method, .of = of};
+            *a->kept = k;
         }
         free(k->answer);
         k->answer = a->answer;
@@ -49,14 +50,58 @@ static mt_status read_answer(mti_ask *a)
     return s;
 }
 
+/* --- from a pool thread: a fiber of the call's loop asks, and the thread waits --- */
+
+typedef struct errand {
+    mti_ask *a;
+    mti_keep keep;
+    mt_handle of;
+    mt_status status;
+    sem_t done;
+} errand;
+
+static void ask_in_fiber(void *arg)
+{
+    errand *e = arg;
+    mti_fiber_set_tag(e->a->c->plugin);
+    e->status = mti_ask_send(e->a, e->keep, e->of);
+    sem_post(&e->done);
+}
+
+static void ask_on_loop(void *arg)
+{
+    errand *e = arg;
+    if (mti_fiber_spawn(e->a->c->loop, ask_in_fiber, e) == MT_OK)
+        return;
+    e->status = MT_LIMITED;
+    sem_post(&e->done);
+}
+
+/* The call's own fiber waits for this thread, so nobody else touches the call meanwhile. */
+static mt_status ask_from_pool(mti_ask *a, mti_keep keep, mt_handle of)
+{
+    errand e = {.a = a, .keep = keep, .of = of};
+    a->in.bad = true;
+    if (!a->c->loop || mti_loop_current())
+        return mti_fail(&a->c->error, MT_UNSUPPORTED, "no_fiber", "A plugin in a worker is asked, and asks, from calls only.");
+    sem_init(&e.done, 0, 0);
+    mti_loop_post(a->c->loop, ask_on_loop, &e);
+    while (sem_wait(&e.done) != 0)
+        ;
+    sem_destroy(&e.done);
+    return e.status;
+}
+
 mt_status mti_ask_send(mti_ask *a, mti_keep keep, mt_handle of)
 {
     size_t len = 0;
-    mt_status s = a->failed;
-    if (s == MT_OK && a->out.status != MT_OK)
+    mt_status s = MT_OK;
+    if (!mti_fiber_current())
+        return ask_from_pool(a, keep, of);
+    if (a->out.status != MT_OK)
         s = mti_fail(&a->c->error, a->out.status, "too_large", "What was given does not fit in one frame to or from a worker.");
     if (s == MT_OK)
-        s = a->by.ask(a->call, a->method, &a->out, &a->answer, &len);
+        s = a->ask(a, &a->answer, &len);
     a->in = (mti_unpack){.p = a->answer, .end = a->answer, .arena = &a->c->arena, .bad = s != MT_OK};
     if (s == MT_OK && !keep_answer(a, keep, of, len)) {
         a->in.bad = true;

@@ -1,6 +1,7 @@
 /*
  * Asking the other end: what the generated functions of asks.gen.c are made of. In a worker `mti_ask_host` asks the host for one of its functions;
- * in the host `mti_ask_worker` asks a worker for a function of a service that its plugin provides. Call's fiber; suspends.
+ * in the host `mti_ask_worker` asks a worker for a function of a service that its plugin provides. Call's fiber; suspends. Or
+ * a pool thread for which that fiber waits.
  */
 #ifndef MTI_WORKER_ASK_H
 #define MTI_WORKER_ASK_H
@@ -22,26 +23,22 @@ typedef struct mti_kept {
     char *answer;
 } mti_kept;
 
-/* One way to ask, made by whoever holds the calls of this end. */
-typedef struct mti_asker {
-    /* Sends the method with what `out` holds and waits. The answer's payload (malloc) begins with its status; MT_UNAVAILABLE,
-     * MT_CANCELLED or MT_TIMEOUT when none came. */
-    mt_status (*ask)(void *call, uint32_t method, const mti_buf *out, char **answer, size_t *len);
-    mti_kept **kept;
-} mti_asker;
+typedef struct mti_ask mti_ask;
 
-typedef struct mti_ask {
-    mti_asker by;
+struct mti_ask {
+    /* Sends the method with what `out` holds and waits. The answer's payload (malloc) begins with its status; MT_UNAVAILABLE, MT_CANCELLED or
+     * MT_TIMEOUT when none came. By whoever holds the calls of this end, which also says where they keep what they keep. */
+    mt_status (*ask)(mti_ask *a, char **answer, size_t *len);
+    mti_kept **kept;
     mt_call *c;
-    void *call;              /* by's own */
+    void *worker;            /* whom the host asks; NULL in a worker */
     uint32_t method;
     mti_buf out;
     mti_unpack in;           /* behind the status */
     char *answer;            /* freed by mti_ask_end */
-    mt_status failed;        /* it could not even begin */
-} mti_ask;
+};
 
-/* Neither fails: a call that cannot be asked for answers so when it is sent. */
+/* Neither fails: what cannot be asked answers so when it is sent. */
 void mti_ask_host(mti_ask *a, mt_call *c, uint32_t method);
 void mti_ask_worker(mti_ask *a, void *worker, mt_call *c, uint32_t method);
 mt_status mti_ask_send(mti_ask *a, mti_keep keep, mt_handle of);

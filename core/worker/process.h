@@ -52,9 +52,9 @@ extern mti_process mti_this;
 
 /* A frame of the host; false: not allowed. */
 bool mti_run_frame(void *lane, const mti_frame *f, const char *payload);
-/* Asks what no interface has: hook/1's emit. As mti_asker's ask. */
+/* Asks the host for a method, or for what no interface has: hook/1's emit. As mti_ask's ask. */
 enum { MTI_ASK_EMIT = 0xFFFF };
-mt_status mti_run_ask(void *run, uint32_t method, const mti_buf *out, char **answer, size_t *len);
+mt_status mti_run_ask(mti_run *r, uint32_t method, const mti_buf *out, char **answer, size_t *len);
 
 static inline mti_run *mti_run_of(mt_call *c)
 {

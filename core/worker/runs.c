@@ -7,9 +7,8 @@
 
 /* --- asking the host --- */
 
-mt_status mti_run_ask(void *run, uint32_t method, const mti_buf *out, char **answer, size_t *len)
+mt_status mti_run_ask(mti_run *r, uint32_t method, const mti_buf *out, char **answer, size_t *len)
 {
-    mti_run *r = run;
     mti_frame f = {.len = (uint32_t)out->len, .kind = MTI_FRAME_ASK, .method = method, .call = r->id};
     if (!mti_fiber_current())
         return mti_fail(&r->c.error, MT_UNSUPPORTED, "no_fiber", "The host is asked from a call's own fiber only.");
@@ -26,9 +25,14 @@ mt_status mti_run_ask(void *run, uint32_t method, const mti_buf *out, char **ans
     return MT_OK;
 }
 
+static mt_status ask(mti_ask *a, char **answer, size_t *len)
+{
+    return mti_run_ask(mti_run_of(a->c), a->method, &a->out, answer, len);
+}
+
 void mti_ask_host(mti_ask *a, mt_call *c, uint32_t method)
 {
-    *a = (mti_ask){.by = {.ask = mti_run_ask, .kept = &mti_run_of(c)->kept}, .c = c, .call = c, .method = method};
+    *a = (mti_ask){.ask = ask, .kept = &mti_run_of(c)->kept, .c = c, .method = method};
     mti_buf_init(&a->out, MTI_FRAME_MAX);
 }
 

@@ -38,11 +38,11 @@ static bool limit_all(const mti_sandbox *s)
            limit(RLIMIT_MEMLOCK, 0) && limit(RLIMIT_MSGQUEUE, 0);
 }
 
-static bool nobody_reads(const char *dir)
+static bool nobody_reads(const mti_sandbox *s)
 {
     if (setresuid(-1, NOBODY, -1) != 0)
         return false;
-    bool can = faccessat(AT_FDCWD, dir, R_OK | X_OK, AT_EACCESS) == 0;
+    bool can = faccessat(AT_FDCWD, s->dir, R_OK | X_OK, AT_EACCESS) == 0 && (!s->object || faccessat(AT_FDCWD, s->object, R_OK, AT_EACCESS) == 0);
     return setresuid(-1, 0, -1) == 0 && can;
 }
 
@@ -53,9 +53,9 @@ static void drop_capabilities(void)
     syscall(SYS_capset, &head, none);
 }
 
-static void drop_user(const char *dir)
+static void drop_user(const mti_sandbox *s)
 {
-    if (geteuid() == 0 && nobody_reads(dir) && setgroups(0, NULL) == 0 && setresgid(NOBODY, NOBODY, NOBODY) == 0 &&
+    if (geteuid() == 0 && nobody_reads(s) && setgroups(0, NULL) == 0 && setresgid(NOBODY, NOBODY, NOBODY) == 0 &&
         setresuid(NOBODY, NOBODY, NOBODY) == 0)
         return;
     drop_capabilities();
@@ -160,7 +160,7 @@ mt_status mti_sandbox_restrict(const mti_sandbox *s, mti_error *e)
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || !limit_all(s))
         return mti_fail(e, MT_UNSUPPORTED, "sandbox_refused", "a worker cannot be bounded on this system: setrlimit or no_new_privs is refused");
     pid_t parent = getppid();
-    drop_user(s->dir);
+    drop_user(s);
     /* behind the change of user, which resets both */
     if (prctl(PR_SET_DUMPABLE, 0) != 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
         return mti_fail(e, MT_UNSUPPORTED, "sandbox_refused", "a worker cannot be bound to its host on this system");

@@ -353,14 +353,36 @@ static void session_end(void *arg)
     free(v);
 }
 
-static mt_status session_ask(void *call, uint32_t method, const mti_buf *out, char **answer, size_t *len)
+static mt_status session_find(mti_ask *a, mti_visit **out)
 {
-    mti_visit *v = call;
-    if (v->lost)
-        return unavailable(v->c, v->lane->w, "worker_died");
+    mti_worker *w = a->worker;
+    mti_visit *v = session_of(&w->lanes[mti_loop_index(a->c->loop)], a->c);
+    *out = v;
+    if (v)
+        return MT_OK;
+    v = calloc(1, sizeof *v);
+    mt_status s = v ? visit_begin(v, w, a->c, false) : MT_NO_MEMORY;
+    if (s != MT_OK) {
+        free(v);
+        return s;
+    }
+    v->next = v->lane->sessions;
+    v->lane->sessions = v;
+    mti_arena_defer(&a->c->arena, session_end, v);
+    *out = v;
+    return MT_OK;
+}
+
+static mt_status session_ask(mti_ask *a, char **answer, size_t *len)
+{
+    mti_visit *v;
+    MT_TRY(session_find(a, &v));
+    if (v->lost)             /* handles of the process that died mean nothing to the next one */
+        return unavailable(a->c, a->worker, "worker_died");
+    a->kept = &v->kept;
     v->busy = true;
     v->told = false;
-    mt_status s = converse(v, MTI_ENTER_SERVICE << 24 | method, out);
+    mt_status s = converse(v, MTI_ENTER_SERVICE << 24 | a->method, &a->out);
     v->busy = false;
     if (s != MT_OK)
         return s;
@@ -373,21 +395,6 @@ static mt_status session_ask(void *call, uint32_t method, const mti_buf *out, ch
 
 void mti_ask_worker(mti_ask *a, void *worker, mt_call *c, uint32_t method)
 {
-    mti_worker *w = worker;
-    *a = (mti_ask){.c = c, .method = method};
+    *a = (mti_ask){.ask = session_ask, .c = c, .worker = worker, .method = method};
     mti_buf_init(&a->out, MTI_FRAME_MAX);
-    mti_visit *v = c->loop && mti_fiber_current() ? session_of(&w->lanes[mti_loop_index(c->loop)], c) : NULL;
-    if (!v) {
-        v = calloc(1, sizeof *v);
-        a->failed = v ? visit_begin(v, w, c, false) : MT_NO_MEMORY;
-        if (a->failed != MT_OK) {
-            free(v);
-            return;
-        }
-        v->next = v->lane->sessions;
-        v->lane->sessions = v;
-        mti_arena_defer(&c->arena, session_end, v);
-    }
-    a->by = (mti_asker){.ask = session_ask, .kept = &v->kept};
-    a->call = v;
 }

@@ -36,6 +36,7 @@ class Interface:
         self.doc, self.since, self.permission = data["doc"], data["since"], data["permission"]
         self.worker = data.get("worker", "remote")      # in a worker: remote (asked of the host), local (the worker's own), none (refused)
         self.addressed = data.get("addressed", False)   # consumers name the provider
+        self.provided_by_workers = self.kind == "service" and data.get("trusted", "") != "provider"
         self.base, self.version = self.id.split("/")
         self.table = f"mt_{self.base}_{self.version}"
         self.structs = data.get("structs", {})
@@ -521,16 +522,15 @@ def asks_c(interfaces, hooks):
             out += struct_pair(i, name, members)
         for f in i.functions:
             out += ask(f, False) if f.worker != "local" else []
-            out += ask(f, True) if i.kind == "service" else []
+            out += ask(f, True) if i.provided_by_workers else []
         out += [f"static const {i.table} ask_{i.base} = {{", f"    .size = sizeof ask_{i.base},", f"    .version = {i.version},"]
         out += [f"    .{f.name} = {'mti_local' if f.worker == 'local' else 'ask'}_{i.base}_{f.name}," for f in i.functions] + ["};", ""]
-        if i.kind == "service":
+        if i.provided_by_workers:
             out += [f"static const {i.table}_provider to_{i.base} = {{", f"    .size = sizeof to_{i.base},", f"    .version = {i.version},"]
             out += [f"    .{f.name} = to_{i.base}_{f.name}," for f in i.functions] + ["};", ""]
     out += ["const mti_asked mti_asked_interfaces[] = {"]
     for i in remote(interfaces):
-        pool = any("pool threads" in f.facts["fiber"] for f in i.functions)
-        out.append(f'    {{"{i.id}", &ask_{i.base}, {"&to_" + i.base if i.kind == "service" and not pool else "NULL"}}},')
+        out.append(f'    {{"{i.id}", &ask_{i.base}, {"&to_" + i.base if i.provided_by_workers else "NULL"}}},')
     return out + ["};", "", "const unsigned mti_asked_count = sizeof mti_asked_interfaces / sizeof *mti_asked_interfaces;"]
 
 

@@ -2,7 +2,9 @@
 own calls."""
 import concurrent.futures
 import http.server
+import json
 import os
+import pathlib
 import signal
 import threading
 
@@ -13,9 +15,9 @@ import harness
 import server as servers
 from server import until
 
-FOLDERS = [servers.plugin_folder("errand", "escape"), servers.BUILD / "examples"]
+FOLDERS = [servers.plugin_folder("errand", "escape", "scripted"), servers.BUILD / "examples"]
 PLUGINS = ["hello", "security_scanner", "errand"]
-SLUGS = ",".join([*PLUGINS, "escape", "llm_llamacpp", "cache_local"])
+SLUGS = ",".join([*PLUGINS, "escape", "scripted", "cache_local", "embedder_openai", "index_faiss"])
 ARGS = ["--outbound.allow_private", "--worker.hang_timeout", "1s", "--worker.memory", "256MiB"]
 in_the_host = pytest.mark.parametrize("place", ["none"], indirect=True)
 in_workers = pytest.mark.parametrize("place", ["process"], indirect=True)
@@ -25,7 +27,7 @@ in_workers = pytest.mark.parametrize("place", ["process"], indirect=True)
 def place(request):
     """A server whose three plugins run inside the host, and one where they run in workers."""
     args = [*ARGS, *(["--plugins.isolated", SLUGS] if request.param == "process" else [])]
-    for server in harness.run_server(request, plugins=FOLDERS, enable=[*PLUGINS, "escape"], args=args):
+    for server in harness.run_server(request, plugins=FOLDERS, enable=[*PLUGINS, "escape", "scripted"], args=args):
         server.isolation = request.param
         with server.admin() as api:
             server.api = api
@@ -161,6 +163,11 @@ def test_pool_and_trees(place, api):
     assert place.events("errand.summed", plugin="errand")
 
 
+def test_a_service_is_asked_from_a_pool_thread(api):
+    """Of the errand's pool, then of the host's: the model that counts is in a worker too."""
+    assert api.call("POST", "/errand/count", json={"text": "one two three"}).data["n"] == 4
+
+
 def test_streams(api):
     with api.stream("GET", "/errand/stream", params={"count": 50}) as answer:
         assert [data["n"] for name, data in client.events(answer.iter_lines()) if name == "tick"] == list(range(50))
@@ -171,6 +178,21 @@ def test_who_leaves_is_noticed(place, api):
     with pytest.raises(client.TransportError):
         client.Client(place.url, api.key, timeout=0.3).get("/errand/hold")
     until("the handler was told", lambda: api.call("GET", "/errand/left").data["n"] == before + 1)
+
+
+def question(model, text, **more):
+    """Of OpenAI's API: the model says what its script has."""
+    script = json.dumps({"rounds": [{"text": text}]})
+    return {"model": model, "messages": [{"role": "system", "content": script}, {"role": "user", "content": "Well?"}], **more}
+
+
+def test_a_model_is_provided(api):
+    """llm_engine/1: a generation lives from open to close, and is streamed."""
+    answer = api.call("POST", "/chat/completions", json=question("scripted", "It was said so.")).data
+    assert answer["choices"][0]["message"]["content"] == "It was said so." and answer["usage"]["completion_tokens"] > 0
+    with api.stream("POST", "/chat/completions", json=question("scripted", "It was said so.", stream=True)) as streamed:
+        lines = [json.loads(line[6:]) for line in streamed.iter_lines() if line.startswith("data: {")]
+    assert "".join(c["delta"].get("content") or "" for line in lines for c in line["choices"]) == "It was said so."
 
 
 def test_many_at_once(api):
@@ -190,8 +212,9 @@ def test_off_and_on(place, api):
 
 @in_workers
 def test_what_cannot_run_in_one_says_why(place):
-    refused = place.api.call("POST", "/plugins/llm_llamacpp/enable", status=409).data
-    assert refused["code"] == "plugin_failed" and "llm_engine/1" in refused["detail"] and "plugins.isolated" in refused["detail"]
+    for slug, why in (("embedder_openai", "embedder_engine/1"), ("index_faiss", "it writes files")):
+        refused = place.api.call("POST", f"/plugins/{slug}/enable", status=409).data
+        assert refused["code"] == "plugin_failed" and why in refused["detail"] and "plugins.isolated" in refused["detail"]
 
 
 # --- attacks ---
@@ -216,6 +239,18 @@ def test_the_ways_are_real(place, way):
     """The host trusts its plugins: there those that change nothing work."""
     target = {"way": way, "pid": place.host_pid(), "path": str(place.data / "admin.key")}
     assert place.api.call("POST", "/escape/attempts", json=target).data["outcome"] == "succeeded"
+
+
+@in_workers
+def test_what_the_kernel_says_of_it(place):
+    pid = info(place, "escape")["worker"]["pid"]
+    status = dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
+    assert (status["NoNewPrivs"], status["Seccomp"], int(status["CapEff"], 16), int(status["CapPrm"], 16)) == ("1", "2", 0, 0)
+    if os.geteuid() == 0:
+        assert status["Uid"].split() == ["65534"] * 4
+    open_files = {os.readlink(link) for link in pathlib.Path(f"/proc/{pid}/fd").iterdir()}
+    assert {name.split(":")[0] for name in open_files} == {"/dev/null", "socket", "anon_inode"}
+    assert pathlib.Path(f"/proc/{pid}/environ").read_bytes() == b"PATH=/usr/bin:/bin\0"
 
 
 def escape_worker(place):
@@ -276,6 +311,20 @@ def test_killed_in_the_middle_of_a_call(place):
         os.kill(pid, signal.SIGKILL)
         answer = held.result(30)
     assert answer.status_code == 503 and answer.json()["code"] == "worker_died"
+
+
+@in_workers
+def test_killed_in_the_middle_of_a_generation(place, api):
+    """The consumer hears that it is over; the next question goes to the process that took its place."""
+    pid = info(place, "scripted")["worker"]["pid"]
+    with api.stream("POST", "/chat/completions", json=question("scripted-slow", "word " * 400, stream=True)) as answer:
+        lines = answer.iter_lines()
+        until("its tokens come", lambda: "word" in next(lines))
+        os.kill(pid, signal.SIGKILL)
+        rest = list(lines)
+    assert any('"error"' in line for line in rest) and "data: [DONE]" not in rest, rest[-3:]
+    until("the next one answers", lambda: api.post("/chat/completions", json=question("scripted", "Here.")).status_code == 200)
+    assert info(place, "scripted")["worker"]["pid"] != pid
 
 
 @in_workers

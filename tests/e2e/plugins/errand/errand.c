@@ -253,6 +253,27 @@ static mt_status on_sum(void *self, mt_call *c)
     return answer(c, (mt_slice){0}, MT_SLICE("sum"), s.total);
 }
 
+/* --- a service from a pool thread --- */
+
+typedef struct counting {
+    mt_call *c;
+    mt_slice text;
+    uint32_t tokens;
+} counting;
+
+static void count(void *arg)
+{
+    counting *k = arg;
+    k->tokens = mt_llm_count_tokens(k->c, MT_SLICE("scripted"), k->text);
+}
+
+static mt_status on_count(void *self, mt_call *c)
+{
+    counting k = {.c = c, .text = mt_body_text(c, MT_SLICE("/text"))};
+    MT_TRY(mt_offload_run(c, count, &k));
+    return answer(c, (mt_slice){0}, MT_SLICE("tokens"), k.tokens);
+}
+
 /* --- stream/1 --- */
 
 static mt_status on_stream(void *self, mt_call *c)
@@ -281,7 +302,7 @@ static mt_status activate(void *self, mt_call *c)
 static const mt_handler_entry handlers[] = {
     {"on_create", on_create}, {"on_read", on_read}, {"on_list", on_list}, {"on_pair", on_pair}, {"on_who", on_who}, {"on_upload", on_upload},
     {"on_refuse", on_refuse}, {"on_hold", on_hold}, {"on_left", on_left}, {"on_fetch", on_fetch}, {"on_keep", on_keep}, {"on_put", on_put},
-    {"on_job", on_job}, {"on_emit", on_emit}, {"on_sum", on_sum}, {"on_stream", on_stream}};
+    {"on_job", on_job}, {"on_emit", on_emit}, {"on_sum", on_sum}, {"on_count", on_count}, {"on_stream", on_stream}};
 static const mt_hook_entry hooks[] = {{"on_analyze", on_analyze}};
 
 MT_EXPORT const mt_plugin errand_plugin = {

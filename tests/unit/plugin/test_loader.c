@@ -270,7 +270,7 @@ static void test_not_in_a_worker(void **state)
 {
     put_object("sound");
     assert_int_equal(mti_config_set(config, "plugins.isolated", "other,sample", "test", &error), MT_OK);
-    refused("{" CODE ",\"provides\":[\"llm_engine/1\"]}", "not_isolable", "llm_engine/1");
+    refused("{" CODE ",\"provides\":[\"embedder_engine/1\"]}", "not_isolable", "embedder_engine/1");
     refused("{" CODE ",\"requires\":[\"auth/1\"]}", "not_isolable", "auth/1");
     refused("{" CODE ",\"essential\":true}", "not_isolable", "essential");
     refused("{" CODE ",\"in_process\":\"it starts threads\"}", "not_isolable", "it starts threads");

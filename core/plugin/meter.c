@@ -201,7 +201,7 @@ static void write_rows(const mti_host *h, const row *rows, unsigned n, mti_buf *
 
 void mti_meters_write(const mti_plugins *p, mti_buf *out)
 {
-    row *rows = calloc(p->n + 1, sizeof *rows);
+    row *rows = calloc(MTI_MAX_PLUGINS, sizeof *rows); /* there may be more of them in a moment */
     if (rows)
         write_rows(p->host, rows, collect(p, rows), out);
     free(rows);

@@ -9,7 +9,7 @@
 #include "worker/serve.h"
 #include "worker/worker.h"
 
-enum { MTI_WORKER_VISITS = 256, MTI_WORKER_LOOPS = 64 };
+enum { MTI_WORKER_VISITS = 256, MTI_WORKER_LOOPS = 64, MTI_WORKER_FAMILIES = 1024 };
 
 /* A call that is in the worker: of a handler or a hook until it is done, of a service as long as the call that asked for it. The call's fiber serves
  * what the worker asks meanwhile, so it runs as that call: its identity, its deadline, its transaction. */
@@ -41,9 +41,9 @@ typedef struct mti_worker_lane {
     uint32_t generation;
     size_t held;             /* bytes of frames that are not dealt with */
     mti_visit *sessions;
-    int64_t log_second;      /* lane 0: lines in this second */
-    unsigned log_lines, log_dropped;
-    mti_timer *log_pause;
+    int64_t note_second;     /* lane 0: what was told without a question in this second */
+    unsigned lines, counts, dropped;
+    mti_timer *pause;
 } mti_worker_lane;
 
 struct mti_worker {
@@ -58,6 +58,7 @@ struct mti_worker {
     _Atomic(int) state;
     _Atomic(unsigned) restarts;
     _Atomic(bool) ready;     /* calls may enter */
+    _Atomic(bool) families[MTI_WORKER_FAMILIES];     /* of metrics/1 that it declared, by handle */
     /* the process that was started last; until its lanes are open */
     int fds[MTI_WORKER_LOOPS];
     mti_buf hello;

@@ -1,4 +1,4 @@
-/* json/1, hook/1, offload/1, defer/1 and the part of request/1 that needs no host. */
+/* json/1, hook/1, offload/1, defer/1, metrics/1 and the part of request/1 that needs no host. */
 #include "worker/local.h"
 
 #include "base/ident.h"
@@ -131,8 +131,70 @@ static mt_status defer_add(mt_call *c, void (*work)(void *), void *arg)
 
 static const mt_defer_1 defer = {.size = sizeof defer, .version = 1, .add = defer_add};
 
+/* --- metrics/1: a family is asked for, what is counted is told --- */
+
+static mt_status metrics_family(mt_call *c, mt_slice kind, mt_slice name, mt_slice help, mt_slice labels, mt_handle *family)
+{
+    mti_buf out;
+    char *answer;
+    size_t len;
+    *family = 0;
+    mti_buf_init(&out, 4096);
+    mti_put_slices(&out, (mt_slice[]){kind, name, help, labels}, 4);
+    mt_status s = out.status == MT_OK ? mti_run_ask(mti_run_of(c), MTI_ASK_FAMILY, &out, &answer, &len) : MT_INVALID;
+    mti_buf_dispose(&out);
+    if (s != MT_OK)
+        return s;
+    mti_unpack in = {.p = answer, .end = answer + len};
+    s = mti_take_status(&in);
+    if (s == MT_OK)
+        *family = mti_take_handle(&in);
+    else if (mti_take_bool(&in))
+        mti_take_error(&in, &c->error);
+    free(answer);
+    return s;
+}
+
+static mt_status count(uint32_t what, mt_handle family, const mt_slice *values, size_t n, double number)
+{
+    mti_buf text;
+    if (!family)
+        return MT_OK;
+    mti_buf_init(&text, 4096);
+    mti_put_handle(&text, family);
+    mti_put_slices(&text, values, n);
+    mti_put_f64(&text, number);
+    mti_process_tell(MTI_FRAME_COUNT, what, &text);
+    return MT_OK;
+}
+
+static mt_status metrics_add(mt_handle family, const mt_slice *values, size_t n, double by)
+{
+    return count(MTI_COUNT_ADD, family, values, n, by);
+}
+
+static mt_status metrics_set(mt_handle family, const mt_slice *values, size_t n, double to)
+{
+    return count(MTI_COUNT_SET, family, values, n, to);
+}
+
+static mt_status metrics_zero(mt_handle family)
+{
+    return count(MTI_COUNT_ZERO, family, NULL, 0, 0);
+}
+
+static mt_status metrics_observe(mt_handle family, const mt_slice *values, size_t n, double seconds)
+{
+    return count(MTI_COUNT_OBSERVE, family, values, n, seconds);
+}
+
+static const mt_metrics_1 metrics = {.size = sizeof metrics, .version = 1, .family = metrics_family, .add = metrics_add, .set = metrics_set,
+                                     .zero = metrics_zero, .observe = metrics_observe};
+
 const void *mti_local_interface(mt_slice id)
 {
+    if (mt_slice_eq(id, MT_SLICE("metrics/1")))
+        return &metrics;
     if (mt_slice_eq(id, MT_SLICE("json/1")))
         return mti_this.json;
     if (mt_slice_eq(id, MT_SLICE("hook/1")))

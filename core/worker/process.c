@@ -16,7 +16,7 @@
 #include "worker/serve.h"
 #include "worker/worker.h"
 
-enum { FIRST_FD = 3, START_US = 10000000, FILES = 64, POOL = 1 };
+enum { FIRST_FD = 3, START_US = 10000000, FILES = 64, POOL = 1, NOTES_MAX = 256 << 10 };
 
 mti_process mti_this;
 
@@ -39,38 +39,46 @@ static const void *host_get(void *ctx, mt_slice id)
     return local;
 }
 
-typedef struct line {
+typedef struct note {
     mti_frame f;
     mti_buf text;
-} line;
+} note;
 
-static void send_line(void *arg)
+static void send_note(void *arg)
 {
-    line *l = arg;
-    l->f.len = (uint32_t)l->text.len;
-    mti_channel_send(&mti_this.lanes[0].ch, &l->f, l->text.p);
-    mti_buf_dispose(&l->text);
-    free(l);
+    note *n = arg;
+    const mti_channel *ch = &mti_this.lanes[0].ch;
+    n->f.len = (uint32_t)n->text.len;
+    if (ch->out.len - ch->sent < NOTES_MAX)
+        mti_channel_send(&mti_this.lanes[0].ch, &n->f, n->text.p);
+    mti_buf_dispose(&n->text);
+    free(n);
 }
 
-/* Any thread; before the loop runs too, and then it is sent when it does. */
+/* Before the loop runs it is sent when it does. */
+void mti_process_tell(uint16_t kind, uint32_t method, mti_buf *text)
+{
+    note *n = text->status == MT_OK ? malloc(sizeof *n) : NULL;
+    if (!n) {
+        mti_buf_dispose(text);
+        return;
+    }
+    *n = (note){{.kind = kind, .method = method}, *text};
+    if (mti_loop_current() == mti_this.loop && mti_this.lanes[0].ch.loop)
+        send_note(n);
+    else
+        mti_loop_post(mti_this.loop, send_note, n);
+}
+
 static void host_log(void *ctx, int level, mt_slice event, const mt_field *fields, size_t n)
 {
-    line *l = level < mti_this.log_level ? NULL : malloc(sizeof *l);
-    if (!l)
+    mti_buf text;
+    if (level < mti_this.log_level)
         return;
-    l->f = (mti_frame){.kind = MTI_FRAME_LOG, .method = (uint32_t)(level > 3 ? 3 : level)};
-    mti_buf_init(&l->text, 64 << 10);
-    mti_put_slice(&l->text, event);
-    mti_put_fields(&l->text, fields, n < 32 ? n : 32);
-    if (l->text.status != MT_OK) {
-        mti_buf_dispose(&l->text);
-        free(l);
-    } else if (mti_loop_current() == mti_this.loop && mti_this.lanes[0].ch.loop) {
-        send_line(l);
-    } else {
-        mti_loop_post(mti_this.loop, send_line, l);
-    }
+    mti_buf_init(&text, 64 << 10);
+    mti_put_slice(&text, event);
+    mti_put_fields(&text, fields, n < 32 ? n : 32);
+    mti_process_tell(MTI_FRAME_LOG, (uint32_t)(level > 3 ? 3 : level), &text);
 }
 
 static void *host_alloc(mt_call *c, size_t n)

@@ -52,8 +52,9 @@ extern mti_process mti_this;
 
 /* A frame of the host; false: not allowed. */
 bool mti_run_frame(void *lane, const mti_frame *f, const char *payload);
-/* Asks the host for a method, or for what no interface has: hook/1's emit. As mti_ask's ask. */
-enum { MTI_ASK_EMIT = 0xFFFF };
+/* Tells the host something that is not answered; takes text. Any thread; what is too much to be taken soon is dropped. */
+void mti_process_tell(uint16_t kind, uint32_t method, mti_buf *text);
+/* Asks the host, as mti_ask's ask. */
 mt_status mti_run_ask(mti_run *r, uint32_t method, const mti_buf *out, char **answer, size_t *len);
 
 static inline mti_run *mti_run_of(mt_call *c)

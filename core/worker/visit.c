@@ -8,7 +8,7 @@
 #include "worker/impl.h"
 #include "worker/process.h"
 
-enum { GRACE_MS = 5000, HELD_MAX = 64 << 20, LINES_A_SECOND = 100, PAUSE_MS = 100 };
+enum { GRACE_MS = 5000, HELD_MAX = 64 << 20, LINES_A_SECOND = 100, COUNTS_A_SECOND = 10000, PAUSE_MS = 100 };
 
 /* --- coming and going --- */
 
@@ -44,7 +44,7 @@ static void drop_frame(mti_visit *v)
     free(v->frame);
     v->frame = NULL;
     l->held -= v->head.len;
-    if (l->ch.paused && !l->log_pause && l->held < HELD_MAX && !l->ch.broken)
+    if (l->ch.paused && !l->pause && l->held < HELD_MAX && !l->ch.broken)
         mti_channel_pause(&l->ch, false);
 }
 
@@ -74,37 +74,70 @@ void mti_visit_lose(mti_worker_lane *l)
 static void on_pause_over(void *arg)
 {
     mti_worker_lane *l = arg;
-    l->log_pause = NULL;
+    l->pause = NULL;
     if (l->open && l->held < HELD_MAX && !l->ch.broken)
         mti_channel_pause(&l->ch, false);
 }
 
-/* A plugin that floods the log is read slowly, and what is too much is counted. */
-static void log_line(mti_worker_lane *l, const mti_frame *f, const char *payload)
+/* A plugin that tells more than it may in a second is read slowly, and what is too much is counted. */
+static bool is_too_much(mti_worker_lane *l, unsigned *told, unsigned most)
+{
+    int64_t second = mti_mono_us() / 1000000;
+    if (second != l->note_second) {
+        if (l->dropped)
+            mti_log(MTI_LOG_WARN, "worker.dropped", "plugin=%s notes=%u", l->w->o.slug, l->dropped);
+        l->note_second = second;
+        l->lines = l->counts = l->dropped = 0;
+    }
+    if (++*told <= most)
+        return false;
+    l->dropped++;
+    if (!l->pause) {
+        l->pause = mti_timer_start(l->loop, PAUSE_MS, on_pause_over, l);
+        mti_channel_pause(&l->ch, true);
+    }
+    return true;
+}
+
+static void log_line(mti_worker_lane *l, const mti_frame *f, mti_unpack *in)
+{
+    size_t n;
+    mt_slice event = mti_take_slice(in);
+    const mt_field *fields = mti_take_fields(in, &n);
+    if (mti_unpacked(in))
+        l->w->o.log(l->w->o.ctx, (int)(f->method & 3), event, fields, n < 32 ? n : 32);
+}
+
+/* Only families that this plugin declared: the numbers of others are no secret. */
+static void count(mti_worker_lane *l, const mti_frame *f, mti_unpack *in)
+{
+    size_t n;
+    mt_handle family = mti_take_handle(in);
+    const mt_slice *values = mti_take_slices(in, &n);
+    double number = mti_take_f64(in);
+    const mt_metrics_1 *m = l->w->o.interface(l->w->o.ctx, MT_SLICE("metrics/1"));
+    if (!mti_unpacked(in) || !m || family >= MTI_WORKER_FAMILIES || !atomic_load(&l->w->families[family]))
+        return;
+    switch (f->method) {
+    case MTI_COUNT_ADD: m->add(family, values, n, number); return;
+    case MTI_COUNT_SET: m->set(family, values, n, number); return;
+    case MTI_COUNT_ZERO: m->zero(family); return;
+    case MTI_COUNT_OBSERVE: m->observe(family, values, n, number); return;
+    }
+}
+
+static void take_note(mti_worker_lane *l, const mti_frame *f, const char *payload)
 {
     mti_arena scratch;
-    size_t n;
-    int64_t second = mti_mono_us() / 1000000;
-    if (second != l->log_second) {
-        if (l->log_dropped)
-            mti_log(MTI_LOG_WARN, "worker.log_dropped", "plugin=%s lines=%u", l->w->o.slug, l->log_dropped);
-        l->log_second = second;
-        l->log_lines = l->log_dropped = 0;
-    }
-    if (++l->log_lines > LINES_A_SECOND) {
-        l->log_dropped++;
-        if (!l->log_pause) {
-            l->log_pause = mti_timer_start(l->loop, PAUSE_MS, on_pause_over, l);
-            mti_channel_pause(&l->ch, true);
-        }
+    bool line = f->kind == MTI_FRAME_LOG;
+    if (line ? is_too_much(l, &l->lines, LINES_A_SECOND) : is_too_much(l, &l->counts, COUNTS_A_SECOND))
         return;
-    }
     mti_arena_init(&scratch, 1 << 20);
     mti_unpack in = {.p = payload, .end = payload + f->len, .arena = &scratch};
-    mt_slice event = mti_take_slice(&in);
-    const mt_field *fields = mti_take_fields(&in, &n);
-    if (mti_unpacked(&in))
-        l->w->o.log(l->w->o.ctx, (int)(f->method & 3), event, fields, n < 32 ? n : 32);
+    if (line)
+        log_line(l, f, &in);
+    else
+        count(l, f, &in);
     mti_arena_dispose(&scratch);
 }
 
@@ -132,8 +165,8 @@ bool mti_visit_frame(void *lane, const mti_frame *f, const char *payload)
     bool fine = false;
     if (f->kind == MTI_FRAME_ASK || f->kind == MTI_FRAME_DONE) {
         fine = hand_over(l, f, payload);
-    } else if (f->kind == MTI_FRAME_LOG && l == &l->w->lanes[0]) {
-        log_line(l, f, payload);
+    } else if ((f->kind == MTI_FRAME_LOG || f->kind == MTI_FRAME_COUNT) && l == &l->w->lanes[0]) {
+        take_note(l, f, payload);
         fine = true;
     } else if (f->kind == MTI_FRAME_PONG && l == &l->w->lanes[0] && l->w->pings) {
         l->w->pings--;
@@ -174,6 +207,22 @@ static void serve_emit(mti_serving *s, const mt_hook_1 *hooks)
     mti_put_payload(&s->out, hook, payload);
 }
 
+static void serve_family(mti_serving *s, mti_worker *w)
+{
+    size_t n;
+    mt_handle family = 0;
+    const mt_slice *texts = mti_take_slices(&s->in, &n);
+    const mt_metrics_1 *m = w->o.interface(w->o.ctx, MT_SLICE("metrics/1"));
+    s->broken = !mti_unpacked(&s->in) || n != 4;
+    if (s->broken)
+        return;
+    mt_status answer = m ? m->family(s->c, texts[0], texts[1], texts[2], texts[3], &family) : MT_DENIED;
+    if (answer == MT_OK && family < MTI_WORKER_FAMILIES)
+        atomic_store(&w->families[family], true);
+    mti_serve_answer(s, answer);
+    mti_put_handle(&s->out, family);
+}
+
 static const void *granted(const mti_worker *w, uint32_t interface)
 {
     return interface < mti_served_count ? w->o.interface(w->o.ctx, mt_str(mti_served_interfaces[interface].id)) : NULL;
@@ -190,6 +239,8 @@ static void serve_ask(mti_visit *v)
     v->serving = true;
     if (method == MTI_ASK_EMIT) {
         serve_emit(&s, w->o.interface(w->o.ctx, MT_SLICE("hook/1")));
+    } else if (method == MTI_ASK_FAMILY) {
+        serve_family(&s, w);
     } else {
         s.table = granted(w, method >> 6);
         mti_serve(&s, method);

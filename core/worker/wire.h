@@ -25,12 +25,18 @@ enum {
     MTI_FRAME_ANSWER,    /* host: what it answered */
     MTI_FRAME_DONE,      /* worker: the call ended, with what */
     MTI_FRAME_LOG,       /* worker */
+    MTI_FRAME_COUNT,     /* worker: metrics/1; the method is MTI_COUNT_… */
     MTI_FRAME_PING,      /* host */
     MTI_FRAME_PONG,      /* worker */
 };
 
 /* What a call enters: the high byte of CALL's method; below it the index in the entry table, or the service's method. */
 enum { MTI_ENTER_HANDLER = 1, MTI_ENTER_HOOK, MTI_ENTER_SERVICE, MTI_ENTER_ACTIVATE, MTI_ENTER_DEACTIVATE };
+
+/* What is counted, of which family, for which labels. */
+enum { MTI_COUNT_ADD, MTI_COUNT_SET, MTI_COUNT_ZERO, MTI_COUNT_OBSERVE };
+/* Questions that are no function of a packed interface. */
+enum { MTI_ASK_FAMILY = 0xFFFE, MTI_ASK_EMIT = 0xFFFF };
 
 typedef struct mti_frame {
     uint32_t len;        /* of the payload */

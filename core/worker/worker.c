@@ -83,9 +83,9 @@ static void close_lane(mti_worker_lane *l)
 {
     l->open = false;
     mti_visit_lose(l);
-    if (l->log_pause)
-        mti_timer_cancel(l->log_pause);
-    l->log_pause = NULL;
+    if (l->pause)
+        mti_timer_cancel(l->pause);
+    l->pause = NULL;
     l->held = 0;
     mti_channel_close(&l->ch);
 }

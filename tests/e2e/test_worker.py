@@ -161,6 +161,7 @@ def test_hooks(api):
 def test_pool_and_trees(place, api):
     assert api.call("POST", "/errand/sum", json={"numbers": list(range(1000))}).data["n"] == 499500
     assert place.events("errand.summed", plugin="errand")
+    until("it is counted", lambda: 'mortise_errand_sums_total{where="pool"} 2' in place.api.get("/metrics").text)
 
 
 def test_a_service_is_asked_from_a_pool_thread(api):

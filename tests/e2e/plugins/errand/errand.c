@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 static atomic_long left;
+static mt_handle sums;
 
 static mt_status answer(mt_call *c, mt_slice id, mt_slice text, double n)
 {
@@ -250,6 +251,7 @@ static mt_status on_sum(void *self, mt_call *c)
     MT_TRY(mt_offload_run(c, add_up, &s));
     MT_TRY(mt_json_free(c, doc));
     mt_log(1, "errand.summed", NULL, 0);
+    mt_metrics_add(sums, (mt_slice[]){MT_SLICE("pool")}, 1, 2);
     return answer(c, (mt_slice){0}, MT_SLICE("sum"), s.total);
 }
 
@@ -296,6 +298,9 @@ static mt_status load(void *self, const mt_host *host)
 
 static mt_status activate(void *self, mt_call *c)
 {
+    MT_TRY(mt_metrics_family(c, MT_SLICE("counter"), MT_SLICE("sums_total"), MT_SLICE("Sums."), MT_SLICE("where"), &sums));
+    if (mt_metrics_family(c, MT_SLICE("thing"), MT_SLICE("sums_total"), MT_SLICE(""), MT_SLICE(""), &(mt_handle){0}) != MT_INVALID)
+        return MT_INTERNAL;
     return mt_config(c, MT_SLICE("/mark")).p ? MT_OK : MT_UNAVAILABLE;
 }
 

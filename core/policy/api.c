@@ -10,6 +10,7 @@
 
 #define JSON_MAX (256u << 10)
 #define LOGS_MAX 16
+#define TREE_ITEM 256u               /* bytes of a value in a JSON tree, at most about */
 #define TTL_MAX  86400.0
 
 static mt_slice text_arg(lua_State *L, int index)
@@ -163,14 +164,23 @@ static int decide_deny(lua_State *L)
 
 /* --- patch(pointer, value) --- */
 
-static mt_status patch_json(lua_State *L, mti_policy_frame *r, mt_slice pointer, const char **why)
+/* It is read as a tree of values, which must fit in what is left of the memory. Does not raise:
+ * *bytes is what did not fit, or 0. */
+static mt_status patch_json(lua_State *L, mti_policy_frame *r, mt_slice pointer, const char **why,
+                            size_t *bytes)
 {
     mti_buf json;
-    mti_buf_init(&json, JSON_MAX);
+    unsigned items;
     mt_status st = MT_INVALID;
-    if (mti_policy_write_json(L, 2, &json, why)) {
+    mti_buf_init(&json, JSON_MAX);
+    *bytes = 0;
+    if (mti_policy_write_json(L, 2, &json, &items, why)) {
+        size_t need = json.len * 2 + items * TREE_ITEM;
         *why = "that field may not be set so";
-        st = mti_patch_set(r->out, pointer, mti_buf_slice(&json));
+        if (r->outside + r->state->heap.used + need > r->state->heap.limit)
+            *bytes = need;
+        else
+            st = mti_patch_set(r->out, pointer, mti_buf_slice(&json));
     }
     mti_buf_dispose(&json);
     return st;
@@ -181,6 +191,7 @@ static int api_patch(lua_State *L)
     mti_policy_frame *r = mti_policy_running(L);
     mt_slice pointer = text_arg(L, 1);
     const char *why = "that field may not be set so";
+    size_t bytes;
     mt_status st;
     luaL_checkany(L, 2);
     mti_policy_charge(L, 50);
@@ -189,7 +200,8 @@ static int api_patch(lua_State *L)
         mti_policy_charge_memory(L, pointer.len + text_arg(L, 2).len);
         st = mti_patch_set_text(r->out, pointer, text_arg(L, 2));
     } else {
-        st = patch_json(L, r, pointer, &why);
+        st = patch_json(L, r, pointer, &why, &bytes);
+        mti_policy_charge_memory(L, bytes);
     }
     if (st != MT_OK)
         return luaL_error(L, "patch %s: %s", pointer.p, why);

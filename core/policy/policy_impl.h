@@ -86,7 +86,8 @@ typedef struct mti_policy_frame {
     const void *in;
     mt_patch *out;
     int64_t steps;
-    uint64_t started;            /* ticks */
+    uint64_t started, looked;    /* ticks */
+    unsigned period;             /* instructions between looks */
     int64_t cpu_from_ns;         /* taken once the wall clock gives reason; 0 before */
     mti_policy_limit limit;      /* once set, every step fails */
     bool decided;                /* decide.* was called: the script is being left */
@@ -120,6 +121,8 @@ static inline void mti_policy_charge_bytes(lua_State *L, size_t bytes)
 /* Fails when callbacks nest too deeply for a fiber's stack; the caller puts depth back afterwards.
  */
 void mti_policy_enter_callback(lua_State *L);
+/* Whether the time is up; for work that may not raise. */
+bool mti_policy_is_late(lua_State *L);
 /* Counts memory that is kept for the policy outside of its state. */
 void mti_policy_charge_memory(lua_State *L, size_t bytes);
 /* Leaves the script, past every pcall. limit or decided is set. */
@@ -159,8 +162,10 @@ const char *mti_policy_text(lua_State *L, int index, size_t *len);
 
 /* --- value.c --- */
 
-/* Adds a Lua value as JSON; false (why says it) for what JSON cannot say. Never raises. */
-bool mti_policy_write_json(lua_State *L, int index, mti_buf *out, const char **why);
+/* Adds a Lua value as JSON; false (why says it) for what JSON cannot say. items: how many values it
+ * has. Never raises. */
+bool mti_policy_write_json(lua_State *L, int index, mti_buf *out, unsigned *items,
+                           const char **why);
 /* Pushes a JSON text as a Lua value. Raises for a malformed text. */
 void mti_policy_push_json(lua_State *L, mt_slice json);
 

@@ -3,7 +3,8 @@
 
 #include "base/log.h"
 
-#define HOOK_PERIOD   128   /* instructions between looks at the limits */
+#define HOOK_PERIOD   32    /* instructions between looks at the limits */
+#define SLOW_PERIOD   4     /* once they turn out to be long ones: a chain of __index, a number of 256 KiB */
 #define CALLBACKS_MAX 16
 #define IDLE_EXCESS   (64u << 10)
 
@@ -54,21 +55,38 @@ static bool cpu_is_used_up(mti_policy_frame *r)
     return now - r->cpu_from_ns > half_us * 1000;
 }
 
+/* A 64th of the time between two looks is much: so that what is overrun stays within a few of a hundred. */
+static void look_oftener(lua_State *L, mti_policy_frame *r)
+{
+    uint64_t now = mti_ticks();
+    if (now - r->looked > (uint64_t)r->engine->limits.cpu_us * 1000 / 64 && r->period != SLOW_PERIOD) {
+        r->period = SLOW_PERIOD;
+        lua_sethook(L, on_count, LUA_MASKCOUNT, SLOW_PERIOD);
+    }
+    r->looked = now;
+}
+
 static void count(lua_State *L, size_t steps)
 {
     mti_policy_frame *r = mti_policy_running(L);
     if (r->limit || r->decided)
         mti_policy_leave(L);
-    r->steps += (int64_t)steps;
-    if (r->steps > r->engine->limits.instructions)
+    if ((int64_t)steps > r->engine->limits.instructions - r->steps)
         reach_limit(L, r, LIMIT_INSTRUCTIONS);
+    r->steps += (int64_t)steps;
+    look_oftener(L, r);
     if (cpu_is_used_up(r))
         reach_limit(L, r, LIMIT_CPU);
 }
 
 static void on_count(lua_State *L, lua_Debug *ar)
 {
-    count(L, HOOK_PERIOD);
+    count(L, mti_policy_running(L)->period);
+}
+
+bool mti_policy_is_late(lua_State *L)
+{
+    return cpu_is_used_up(mti_policy_running(L));
 }
 
 void mti_policy_charge(lua_State *L, size_t steps)
@@ -99,6 +117,8 @@ static int enter(lua_State *L)
     mti_policy_frame *r = lua_touserdata(L, 1);
     lua_settop(L, 0);
     mti_policy_state_push(L, r->state, r->policy);
+    r->looked = mti_ticks();
+    r->period = HOOK_PERIOD;
     lua_sethook(L, on_count, LUA_MASKCOUNT, HOOK_PERIOD);
     lua_call(L, 0, 0);
     return 0;

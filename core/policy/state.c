@@ -18,7 +18,8 @@ static void *on_alloc(void *ud, void *p, size_t old, size_t size)
         free(p);
         return NULL;
     }
-    if (size > old && (size > MTI_POLICY_STRING + 64 || h->used - old + size > h->limit))
+    /* while a block grows there are two of it */
+    if (size > old && (size > MTI_POLICY_STRING + 64 || h->used + size > h->limit))
         return NULL;
     void *q = realloc(p, size);
     if (q)

@@ -34,7 +34,10 @@ static lua_Integer sequence_length(lua_State *L, int index)
             lua_pop(L, 1);
             return -1;
         }
-        seen++;
+        if (++seen > ITEMS_MAX) {    /* too many, whatever they are */
+            lua_pop(L, 1);
+            return n;
+        }
     }
     return seen == n ? n : -1;
 }
@@ -110,6 +113,8 @@ static bool encode(encoder *e, int index, int depth)
         return refuse(e, "nested too deeply");
     if (++e->items > ITEMS_MAX || e->out->status != MT_OK)
         return refuse(e, "too large");
+    if (mti_policy_is_late(e->L))
+        return refuse(e, "it took too long");
     switch (lua_type(e->L, index)) {
     case LUA_TNIL:
         return mti_buf_adds(e->out, "null") == MT_OK;
@@ -128,11 +133,13 @@ static bool encode(encoder *e, int index, int depth)
     }
 }
 
-bool mti_policy_write_json(lua_State *L, int index, mti_buf *out, const char **why)
+bool mti_policy_write_json(lua_State *L, int index, mti_buf *out, unsigned *items,
+                           const char **why)
 {
     encoder e = {.L = L, .out = out};
     bool ok = encode(&e, lua_absindex(L, index), 0) && out->status == MT_OK;
     *why = e.why ? e.why : "too large";
+    *items = e.items;
     return ok;
 }
 

@@ -105,6 +105,22 @@ static const mti_hook_field chat_prepare_fields[] = {
     FIELD(mt_chat_prepare, temperature, MTI_F_F64, true),
 };
 
+static const mti_hook_field chat_sentence_fields[] = {
+    FIELD(mt_chat_sentence, workspace_id, MTI_F_SLICE, false),
+    FIELD(mt_chat_sentence, agent_id, MTI_F_SLICE, false),
+    FIELD(mt_chat_sentence, session_id, MTI_F_SLICE, false),
+    FIELD(mt_chat_sentence, query, MTI_F_SLICE, false),
+    FIELD(mt_chat_sentence, text, MTI_F_SLICE, true),
+};
+
+static const mti_hook_field tool_call_fields[] = {
+    FIELD(mt_tool_call, workspace_id, MTI_F_SLICE, false),
+    FIELD(mt_tool_call, agent_id, MTI_F_SLICE, false),
+    FIELD(mt_tool_call, session_id, MTI_F_SLICE, false),
+    FIELD(mt_tool_call, tool, MTI_F_SLICE, false),
+    FIELD(mt_tool_call, arguments, MTI_F_JSON, false),
+};
+
 static const mti_hook_field chat_answered_fields[] = {
     FIELD(mt_chat_answered, workspace_id, MTI_F_SLICE, false),
     FIELD(mt_chat_answered, session_id, MTI_F_SLICE, false),
@@ -178,6 +194,14 @@ const mti_hook_info mti_hook_catalogue[] = {
      .filter = true, .fail_closed = true, .suspends = true,
      .budget_us = 100000, .size = sizeof(mt_chat_prepare),
      .fields = chat_prepare_fields, .n_fields = 7},
+    {.name = "chat.sentence",
+     .filter = true, .fail_closed = true, .suspends = true,
+     .budget_us = 100000, .size = sizeof(mt_chat_sentence),
+     .fields = chat_sentence_fields, .n_fields = 5},
+    {.name = "tool.call",
+     .filter = true, .fail_closed = true, .suspends = true,
+     .budget_us = 100000, .size = sizeof(mt_tool_call),
+     .fields = tool_call_fields, .n_fields = 5},
     {.name = "chat.answered",
      .suspends = true,
      .budget_us = 100000, .size = sizeof(mt_chat_answered),

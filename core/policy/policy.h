@@ -73,8 +73,8 @@ void mti_policy_verdict_write(const mti_policy_verdict *v, const mt_patch *patch
 mti_policy *mti_policy_of(const mti_bus_seen *seen);
 
 /* `mortise policy test`: runs a policy against cases of its own test file (JSON: [{name, ctx,
- * repeat, expect:{outcome, code, status, patches: [{pointer, value}]}}]; kv lives from case to
- * case; repeat runs it that often and looks at the last). Answers a JSON report {policy, hook,
+ * now, repeat, expect:{outcome, code, status, patches: [{pointer, value}]}}]; kv lives from case
+ * to case; now is what now() tells, in seconds; repeat runs it that often and looks at the last). Answers a JSON report {policy, hook,
  * passed, failed, cases: […]}. MT_INVALID when the policy does not compile or the cases are not
  * such a list; a case that fails is no error here. Normal thread (it compiles). */
 mt_status mti_policy_test(mti_policies *p, const char *name, mt_slice source, mt_slice cases,

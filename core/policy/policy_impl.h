@@ -61,6 +61,7 @@ struct mti_policies {
     mti_policy_limits limits;
     mti_ticks_base ticks;
     unsigned n_loops;
+    int64_t now_us;              /* what now() tells to cases and records; 0: the time */
     atomic_uint live;            /* the platform's policies not yet released */
     pthread_mutex_t kv_lock;     /* held for a look-up, never while Lua may raise */
     mti_kv *kv;                  /* one for all loops: what policies count must not depend on them */

@@ -64,11 +64,24 @@ static json_t *run(replayer *r, mt_call *c, const json_t *ctx)
     return after;
 }
 
+/* An id of version 7 begins with the milliseconds since 1970. */
+static int64_t time_of(const json_t *record)
+{
+    mti_uuid id;
+    int64_t ms = 0;
+    if (!mti_uuid_parse(mti_json_get_string(record, "id", MT_SLICE("")), &id))
+        return 0;
+    for (int i = 0; i < 6; i++)
+        ms = ms << 8 | id.b[i];
+    return ms * 1000;
+}
+
 static void replay(replayer *r, const json_t *record)
 {
     const json_t *ctx = json_object_get(record, "ctx"), *before = json_object_get(record, "decision");
     mt_call c;
     mti_call_init(&c, NULL);
+    r->policy->engine->now_us = time_of(record);
     json_t *after = json_is_object(ctx) && json_is_object(before) ? run(r, &c, ctx) : NULL;
     if (!after)
         r->skipped++;

@@ -99,6 +99,7 @@ static void run_case(tester *t, const json_t *one, size_t index)
     const json_t *named = json_object_get(one, "name");
     const char *name = json_is_string(named) ? json_string_value(named) : fallback;
     long repeat = (long)mti_json_get_int(one, "repeat", 1);
+    t->engine->now_us = mti_json_get_int(one, "now", 0) * 1000000;
     verdict v = {0};
     void *payload;
     mti_policy_payload_make(t->hook, &c, json_object_get(one, "ctx"), &payload, v.why, sizeof v.why);

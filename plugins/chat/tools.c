@@ -146,6 +146,17 @@ static mt_status search(turn *t, call *k)
     return s == MT_INVALID ? MT_OK : s;
 }
 
+/* Who may use it is the organization's matter; a refusal is the model's to know. */
+static mt_status ask_hook(turn *t, call *k)
+{
+    mt_tool_call in = {.size = sizeof in, .workspace_id = mt_workspace_id(t->c), .agent_id = t->agent_id, .session_id = t->session_id,
+                       .tool = k->name, .arguments = k->arguments};
+    mt_outcome o = mt_hook_emit(t->c, MT_SLICE("tool.call"), &in);
+    if (o == MT_DENY)
+        k->refusal = mt_printf(t->c, "%.*s", (int)mt_problem_detail(t->c).len, mt_problem_detail(t->c).p);
+    return o == MT_ERROR ? MT_INTERNAL : MT_OK;
+}
+
 static mt_status run(turn *t, call *k, mt_writer *results)
 {
     mt_slice content;
@@ -156,6 +167,8 @@ static mt_status run(turn *t, call *k, mt_writer *results)
     if (!k->refusal.p && t->n_calls++ >= turn_config(t->c, MT_SLICE("/tool_calls"), 8))
         k->refusal = MT_SLICE("No more calls are allowed: answer from what was found.");
     MT_TRY(tell_call(t, k));
+    if (!k->refusal.p)
+        MT_TRY(ask_hook(t, k));
     if (!k->refusal.p)
         MT_TRY(search(t, k));
     MT_TRY(k->refusal.p ? write_refusal(t, k, &content) : write_found(t, from, &content));

@@ -91,9 +91,19 @@ static mt_status tell_citation(turn *t, const checked *one)
     return turn_event(t, MT_SLICE("citation"), &w);
 }
 
+static mt_status ask_sentence_hook(turn *t, mt_slice *text)
+{
+    mt_chat_sentence in = {.size = sizeof in, .workspace_id = mt_workspace_id(t->c), .agent_id = t->agent_id, .session_id = t->session_id,
+                         .query = t->query, .text = *text};
+    mt_outcome o = mt_hook_emit(t->c, MT_SLICE("chat.sentence"), &in);
+    *text = in.text;
+    return o == MT_DENY ? MT_DENIED : o == MT_ERROR ? MT_INTERNAL : MT_OK;
+}
+
 static mt_status tell_checked(turn *t)
 {
     for (checked *one; (one = checker_take(&t->checker)) != NULL;) {
+        MT_TRY(ask_sentence_hook(t, &one->text));
         MT_TRY(tell_token(t, one->text));
         if (one->verdict.kind == SUPPORT_FOUND)
             MT_TRY(tell_citation(t, one));

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Keeps the samples of README.md true: check_docs.py ROOT CC.
+"""Keeps the samples of README.md and policies.md true: check_docs.py ROOT CC.
 
 A block marked `file=PATH` must stand in that file of the tree, where @NAME@ and @IDENT@ are read as the page's own plugin name. A block marked
 `compile` must compile. `step=` blocks are run by tests/integration/sdk. A C block without a mark is an error.
@@ -33,9 +33,9 @@ def check_compiles(root, cc, sample):
 
 def main():
     root, cc = pathlib.Path(sys.argv[1]), sys.argv[2]
-    page = root / "sdk/docs/README.md"
+    pages = [root / "sdk/docs" / name for name in ("README.md", "policies.md")]
     failures, seen = [], 0
-    for language, marks, sample, line in blocks(page.read_text()):
+    for page, (language, marks, sample, line) in ((page, block) for page in pages for block in blocks(page.read_text())):
         if "file" in marks:
             problem = check_file(root, marks["file"], sample)
         elif "compile" in marks:

@@ -181,6 +181,32 @@ typedef struct mt_chat_prepare {
 } mt_chat_prepare;
 
 /*
+ * chat.sentence (filter, fail-closed, may suspend, 100 ms, organization). A sentence of an answer
+ * was checked and is about to be told, streamed or not. Denying ends the answer.
+ */
+typedef struct mt_chat_sentence {
+    uint32_t size;
+    mt_slice workspace_id;
+    mt_slice agent_id;
+    mt_slice session_id;
+    mt_slice query;
+    mt_slice text; /* may be patched */
+} mt_chat_sentence;
+
+/*
+ * tool.call (filter, fail-closed, may suspend, 100 ms, organization). A model is about to use a
+ * tool. The sentence of a denial is what the model is told instead of a result.
+ */
+typedef struct mt_tool_call {
+    uint32_t size;
+    mt_slice workspace_id;
+    mt_slice agent_id;
+    mt_slice session_id;
+    mt_slice tool;
+    mt_slice arguments; /* JSON */
+} mt_tool_call;
+
+/*
  * chat.answered (action, fail-open, may suspend, 100 ms, organization). A chat turn was answered.
  */
 typedef struct mt_chat_answered {

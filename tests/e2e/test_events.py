@@ -7,6 +7,7 @@ import pytest
 
 import client
 from server import until
+from test_upgrades import Maker
 
 
 class Follower:
@@ -179,10 +180,15 @@ def test_a_reader_that_is_stuck_holds_nothing_and_catches_up(tenant):
     assert events == [str(n) for n in range(1, 6001)] + [last]
 
 
-def test_operators_hear_of_plugins(server, admin, tenant, follower):
-    operator = Follower(admin)
+def test_operators_hear_of_plugins(server, admin, tenant, follower, tmp_path):
+    operator, maker = Follower(admin), Maker(tmp_path)
+    for version in ("1.0.00001", "1.0.00002"):
+        server.cli("plugin", "install", maker.make(version))
     admin.call("POST", "/plugins/hello/disable")
     admin.call("POST", "/plugins/hello/enable")
+    upgraded = until("the upgrade is told", lambda: len(got := [(d["version"][-1], d["state"]) for _, name, d in operator.events
+                                                                if name == "plugin" and d["slug"] == "evolving"]) >= 5 and got)
+    assert upgraded == [("1", "staged"), ("1", "active"), ("2", "staged"), ("2", "active"), ("1", "retired")]
     told = until("both are told", lambda: len(got := [d for _, name, d in operator.events if name == "plugin" and d["slug"] == "hello"]) >= 2 and got)
     operator.close()
     assert told[0]["state"] == "inactive" and told[-1]["state"] == "active" and told[-1]["version"]

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "cli/greeting.h"
+#include "supervisor/supervisor.h"
 
 static void log_ignored(void)
 {
@@ -24,8 +25,10 @@ static int run(mti_cli *cli)
 {
     if (!mti_cli_args(cli, 0, 0))
         return 2;
-    log_ignored();
-    mti_greeting_start(cli);
+    if (!mti_supervisor_is_host()) {
+        log_ignored();
+        mti_greeting_start(cli);
+    }
     return cli->serve(cli->config);
 }
 
@@ -37,8 +40,8 @@ const mti_command mti_cmd_serve = {
             "start creates the default\n"
             "organization and an administrator's key, printed once and kept in DIR/admin.key.\n"
             "On a terminal only warnings are logged unless log.level is set; elsewhere info.\n"
-            "SIGHUP replaces the host after its requests have ended; a second Ctrl-C does not wait "
-            "for them.\n\n"
+            "SIGHUP (mortise reload) takes a new program and configuration while requests go on; a second "
+            "Ctrl-C does not wait for requests.\n\n"
             "  --data DIR    data folder (./data)\n"
             "  --port N      TCP port (8000); 0 takes a free one\n"
             "  --host ADDR   address (127.0.0.1); 0.0.0.0 is reached from other machines\n\n"

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { RETRIES = 300, RETRY_MS = 200 };      /* while the host is being replaced */
+
 /* SLUG-VERSION of a folder, from its plugin.json. */
 static mt_status name_package(const char *dir, char *out, size_t size, mti_error *e)
 {
@@ -122,7 +124,14 @@ static int send(mti_cli *cli, const char *verb, const char *name, mt_slice packa
     bool check = !strcmp(verb, "check");
     char *text = json_object_size(config) ? json_dumps(config, JSON_COMPACT) : NULL;
     snprintf(path, sizeof path, "/v1/plugins/%s", verb);
-    if (mti_client_upload_with(cli, path, name, "application/gzip", package, text, &r, &e) != MT_OK)
+    mt_status s = mti_client_upload_with(cli, path, name, "application/gzip", package, text, &r, &e);
+    for (int i = 0; i < RETRIES && s != MT_OK && !strcmp(e.code, "host_reloading"); i++) {
+        usleep(RETRY_MS * 1000);
+        mti_reply_dispose(&r);
+        e = (mti_error){0};
+        s = mti_client_upload_with(cli, path, name, "application/gzip", package, text, &r, &e);
+    }
+    if (s != MT_OK)
         status = mti_cli_fail(&e);
     else if (check && json_array_size(json_object_get(r.json, "problems")))
         status = 1;

@@ -132,6 +132,8 @@ static const mti_option options[] = {
     /* processes */
     {"supervisor.start_timeout", MTI_OPT_DURATION, "60s", "100ms..1h", NULL, NULL, true,
      "The database must accept connections after this time."},
+    {"supervisor.drain_timeout", MTI_OPT_DURATION, "10m", "0ms..24h", NULL, NULL, true,
+     "After a reload, requests and streams of the host before may take this long to end."},
     {"supervisor.stop_timeout", MTI_OPT_DURATION, "10s", "0ms..10m", NULL, NULL, true,
      "Requests in progress may take this long to end when the server stops."},
 };

@@ -58,7 +58,7 @@ struct http_loop {
     mti_http_stats stats;
     unsigned live; /* request objects, also those that only wait for h2o or for their entry */
     bool draining;
-    mti_timer *grace, *finish;
+    mti_timer *grace, *idle, *finish; /* of a drain */
     void (*done)(void *arg);
     void *done_arg;
 };

@@ -117,7 +117,7 @@ static void on_handshake(h2o_socket_t *sock, const char *err)
     http_conn *c = sock->on_close.data;
 
     handshake_unlink(c);
-    if (err || c->hl->draining)
+    if (err || (c->hl->draining && !c->hl->idle))
         h2o_socket_close(sock);
     else
         speak(c, sock);
@@ -307,13 +307,31 @@ void http_loop_settle(http_loop *hl)
         return;
     if (hl->grace)
         mti_timer_cancel(hl->grace);
-    hl->grace = NULL;
+    if (hl->idle)
+        mti_timer_cancel(hl->idle);
+    hl->grace = hl->idle = NULL;
     /* in a later turn: h2o's own frames may lie below us */
     hl->finish = mti_timer_start(hl->loop, 0, on_finish, hl);
 }
 
-void mti_http_drain(mti_http_server *s, mti_loop *l, int64_t grace_ms, void (*done)(void *arg),
-                    void *arg)
+static void close_idle(http_loop *hl)
+{
+    while (hl->handshakes)
+        handshake_end(hl->handshakes);
+    h2o_http1_close_idle(&hl->h2o);
+}
+
+static void on_idle_over(void *arg)
+{
+    http_loop *hl = arg;
+
+    hl->idle = NULL;
+    close_idle(hl);
+    http_loop_settle(hl);
+}
+
+void mti_http_drain(mti_http_server *s, mti_loop *l, int64_t idle_ms, int64_t grace_ms,
+                    void (*done)(void *arg), void *arg)
 {
     http_loop *hl = http_loop_get(s, l);
 
@@ -322,10 +340,27 @@ void mti_http_drain(mti_http_server *s, mti_loop *l, int64_t grace_ms, void (*do
     hl->done_arg = arg;
     hl->h2o.shutdown_requested = 1;
     listeners_close(hl);
-    while (hl->handshakes)
-        handshake_end(hl->handshakes);
-    h2o_http1_close_idle(&hl->h2o);
+    if (idle_ms)
+        hl->idle = mti_timer_start(l, idle_ms, on_idle_over, hl);
+    else
+        close_idle(hl);
     http_h2_drain(hl);
+    hl->grace = mti_timer_start(l, grace_ms, on_grace_over, hl);
+    http_loop_settle(hl);
+}
+
+void mti_http_hurry(mti_http_server *s, mti_loop *l, int64_t grace_ms)
+{
+    http_loop *hl = s->loops[mti_loop_index(l)];
+
+    if (!hl || !hl->draining || hl->finish)
+        return;
+    if (hl->idle)
+        mti_timer_cancel(hl->idle);
+    hl->idle = NULL;
+    close_idle(hl);
+    if (hl->grace)
+        mti_timer_cancel(hl->grace);
     hl->grace = mti_timer_start(l, grace_ms, on_grace_over, hl);
     http_loop_settle(hl);
 }

@@ -58,11 +58,14 @@ void mti_http_server_destroy(mti_http_server *s);
  * runs). Several loops may listen on the same fd. The descriptor stays the caller's. MT_INTERNAL
  * when it cannot be duplicated. */
 mt_status mti_http_listen(mti_http_server *s, mti_loop *l, int fd);
-/* Stops accepting, closes idle connections, lets running requests end (their connections close
- * after the answer), and after grace_ms resets what is left. Calls done(arg) (may be NULL) in a
- * later turn when nothing of the server is left in this loop. Once a loop. */
-void mti_http_drain(mti_http_server *s, mti_loop *l, int64_t grace_ms, void (*done)(void *arg),
-                    void *arg);
+/* Stops accepting, lets running requests end (their connections close after the answer), closes
+ * idle connections after idle_ms (a client may just be sending on one; who asks within that time is
+ * answered and told to close), and after grace_ms resets what is left. Calls done(arg) (may be NULL)
+ * in a later turn when nothing of the server is left in this loop. Once a loop. */
+void mti_http_drain(mti_http_server *s, mti_loop *l, int64_t idle_ms, int64_t grace_ms,
+                    void (*done)(void *arg), void *arg);
+/* The grace of a drain that is under way ends in grace_ms. */
+void mti_http_hurry(mti_http_server *s, mti_loop *l, int64_t grace_ms);
 void mti_http_stats_get(const mti_http_server *s, const mti_loop *l, mti_http_stats *out);
 
 /* The request. method and path as sent (path up to '?', never empty; query without '?', may be

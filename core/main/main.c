@@ -6,10 +6,15 @@
 #include <stdio.h>
 #include <string.h>
 
+static bool is_serve;                    /* then hosts are executed anew; `demo` serves with a configuration that stands in no argument */
+
 static int serve(const mti_config *config)
 {
     mti_error e = {0};
-    int status = mti_supervisor_run(config, mti_host_main, &e);
+    mti_host_setup setup;
+    if (mti_supervisor_inherit(config, &setup))
+        return mti_host_main(&setup);
+    int status = mti_supervisor_run(config, mti_host_main, is_serve, &e);
     if (e.detail[0])
         fprintf(stderr, "mortise: %s\n", e.detail);
     return status;
@@ -21,5 +26,6 @@ int main(int argc, char **argv)
         return mti_worker_main(argc, argv, &mti_api_json);
     if (argc == 5 && !strcmp(argv[1], "plugin-scan"))
         return mti_host_scan(argv[2], argv[3], argv[4]);
+    is_serve = argc > 1 && !strcmp(argv[1], "serve");
     return mti_cli_main(argc, argv, serve);
 }

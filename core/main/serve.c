@@ -27,6 +27,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { IDLE_MS = 1000, JOBS_MS = 50 };       /* after a reload: until connections without a request are closed; looks whether jobs have ended */
+
 typedef struct process {
     mti_host host;
     const mti_host_setup *setup;
@@ -39,6 +41,10 @@ typedef struct process {
     mti_timer *again;            /* settles once more, while something is not up; NULL: none is due. Loop 0 */
     unsigned draining;           /* loops whose connections are not gone yet */
     bool stopping;
+    bool handing_over;           /* another host serves already: nothing is hurried */
+    bool quieting, hurried;      /* jobs come to their end; or may not any longer (loop 0) */
+    bool began;                  /* to listen, where another host served first */
+    _Atomic(unsigned) listening; /* loops that listen */
 } process;
 
 static void fail(const mti_error *e)
@@ -96,13 +102,19 @@ static void settle(void *arg)
 }
 
 static void settle_again(void *arg);
+static void listen_on_loop(void *arg);
 
 static void settle_until_done(void *arg)
 {
     process *p = arg;
     char why[400];
     settle(p);
-    bool done = p->host.migrated && mti_plugins_readiness(p->host.plugins, why, sizeof why) != MTI_NOT_READY;
+    const bool done = p->host.migrated && mti_plugins_readiness(p->host.plugins, why, sizeof why) != MTI_NOT_READY;
+    if (done && p->setup->overlap && !p->began) {   /* all is up that another host still serves */
+        p->began = true;
+        for (unsigned i = 0; i < p->host.n_loops; i++)
+            mti_loop_post(p->host.loops[i], listen_on_loop, p);
+    }
     if (!p->stopping && !p->again && !done && mti_db_up(p->host.db))   /* when it comes up it says so */
         p->again = mti_timer_start(p->host.loops[0], 1000, settle_again, p);
 }
@@ -140,6 +152,23 @@ static void on_database(void *arg, bool up)
         mti_loop_post(p->host.loops[0], settle_on_loop, p);
 }
 
+static void say(const process *p, const char *byte)
+{
+    if (write(p->setup->ready_fd, byte, 1) != 1)
+        mti_log(MTI_LOG_WARN, "host.ready_unheard", "errno=%d", errno);
+}
+
+static void listen_on_loop(void *arg)
+{
+    process *p = arg;
+    mti_loop *l = mti_loop_current();
+    mti_http_listen(p->http, l, p->setup->listen_fd);
+    if (!mti_loop_index(l))
+        mti_http_listen(p->http, l, p->setup->admin_fd);
+    if (atomic_fetch_add(&p->listening, 1) + 1 == p->host.n_loops && p->setup->overlap)
+        say(p, "1");
+}
+
 static void attach_loop(void *arg)
 {
     process *p = arg;
@@ -151,11 +180,10 @@ static void attach_loop(void *arg)
     mti_org_policies_start(&p->host, l);
     unsigned outbound = (unsigned)mti_config_int(p->host.config, "outbound.connections");
     mti_http_client_create(l, &(mti_http_client_options){.max_connections = outbound, .max_host_connections = outbound, .max_exchanges = 2 * outbound});
-    mti_http_listen(p->http, l, p->setup->listen_fd);
-    if (mti_loop_index(l))
-        return;
-    mti_http_listen(p->http, l, p->setup->admin_fd);
-    mti_housekeeping_start(&p->host);
+    if (!p->setup->overlap)
+        listen_on_loop(p);
+    if (!mti_loop_index(l))
+        mti_housekeeping_start(&p->host);
 }
 
 static void end_loop(void *arg)
@@ -175,6 +203,8 @@ static void end_plugins(void *arg)
 {
     process *p = arg;
     mt_call c;
+    while (p->quieting && !p->hurried && mti_sleep(JOBS_MS) == MT_OK)
+        ;
     mti_platform_call(&c, &p->host, p->host.loops[0], "host.stop");
     mti_plugins_stop(p->host.plugins, &c);
     mti_call_dispose(&c);
@@ -197,13 +227,46 @@ static void on_drained(void *arg)
 static void drain_loop(void *arg)
 {
     process *p = arg;
-    mti_http_drain(p->http, mti_loop_current(), mti_config_int(p->host.config, "supervisor.stop_timeout") * 8 / 10, on_drained, p);
+    int64_t stop = mti_config_int(p->host.config, "supervisor.stop_timeout") * 8 / 10, drain = mti_config_int(p->host.config, "supervisor.drain_timeout") * 8 / 10;
+    mti_http_drain(p->http, mti_loop_current(), p->handing_over ? IDLE_MS : 0, p->handing_over && drain > stop ? drain : stop, on_drained, p);
 }
 
+static void hurry_loop(void *arg)
+{
+    process *p = arg;
+    mti_http_hurry(p->http, mti_loop_current(), mti_config_int(p->host.config, "supervisor.stop_timeout") * 8 / 10);
+}
+
+static void quiet(void *arg)
+{
+    process *p = arg;
+    mti_plugins_quiet(p->host.plugins);
+    p->quieting = false;
+}
+
+/* The supervisor's words: another host begins to start, it failed, it serves; the end of the pipe: stop. */
 static void on_stop(void *arg, unsigned ready)
 {
     process *p = arg;
-    mti_watch_stop(p->stop_watch);
+    char word = 0;
+    if (read(p->setup->stop_fd, &word, 1) < 0 && errno == EINTR)
+        return;
+    if (word == 'p' || word == 'c') {
+        mti_plugins_freeze(p->host.plugins, word == 'p');
+        return;
+    }
+    if (!word)
+        mti_watch_stop(p->stop_watch);
+    if (p->stopping) {
+        p->hurried = true;
+        for (unsigned i = 0; i < p->host.n_loops; i++)
+            mti_loop_post(p->host.loops[i], hurry_loop, p);
+        return;
+    }
+    p->handing_over = word == 'r';
+    p->quieting = p->handing_over;           /* before the fiber runs, which may end at once */
+    if (p->quieting && mti_fiber_spawn(p->host.loops[0], quiet, p) != MT_OK)
+        p->quieting = false;
     p->stopping = true;
     atomic_store(&p->host.stopping, true);
     mti_timer_cancel(p->tls_look);
@@ -320,8 +383,8 @@ static void run(process *p)
     p->stop_watch = mti_watch_start(h->loops[0], p->setup->stop_fd, MTI_READ, on_stop, p);
     for (unsigned i = 1; i < h->n_loops; i++)
         pthread_create(&p->threads[i], NULL, run_loop, h->loops[i]);
-    if (write(p->setup->ready_fd, "1", 1) != 1)
-        mti_log(MTI_LOG_WARN, "host.ready_unheard", "errno=%d", errno);
+    if (!p->setup->overlap)
+        say(p, "1");
     mti_loop_run(h->loops[0]);
     for (unsigned i = 1; i < h->n_loops; i++)
         pthread_join(p->threads[i], NULL);
@@ -360,6 +423,7 @@ int mti_host_main(const mti_host_setup *setup)
     p->host.config = setup->config;
     p->host.version = MORTISE_VERSION;
     p->host.root = find_root();
+    p->host.reload_fd = setup->ready_fd;
     p->host.scanner = "/proc/self/exe";      /* this program, also when its file was replaced */
     p->host.names = setup->names;
     p->host.plugin_home = home_of(setup->config, home, sizeof home);

@@ -170,7 +170,7 @@ static bool exists(const mti_plugins *p, const mti_plugin_record *r)
 void mti_consumers_start(mti_plugin_record *r)
 {
     mti_plugins *p = r->host->plugins;
-    if (exists(p, r))
+    if (p->quiet || exists(p, r))
         return;
     for (size_t i = 0; i < r->manifest->n_queues; i++) {
         consumer *k = calloc(1, sizeof *k);

@@ -34,6 +34,7 @@ typedef struct mti_host {
     _Atomic(const mti_router *) router;      /* current snapshot; never NULL once serving */
     _Atomic(const char *) openapi;           /* its document as JSON text */
     _Atomic(const char *) openapi_page;
+    int reload_fd;                           /* where the supervisor is asked for a fresh host */
     const char *scanner;                     /* the program that loads new plugins for the first time; NULL: nothing is scanned */
     const char *plugin_home;                 /* DATA/plugins: installed versions and the copies that are loaded */
     char (*names)[64];                       /* slugs by slot, where the supervisor reads them after a crash; NULL: nowhere */

@@ -57,7 +57,7 @@ mt_status mti_manager_enable(mti_plugins *p, mt_call *c, mti_plugin_record *r)
 {
     if (!r->manifest)
         return mti_fail(&c->error, MT_CONFLICT, "plugin_broken", "plugin %s cannot be switched on: %s", r->slug, r->reason);
-    MT_TRY(mti_turn_take(p));
+    MT_TRY(mti_turn_ask(p, c));
     mt_status s = mti_store_enable(c, r->slug, true);
     if (s == MT_OK) {
         if (atomic_load(&r->state) == MTI_PLUGIN_FAILED)
@@ -85,7 +85,7 @@ mt_status mti_config_check(const mti_manifest *m, const json_t *config, mt_call 
 mt_status mti_manager_configure(mti_plugins *p, mt_call *c, mti_plugin_record *r, const json_t *config)
 {
     MT_TRY(mti_config_check(r->manifest, config, c));
-    MT_TRY(mti_turn_take(p));
+    MT_TRY(mti_turn_ask(p, c));
     mt_status s = mti_store_configure(c, r->slug, atomic_load(&r->wanted), config);
     if (s == MT_OK && r->manifest)
         mti_record_read_wish(r, c);
@@ -98,7 +98,7 @@ mt_status mti_manager_disable(mti_plugins *p, mt_call *c, mti_plugin_record *r)
     char names[256];
     if (r->manifest && r->manifest->essential)
         return mti_fail(&c->error, MT_CONFLICT, "plugin_essential", "plugin %s is essential and stays on", r->slug);
-    MT_TRY(mti_turn_take(p));
+    MT_TRY(mti_turn_ask(p, c));
     mt_status s = MT_OK;
     mti_resolve_dependents(p, r, names, sizeof names);
     if (names[0])

@@ -40,6 +40,10 @@ mt_status mti_plugins_configure(mti_plugins *p, mt_call *c, mt_slice slug, const
 /* The configuration in effect as JSON. Any thread. */
 mt_status mti_plugins_config(mti_plugins *p, mt_slice slug, mti_buf *out);
 
+/* While another host is being started in this one's place nothing may change here: changes are refused with host_reloading. Loop 0. */
+void mti_plugins_freeze(mti_plugins *p, bool frozen);
+/* Another host serves: queues are left to it, jobs that run here come to their end. In a fiber of loop 0. */
+void mti_plugins_quiet(mti_plugins *p);
 /* Deactivates all in reverse order. In a fiber of loop 0. */
 void mti_plugins_stop(mti_plugins *p, mt_call *c);
 

@@ -69,7 +69,8 @@ struct mti_plugins {
     unsigned activations;                    /* so far */
     mti_waitlist retiring;                   /* fibers that wait for a retired version to be left (loop 0) */
     unsigned n_retiring;
-    bool ending;
+    bool ending, frozen, quiet;  /* the host stops; another starts in its place; another serves already (loop 0) */
+    bool asked;                  /* for a fresh host */
     char *dirs, *built;                      /* where plugins' folders lie */
     _Atomic(bool) dirty;                     /* a state changed since the last publishing */
     _Atomic(const mti_provider *) chosen[MTI_SVC_COUNT];
@@ -115,6 +116,10 @@ void mti_record_activate(mti_plugin_record *r, mt_call *c);
 void mti_record_deactivate(mti_plugins *p, mti_plugin_record *r, mt_call *c, const char *reason);
 /* settle.c: the turn is the right to change anything; settling is done within one. */
 mt_status mti_turn_take(mti_plugins *p);
+/* The same for a change that somebody asks for: MT_UNAVAILABLE host_reloading while another host is about to take over. */
+mt_status mti_turn_ask(mti_plugins *p, mt_call *c);
+/* retire.c: asks for a fresh host when too much of this one is retired; it comes at a quiet moment. */
+void mti_retire_check(mti_plugins *p);
 void mti_turn_end(mti_plugins *p);
 void mti_settle(mti_plugins *p, mt_call *c);
 /* resolve.c: what keeps r from starting now, "" when nothing does; the active plugins that cannot stay without r, as "a, b". */

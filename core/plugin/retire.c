@@ -5,6 +5,10 @@
 
 #include "base/log.h"
 
+#include <unistd.h>
+
+enum { MOST_RETIRED = 64 };                  /* versions, and MiB of their objects */
+enum { QUIET_MS = 1000 };                    /* without a change, until a fresh host is asked for */
 enum { LOOK_MS = 20, LOOK_SLOWLY_MS = 500, QUICK_LOOKS = 100 };
 
 static bool is_retired(const mti_plugin_record *r)
@@ -74,4 +78,38 @@ void mti_retire_end_all(mti_plugins *p, mt_call *c)
             atomic_store(&p->records[i]->closed, true);
             mti_record_end(p->records[i], c);
         }
+}
+
+/* A moment without changes comes when one upgrade has not been followed by another for a second, or after ten of those. */
+static void ask_for_reload(void *arg)
+{
+    mti_plugins *p = arg;
+    unsigned n = 0;
+    for (int i = 0; i < 10 && n != p->n && !p->ending; i++) {
+        n = p->n;
+        mti_wait(&p->retiring, QUIET_MS);
+    }
+    if (!p->ending && !p->frozen && write(p->host->reload_fd, "R", 1) != 1)
+        mti_log(MTI_LOG_WARN, "plugin.reload_unasked", "retired=%u", n);
+    p->n_retiring--;
+}
+
+void mti_retire_check(mti_plugins *p)
+{
+    unsigned n = 0;
+    int64_t bytes = 0;
+    for (unsigned i = 1; i < p->n; i++)
+        if (!atomic_load(&p->records[i]->current)) {
+            n++;
+            bytes += p->records[i]->object_bytes;
+        }
+    if (p->asked || (n < MOST_RETIRED && bytes >> 20 < MOST_RETIRED))
+        return;
+    p->asked = true;
+    mti_log(MTI_LOG_INFO, "plugin.reload_due", "retired=%u bytes=%lld", n, (long long)bytes);
+    p->n_retiring++;
+    if (mti_fiber_spawn(p->host->loops[0], ask_for_reload, p) != MT_OK) {
+        p->n_retiring--;
+        p->asked = false;
+    }
 }

@@ -38,6 +38,27 @@ mt_status mti_turn_take(mti_plugins *p)
     return MT_OK;
 }
 
+mt_status mti_turn_ask(mti_plugins *p, mt_call *c)
+{
+    MT_TRY(mti_turn_take(p));
+    if (!p->frozen)
+        return MT_OK;
+    mti_turn_end(p);
+    return mti_fail(&c->error, MT_UNAVAILABLE, "host_reloading", "The host is being replaced by a fresh one: try again in a few seconds.");
+}
+
+void mti_plugins_freeze(mti_plugins *p, bool frozen)
+{
+    p->frozen = frozen;
+}
+
+void mti_plugins_quiet(mti_plugins *p)
+{
+    p->frozen = p->quiet = true;
+    for (unsigned i = 1; i < p->n; i++)
+        mti_consumers_stop(p->records[i], true);
+}
+
 void mti_turn_end(mti_plugins *p)
 {
     p->busy = false;
@@ -118,6 +139,7 @@ static mti_plugin_record *find_last(const mti_plugins *p)
 void mti_plugins_stop(mti_plugins *p, mt_call *c)
 {
     mti_plugin_record *r;
+    mti_retire_end_all(p, c);
     if (mti_turn_take(p) != MT_OK)
         return;
     while ((r = find_last(p)))

@@ -225,6 +225,7 @@ static mt_status run(upgrade *x, mti_version *v)
     bool same = x->old && !strcmp(x->old->digest, v->digest) && atomic_load(&x->old->state) == MTI_PLUGIN_ACTIVE;
     mt_status s = same ? configure(x) : replace(x, v);
     json_decref(x->config);
+    mti_retire_check(x->p);
     if (s == MT_OK)
         mti_settle(x->p, x->c);              /* others may have waited for it */
     return s;
@@ -233,7 +234,7 @@ static mt_status run(upgrade *x, mti_version *v)
 mt_status mti_manager_upgrade(mti_plugins *p, mt_call *c, mti_version *v, const json_t *config)
 {
     upgrade x = {.p = p, .c = c, .given = config};
-    MT_TRY(mti_turn_take(p));
+    MT_TRY(mti_turn_ask(p, c));
     mt_status s = run(&x, v);
     mti_turn_end(p);
     return s;
@@ -279,7 +280,7 @@ mt_status mti_manager_rollback(mti_plugins *p, mt_call *c, mt_slice slug, const 
     const mti_plugin_record *r = mti_manager_find(p, slug);
     if (!r)
         return mti_fail(&c->error, MT_NOT_FOUND, "plugin_unknown", "No plugin of this name is installed: see /v1/plugins.");
-    MT_TRY(mti_turn_take(p));
+    MT_TRY(mti_turn_ask(p, c));
     mt_status s = roll_back(p, c, r, reason);
     mti_turn_end(p);
     return s;
@@ -326,7 +327,7 @@ mt_status mti_manager_uninstall(mti_plugins *p, mt_call *c, mt_slice slug, bool 
     mti_plugin_record *r = mti_manager_find(p, slug);
     if (!r)
         return mti_fail(&c->error, MT_NOT_FOUND, "plugin_unknown", "No plugin of this name is installed: see /v1/plugins.");
-    MT_TRY(mti_turn_take(p));
+    MT_TRY(mti_turn_ask(p, c));
     mt_status s = uninstall(p, c, r, purge);
     mti_turn_end(p);
     return s;

@@ -131,8 +131,14 @@ static unsigned long long start_time(int pid)
 
 void mti_claim_note_host(mti_supervisor *s)
 {
-    char text[64];
-    snprintf(text, sizeof text, "%d %llu\n", (int)s->host, start_time(s->host));
+    char text[GENERATIONS * 64] = "";
+    for (int pass = 0; pass < 2; pass++) /* the one that serves comes first */
+        for (int i = 0; i < GENERATIONS; i++) {
+            const mti_generation *g = &s->generations[i];
+            size_t n = strlen(text);
+            if (g->pid && (g == s->host) == !pass)
+                snprintf(text + n, sizeof text - n, "%d %llu\n", (int)g->pid, start_time(g->pid));
+        }
     mti_claim_write(s, "host.pid", text);
 }
 
@@ -144,25 +150,43 @@ static bool wait_gone(int pid, unsigned long long started, int ms)
 }
 
 /* It was to die with its supervisor; what is still there gets a moment, then no choice. */
+static bool end_one(int pid, unsigned long long started)
+{
+    if (pid <= 1 || !started || wait_gone(pid, started, 200))
+        return true;
+    mti_log(MTI_LOG_WARN, "supervisor.leftover", "pid=%d", pid);
+    kill(pid, SIGKILL);
+    return wait_gone(pid, started, 5000);
+}
+
 static mt_status end_leftover(mti_supervisor *s, mti_error *e)
 {
     int fd = openat(s->dir_fd, "host.pid", O_RDONLY | O_CLOEXEC), pid = 0;
     unsigned long long started = 0;
-    char text[64] = "";
+    char text[GENERATIONS * 64] = "";
     if (fd < 0)
         return MT_OK;
     ssize_t n = read(fd, text, sizeof text - 1);
     close(fd);
-    if (n <= 0 || sscanf(text, "%d %llu", &pid, &started) != 2 || pid <= 1 || !started)
-        return MT_OK;
-    if (wait_gone(pid, started, 200))
-        return MT_OK;
-    mti_log(MTI_LOG_WARN, "supervisor.leftover", "pid=%d", pid);
-    kill(pid, SIGKILL);
-    if (wait_gone(pid, started, 5000))
-        return MT_OK;
-    return mti_fail(e, MT_CONFLICT, "already_running",
-                    "Process %d, a host left over in %.200s, does not end.", pid, s->dir);
+    for (const char *at = n > 0 ? text : NULL; at && sscanf(at, "%d %llu", &pid, &started) == 2; at = (at = strchr(at, '\n')) ? at + 1 : NULL)
+        if (!end_one(pid, started))
+            return mti_fail(e, MT_CONFLICT, "already_running",
+                            "Process %d, a host left over in %.200s, does not end.", pid, s->dir);
+    return MT_OK;
+}
+
+unsigned mti_supervisor_reloads(const char *dir, bool *worked)
+{
+    char path[PATH_MAX], text[32] = "", outcome[16] = "";
+    unsigned n = 0;
+    snprintf(path, sizeof path, "%s/reload", dir);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && read(fd, text, sizeof text - 1) > 0)
+        sscanf(text, "%u %15s", &n, outcome);
+    if (fd >= 0)
+        close(fd);
+    *worked = strcmp(outcome, "ok") == 0;
+    return n;
 }
 
 mt_status mti_claim(mti_supervisor *s, mti_error *e)
@@ -171,6 +195,7 @@ mt_status mti_claim(mti_supervisor *s, mti_error *e)
     MT_TRY(take_lock(s->dir_fd, s->dir, &s->lock_fd, e));
     unlinkat(s->dir_fd, "mortise.url", 0); /* a dead supervisor's would mislead */
     unlinkat(s->dir_fd, "mortise.sock", 0);
+    unlinkat(s->dir_fd, "reload", 0);
     return end_leftover(s, e);
 }
 
@@ -188,7 +213,7 @@ void mti_claim_write(mti_supervisor *s, const char *name, const char *text)
  */
 void mti_claim_release(mti_supervisor *s)
 {
-    static const char *const files[] = {"host.pid", "mortise.url", "mortise.sock", "postgres.url"};
+    static const char *const files[] = {"host.pid", "mortise.url", "mortise.sock", "postgres.url", "reload"};
     for (size_t i = 0; s->lock_fd >= 0 && i < sizeof files / sizeof *files; i++)
         unlinkat(s->dir_fd, files[i], 0);
     if (s->lock_fd >= 0)

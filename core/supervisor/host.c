@@ -1,12 +1,10 @@
-/* The host process: made by fork without exec (this process has one thread and little memory),
- * watched, replaced. */
+/* Host processes: started, watched, replaced; for a reload two of them at a time. */
 #include "supervisor/internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -37,27 +35,37 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static _Noreturn void run_host(mti_supervisor *s, pid_t parent, int ready_fd, int stop_fd)
+static unsigned index_of(const mti_supervisor *s, const mti_generation *g)
+{
+    return (unsigned)(g - s->generations);
+}
+
+static _Noreturn void run_host(mti_supervisor *s, unsigned index, bool overlap, pid_t parent, int ready_fd, int stop_fd)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(0); /* it died before the line above */
     reset_signals();
+    if (s->exec)
+        mti_exec_host(s, index, overlap, ready_fd, stop_fd);
     close_fd(&s->lock_fd);
     close_fd(&s->dir_fd);
     close_fd(&s->signal_fd);
-    close_fd(&s->ready_fd);
-    close_fd(&s->stop_fd);
+    for (int i = 0; i < GENERATIONS; i++) {
+        close_fd(&s->generations[i].ready_fd);
+        close_fd(&s->generations[i].stop_fd);
+    }
     mti_host_setup setup = {
         .config = s->config,
         .listen_fd = s->listen_fd,
         .admin_fd = s->admin_fd,
+        .overlap = overlap,
         .ready_fd = ready_fd,
         .stop_fd = stop_fd,
         .database_url = s->db ? mti_managed_url(s->db) : mti_config_str(s->config, "database.url"),
-        .board = s->board->words,
-        .names = s->board->names,
-        .crashes = s->board->crashes,
+        .board = s->boards->of[index].words,
+        .names = s->boards->of[index].names,
+        .crashes = s->boards->crashes,
     };
     exit(s->host_main(&setup));
 }
@@ -67,61 +75,135 @@ static void delay_start(mti_supervisor *s, int64_t ms)
     s->host_start_at = mti_mono_us() + ms * 1000;
 }
 
-void mti_host_spawn(mti_supervisor *s)
+static mti_generation *find_free(mti_supervisor *s)
+{
+    for (int i = 0; i < GENERATIONS; i++)
+        if (!s->generations[i].pid)
+            return &s->generations[i];
+    return NULL;
+}
+
+/* NULL: it could not be started. */
+static mti_generation *spawn(mti_supervisor *s, bool overlap)
 {
     int ready[2] = {-1, -1}, stop[2] = {-1, -1};
-    s->host_start_at = 0;
-    if (pipe2(ready, O_CLOEXEC) != 0 || pipe2(stop, O_CLOEXEC) != 0)
+    mti_generation *g = find_free(s);
+    errno = EAGAIN;
+    if (!g || pipe2(ready, O_CLOEXEC) != 0 || pipe2(stop, O_CLOEXEC) != 0)
         goto failed;
-    memset(s->board, 0, offsetof(mti_board, crashes));
-    s->ready_fd = ready[0];
-    s->stop_fd = stop[1];
+    memset(&s->boards->of[index_of(s, g)], 0, sizeof(mti_board));
     fflush(NULL);
     pid_t parent = getpid(), pid = fork();
-    if (pid == 0)
-        run_host(s, parent, ready[1], stop[0]);
+    if (pid == 0) {
+        close(ready[0]);
+        close(stop[1]);
+        run_host(s, index_of(s, g), overlap, parent, ready[1], stop[0]);
+    }
     if (pid < 0)
         goto failed;
     close(ready[1]);
     close(stop[0]);
-    s->host = pid;
-    s->ready = s->leaving = false;
-    s->host_kill_at = 0;
-    s->host_started_us = mti_mono_us();
-    mti_claim_note_host(s);
-    mti_log(MTI_LOG_INFO, "host.started", "pid=%d", (int)pid);
-    return;
+    *g = (mti_generation){.pid = pid, .ready_fd = ready[0], .stop_fd = stop[1], .started_us = mti_mono_us()};
+    mti_log(MTI_LOG_INFO, "host.started", "pid=%d overlap=%s", (int)pid, overlap ? "true" : "false");
+    return g;
 failed:
     mti_log(MTI_LOG_ERROR, "host.not_started", "error=%s", strerror(errno));
-    s->ready_fd = s->stop_fd = -1;
     for (int i = 0; i < 2; i++) {
         close_fd(&ready[i]);
         close_fd(&stop[i]);
     }
-    delay_start(s, 1000);
+    return NULL;
 }
 
-void mti_host_leave(mti_supervisor *s)
+void mti_host_spawn(mti_supervisor *s)
 {
-    if (!s->host || s->leaving)
-        return;
-    s->leaving = true;
-    close_fd(&s->stop_fd);
-    s->host_kill_at = mti_mono_us() + 1000 * mti_config_int(s->config, "supervisor.stop_timeout");
+    s->host_start_at = 0;
+    s->host = spawn(s, false);
+    if (s->host)
+        mti_claim_note_host(s);
+    else
+        delay_start(s, 1000);
 }
 
-void mti_host_ready(mti_supervisor *s)
+/* "p": a host is being started in its place; "c": that failed; "r": it serves. */
+static void tell(mti_generation *g, const char *word)
+{
+    if (g->stop_fd >= 0 && write(g->stop_fd, word, 1) != 1)
+        close_fd(&g->stop_fd); /* its end says: stop */
+}
+
+static void end_reload(mti_supervisor *s, bool worked)
+{
+    char text[32];
+    if (!worked && s->host)
+        tell(s->host, "c");
+    snprintf(text, sizeof text, "%u %s\n", ++s->reloads, worked ? "ok" : "failed");
+    mti_claim_write(s, "reload", text);
+    mti_log(worked ? MTI_LOG_INFO : MTI_LOG_ERROR, worked ? "reload.done" : "reload.failed", "pid=%d", s->host ? (int)s->host->pid : 0);
+}
+
+void mti_host_reload(mti_supervisor *s)
+{
+    if (s->next || s->stopping)
+        return; /* one is under way */
+    mti_log(MTI_LOG_INFO, "supervisor.reload", "pid=%d", s->host ? (int)s->host->pid : 0);
+    if (!s->host || !s->host->ready) {
+        end_reload(s, false); /* nothing serves that could be handed over */
+        return;
+    }
+    tell(s->host, "p");
+    s->next = spawn(s, true);
+    if (!s->next)
+        end_reload(s, false);
+    else
+        s->next->kill_at = mti_mono_us() + 1000 * mti_config_int(s->config, "supervisor.start_timeout");
+}
+
+void mti_host_leave(mti_supervisor *s, mti_generation *g)
+{
+    if (!g->pid || g->stop_fd < 0)
+        return;
+    g->leaving = true;
+    close_fd(&g->stop_fd);
+    g->kill_at = mti_mono_us() + 1000 * mti_config_int(s->config, "supervisor.stop_timeout");
+}
+
+/* The next one serves: the one before ends what it has begun and takes its time. */
+static void hand_over(mti_supervisor *s)
+{
+    mti_generation *before = s->host;
+    s->host = s->next;
+    s->next = NULL;
+    s->host->kill_at = 0;
+    if (before) {
+        before->leaving = true;
+        before->kill_at = mti_mono_us() + 1000 * mti_config_int(s->config, "supervisor.drain_timeout");
+        tell(before, "r");
+    }
+    mti_claim_note_host(s);
+    end_reload(s, true);
+}
+
+void mti_host_ready(mti_supervisor *s, mti_generation *g)
 {
     char byte;
-    ssize_t n = read(s->ready_fd, &byte, 1);
+    ssize_t n = read(g->ready_fd, &byte, 1);
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return;
-    close_fd(&s->ready_fd);
-    if (n != 1)
+    if (n != 1) {
+        close_fd(&g->ready_fd);
         return; /* it died, or closed it: waitpid tells */
-    s->ready = s->was_ever_ready = true;
-    mti_log(MTI_LOG_INFO, "host.ready", "pid=%d ms=%.1f url=%s", (int)s->host,
-            (double)(mti_mono_us() - s->host_started_us) / 1000.0, s->url);
+    }
+    if (g->ready) { /* it asks for a fresh one in its place */
+        if (g == s->host)
+            mti_host_reload(s);
+        return;
+    }
+    g->ready = s->was_ever_ready = true;
+    mti_log(MTI_LOG_INFO, "host.ready", "pid=%d ms=%.1f url=%s", (int)g->pid,
+            (double)(mti_mono_us() - g->started_us) / 1000.0, s->url);
+    if (g == s->next)
+        hand_over(s);
 }
 
 static void name_one(const mti_board *b, uint32_t tag, char *out, size_t size)
@@ -158,7 +240,7 @@ static void name_running(const mti_board *b, char *out, size_t size)
 }
 
 /* The row of a slug, or a fresh one; NULL when all are taken. */
-static mti_crash_row *crash_row(mti_board *b, const char *slug)
+static mti_crash_row *crash_row(mti_boards *b, const char *slug)
 {
     for (int i = 0; i < MTI_CRASH_ROWS; i++) {
         mti_crash_row *row = &b->crashes[i];
@@ -171,30 +253,30 @@ static mti_crash_row *crash_row(mti_board *b, const char *slug)
 }
 
 /* Only where it is certain who it was. */
-static void count_crash(mti_board *b, const char *plugin)
+static void count_crash(mti_boards *b, const char *plugin)
 {
     mti_crash_row *row = strcmp(plugin, "host") && !strchr(plugin, ',') ? crash_row(b, plugin) : NULL;
     if (row)
         atomic_fetch_add(&row->n, 1);
 }
 
-static void report_death(mti_supervisor *s, int wstatus)
+static void report_death(mti_supervisor *s, const mti_generation *g, int wstatus)
 {
     char plugin[512], how[48];
-    name_running(s->board, plugin, sizeof plugin);
-    count_crash(s->board, plugin);
+    name_running(&s->boards->of[index_of(s, g)], plugin, sizeof plugin);
+    count_crash(s->boards, plugin);
     if (WIFSIGNALED(wstatus))
         snprintf(how, sizeof how, "SIG%s",
                  sigabbrev_np(WTERMSIG(wstatus)) ? sigabbrev_np(WTERMSIG(wstatus)) : "?");
     else
         snprintf(how, sizeof how, "exit-%d", WEXITSTATUS(wstatus));
-    mti_log(MTI_LOG_ERROR, "host.died", "pid=%d how=%s plugin=%s uptime_ms=%lld", (int)s->host, how,
-            plugin, (long long)((mti_mono_us() - s->host_started_us) / 1000));
+    mti_log(MTI_LOG_ERROR, "host.died", "pid=%d how=%s plugin=%s uptime_ms=%lld", (int)g->pid, how,
+            plugin, (long long)((mti_mono_us() - g->started_us) / 1000));
 }
 
-static void plan_restart(mti_supervisor *s)
+static void plan_restart(mti_supervisor *s, int64_t started_us)
 {
-    s->quick_deaths = mti_mono_us() - s->host_started_us < QUICK_US ? s->quick_deaths + 1 : 0;
+    s->quick_deaths = mti_mono_us() - started_us < QUICK_US ? s->quick_deaths + 1 : 0;
     if (s->quick_deaths <= FREE_RESTARTS) {
         delay_start(s, 0);
         return;
@@ -206,30 +288,45 @@ static void plan_restart(mti_supervisor *s)
     delay_start(s, ms);
 }
 
-void mti_host_died(mti_supervisor *s, int wstatus)
+/* The one that served is gone: one that starts beside it takes its place at once. */
+static void replace_host(mti_supervisor *s, const mti_generation *dead, bool clean)
 {
-    bool clean = WIFEXITED(wstatus) && WEXITSTATUS(wstatus) == 0;
-    if (s->ready_fd >= 0 && !s->ready)
-        mti_host_ready(s); /* it may have become ready and died between two polls */
-    if (clean && !s->leaving)
-        mti_log(MTI_LOG_INFO, "host.left", "pid=%d", (int)s->host); /* it asks for a fresh one */
-    else if (!s->leaving)
-        report_death(s, wstatus);
-    else
-        mti_log(MTI_LOG_INFO, "host.stopped", "pid=%d clean=%s", (int)s->host,
-                clean ? "true" : "false");
-    bool planned = s->leaving;
-    s->host = 0;
-    s->host_kill_at = 0;
-    s->leaving = false;
-    close_fd(&s->ready_fd);
-    close_fd(&s->stop_fd);
+    s->host = NULL;
     if (s->stopping)
         return;
-    if (!s->was_ever_ready && WIFEXITED(wstatus) && !clean)
-        s->failed = s->stopping = true;
-    else if (planned)
+    if (s->next)
+        s->host_start_at = 0; /* hand_over comes when it is ready */
+    else if (clean)
         delay_start(s, 0);
     else
-        plan_restart(s);
+        plan_restart(s, dead->started_us);
+}
+
+void mti_host_died(mti_supervisor *s, mti_generation *g, int wstatus)
+{
+    bool clean = WIFEXITED(wstatus) && WEXITSTATUS(wstatus) == 0;
+    if (g->ready_fd >= 0 && !g->ready)
+        mti_host_ready(s, g); /* it may have become ready and died between two polls */
+    if (clean && !g->leaving)
+        mti_log(MTI_LOG_INFO, "host.left", "pid=%d", (int)g->pid); /* it asks for a fresh one */
+    else if (!g->leaving)
+        report_death(s, g, wstatus);
+    else
+        mti_log(MTI_LOG_INFO, "host.stopped", "pid=%d clean=%s", (int)g->pid,
+                clean ? "true" : "false");
+    mti_generation dead = *g;
+    close_fd(&g->ready_fd);
+    close_fd(&g->stop_fd);
+    g->pid = 0;
+    if (!s->was_ever_ready && WIFEXITED(wstatus) && !clean)
+        s->failed = s->stopping = true;
+    if (g == s->next) {
+        s->next = NULL;
+        end_reload(s, false);
+        if (!s->host && !s->stopping)
+            delay_start(s, 0);
+    } else if (g == s->host) {
+        replace_host(s, &dead, clean || dead.leaving);
+    }
+    mti_claim_note_host(s);
 }

@@ -8,14 +8,27 @@
 #include "db/managed.h"
 #include "supervisor/supervisor.h"
 
-enum { BOARD_WORDS = 64, BOARD_NAMES = 256 };
+enum { BOARD_WORDS = 64, BOARD_NAMES = 256, GENERATIONS = 4, MAX_WORDS = 64 };
 
-/* In memory shared with the host. */
+/* In memory shared with a host. */
 typedef struct mti_board {
     volatile uint32_t words[BOARD_WORDS];
     char names[BOARD_NAMES][64];
-    mti_crash_row crashes[MTI_CRASH_ROWS]; /* last: kept when a new host gets the board */
 } mti_board;
+
+/* All of that memory: a board a generation, and what is counted over all of them. */
+typedef struct mti_boards {
+    mti_board of[GENERATIONS];
+    mti_crash_row crashes[MTI_CRASH_ROWS];
+} mti_boards;
+
+/* One host process. */
+typedef struct mti_generation {
+    pid_t pid;             /* 0: this place is free */
+    int ready_fd, stop_fd; /* our ends of its two pipes; -1: closed */
+    int64_t started_us, kill_at; /* monotonic µs; 0: not to be killed */
+    bool ready, leaving;   /* leaving: it was asked to stop */
+} mti_generation;
 
 typedef struct mti_supervisor {
     const mti_config *config;
@@ -24,17 +37,18 @@ typedef struct mti_supervisor {
     char url[300];      /* http://host:port */
     int dir_fd, lock_fd, listen_fd, admin_fd, signal_fd;
     mti_managed *db; /* NULL with a database URL */
-    mti_board *board;
+    mti_boards *boards;
+    int boards_fd;
+    bool exec;                   /* hosts are started from the program's file, which may be another by then */
+    char program[PATH_MAX], words[8192], *argv[MAX_WORDS + 1]; /* as this process was started */
 
-    pid_t host;            /* 0: none runs */
-    int ready_fd, stop_fd; /* our ends of its two pipes; -1: closed */
-    int64_t host_started_us;
-    bool ready, was_ever_ready;
-    bool leaving; /* it was asked to stop */
-    unsigned quick_deaths;
+    mti_generation generations[GENERATIONS];
+    mti_generation *host, *next; /* serves; starts beside it (NULL: none). The others are leaving */
+    bool was_ever_ready;
+    unsigned quick_deaths, reloads;
 
     /* Monotonic times in µs of what is to be done; 0: nothing */
-    int64_t host_start_at, host_kill_at, db_start_at;
+    int64_t host_start_at, db_start_at;
     int64_t db_started_us;
     unsigned db_failures;
 
@@ -54,8 +68,12 @@ mt_status mti_sockets_open(mti_supervisor *s, mti_error *e);
 
 /* host.c */
 void mti_host_spawn(mti_supervisor *s);
-void mti_host_leave(mti_supervisor *s); /* asks it to stop, sets the time of the kill */
-void mti_host_ready(mti_supervisor *s); /* its ready pipe is readable */
-void mti_host_died(mti_supervisor *s, int wstatus);
+void mti_host_reload(mti_supervisor *s); /* starts a host beside the one that serves */
+void mti_host_leave(mti_supervisor *s, mti_generation *g); /* asks it to stop, sets the time of the kill */
+void mti_host_ready(mti_supervisor *s, mti_generation *g); /* its ready pipe is readable */
+void mti_host_died(mti_supervisor *s, mti_generation *g, int wstatus);
+/* exec.c: this process as it was started, for hosts that are executed. */
+mt_status mti_exec_prepare(mti_supervisor *s, mti_error *e);
+_Noreturn void mti_exec_host(mti_supervisor *s, unsigned board, bool overlap, int ready_fd, int stop_fd);
 
 #endif

@@ -34,10 +34,12 @@ static mt_status open_signals(mti_supervisor *s, mti_error *e)
 
 static mt_status open_board(mti_supervisor *s, mti_error *e)
 {
-    s->board =
-        mmap(NULL, sizeof *s->board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (s->board == MAP_FAILED) {
-        s->board = NULL;
+    s->boards_fd = memfd_create("boards", MFD_CLOEXEC);
+    s->boards = s->boards_fd < 0 || ftruncate(s->boards_fd, sizeof *s->boards) != 0
+                    ? MAP_FAILED
+                    : mmap(NULL, sizeof *s->boards, PROT_READ | PROT_WRITE, MAP_SHARED, s->boards_fd, 0);
+    if (s->boards == MAP_FAILED) {
+        s->boards = NULL;
         return mti_fail(e, MT_NO_MEMORY, "no_memory", "No shared memory: %s.", strerror(errno));
     }
     return MT_OK;
@@ -102,11 +104,15 @@ static void database_restart(mti_supervisor *s)
 static void reap(mti_supervisor *s)
 {
     int wstatus;
-    for (pid_t pid; (pid = waitpid(-1, &wstatus, WNOHANG)) > 0;)
-        if (pid == s->host)
-            mti_host_died(s, wstatus);
+    for (pid_t pid; (pid = waitpid(-1, &wstatus, WNOHANG)) > 0;) {
+        mti_generation *g = NULL;
+        for (int i = 0; i < GENERATIONS && !g; i++)
+            g = s->generations[i].pid == pid ? &s->generations[i] : NULL;
+        if (g)
+            mti_host_died(s, g, wstatus);
         else if (s->db && pid == mti_managed_pid(s->db) && !s->stopping)
             database_died(s, wstatus);
+    }
 }
 
 static void on_stop_signal(mti_supervisor *s, uint32_t signo)
@@ -115,9 +121,11 @@ static void on_stop_signal(mti_supervisor *s, uint32_t signo)
     mti_log(MTI_LOG_INFO, "supervisor.stopping", "signal=SIG%s again=%s", sigabbrev_np((int)signo),
             again ? "true" : "false");
     s->stopping = true;
-    mti_host_leave(s);
-    if (again && s->host)
-        s->host_kill_at = mti_mono_us();
+    for (int i = 0; i < GENERATIONS; i++) {
+        mti_host_leave(s, &s->generations[i]);
+        if (again && s->generations[i].pid)
+            s->generations[i].kill_at = mti_mono_us();
+    }
 }
 
 static void read_signals(mti_supervisor *s)
@@ -130,8 +138,7 @@ static void read_signals(mti_supervisor *s)
             on_stop_signal(s, info.ssi_signo);
             break;
         case SIGHUP:
-            mti_log(MTI_LOG_INFO, "supervisor.reload", "pid=%d", (int)s->host);
-            mti_host_leave(s);
+            mti_host_reload(s);
             break;
         }
     reap(s); /* one SIGCHLD may stand for several deaths */
@@ -140,11 +147,14 @@ static void read_signals(mti_supervisor *s)
 static void run_due(mti_supervisor *s)
 {
     int64_t now = mti_mono_us();
-    if (s->host && s->host_kill_at && now >= s->host_kill_at) {
-        mti_log(MTI_LOG_WARN, "host.killed", "pid=%d reason=%s", (int)s->host,
-                "its requests did not end in time");
-        kill(s->host, SIGKILL);
-        s->host_kill_at = 0;
+    for (int i = 0; i < GENERATIONS; i++) {
+        mti_generation *g = &s->generations[i];
+        if (!g->pid || !g->kill_at || now < g->kill_at)
+            continue;
+        mti_log(MTI_LOG_WARN, "host.killed", "pid=%d reason=%s", (int)g->pid,
+                g == s->next ? "it did not get ready in time" : "its requests did not end in time");
+        kill(g->pid, SIGKILL);
+        g->kill_at = 0;
     }
     if (s->stopping)
         return;
@@ -156,9 +166,11 @@ static void run_due(mti_supervisor *s)
 
 static int next_wait_ms(const mti_supervisor *s)
 {
-    const int64_t times[] = {s->host_kill_at, s->stopping ? 0 : s->host_start_at,
-                             s->stopping ? 0 : s->db_start_at};
+    const int64_t times[] = {s->stopping ? 0 : s->host_start_at, s->stopping ? 0 : s->db_start_at};
     int64_t first = INT64_MAX;
+    for (int i = 0; i < GENERATIONS; i++)
+        if (s->generations[i].pid && s->generations[i].kill_at && s->generations[i].kill_at < first)
+            first = s->generations[i].kill_at;
     for (size_t i = 0; i < sizeof times / sizeof *times; i++)
         if (times[i] && times[i] < first)
             first = times[i];
@@ -168,15 +180,25 @@ static int next_wait_ms(const mti_supervisor *s)
     return left <= 0 ? 0 : (int)(left / 1000 + 1);
 }
 
+static bool runs_any(const mti_supervisor *s)
+{
+    for (int i = 0; i < GENERATIONS; i++)
+        if (s->generations[i].pid)
+            return true;
+    return false;
+}
+
 static void supervise(mti_supervisor *s)
 {
     mti_host_spawn(s);
-    while (!s->stopping || s->host) {
-        struct pollfd fds[2] = {{.fd = s->signal_fd, .events = POLLIN},
-                                {.fd = s->ready_fd, .events = POLLIN}};
-        poll(fds, 2, next_wait_ms(s));
-        if (fds[1].revents)
-            mti_host_ready(s);
+    while (!s->stopping || runs_any(s)) {
+        struct pollfd fds[1 + GENERATIONS] = {{.fd = s->signal_fd, .events = POLLIN}};
+        for (int i = 0; i < GENERATIONS; i++)
+            fds[1 + i] = (struct pollfd){.fd = s->generations[i].ready_fd, .events = POLLIN};
+        poll(fds, 1 + GENERATIONS, next_wait_ms(s));
+        for (int i = 0; i < GENERATIONS; i++)
+            if (fds[1 + i].revents && s->generations[i].ready_fd >= 0)
+                mti_host_ready(s, &s->generations[i]);
         if (fds[0].revents)
             read_signals(s);
         run_due(s);
@@ -187,9 +209,9 @@ static void release(mti_supervisor *s)
 {
     if (s->db)
         mti_managed_stop(s->db);
-    if (s->board)
-        munmap(s->board, sizeof *s->board);
-    const int fds[] = {s->listen_fd, s->admin_fd, s->signal_fd};
+    if (s->boards)
+        munmap(s->boards, sizeof *s->boards);
+    const int fds[] = {s->listen_fd, s->admin_fd, s->signal_fd, s->boards_fd};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
         if (fds[i] >= 0)
             close(fds[i]);
@@ -197,16 +219,20 @@ static void release(mti_supervisor *s)
 }
 
 int mti_supervisor_run(const mti_config *c, int (*host_main)(const mti_host_setup *setup),
-                       mti_error *e)
+                       bool exec, mti_error *e)
 {
     mti_supervisor *s = calloc(1, sizeof *s);
     if (!s)
         abort();
     s->config = c;
     s->host_main = host_main;
-    s->dir_fd = s->lock_fd = s->listen_fd = s->admin_fd = s->signal_fd = s->ready_fd = s->stop_fd =
-        -1;
+    s->exec = exec;
+    s->dir_fd = s->lock_fd = s->listen_fd = s->admin_fd = s->signal_fd = s->boards_fd = -1;
+    for (int i = 0; i < GENERATIONS; i++)
+        s->generations[i].ready_fd = s->generations[i].stop_fd = -1;
     mt_status st = mti_claim(s, e);
+    if (st == MT_OK && exec)
+        st = mti_exec_prepare(s, e);
     if (st == MT_OK)
         st = open_signals(s, e);
     if (st == MT_OK)

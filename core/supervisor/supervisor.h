@@ -9,26 +9,34 @@
 #include "config/config.h"
 #include "loop/watchdog.h"
 
-/* What the host process is given. Descriptors are inherited over fork; the host runs in a child forked (not exec'd) from a small parent. */
+/* What the host process is given. Descriptors are inherited. */
 /* The host ignores SIGINT, SIGTERM, SIGHUP and SIGPIPE (the supervisor passes on what they mean) and is killed when the supervisor dies. */
 typedef struct mti_host_setup {
     const mti_config *config;
     int listen_fd;               /* TCP, listening */
     int admin_fd;                /* unix socket DIR/mortise.sock, 0600, listening */
     const char *database_url;
-    int ready_fd;                /* the host writes one byte when it accepts requests */
+    bool overlap;                /* another host serves still: accept only when all that can be up is up */
+    int ready_fd;                /* the host writes one byte when it accepts requests; later ones ask for a reload */
     volatile uint32_t *board;    /* shared: one tag word a loop (loop/watchdog.h), 64 words */
     char (*names)[64];           /* shared: the plugin slug of each tag below 256, NUL-terminated; the host fills it, death reports read it */
     const mti_crash_row *crashes;/* shared: MTI_CRASH_ROWS of them */
-    int stop_fd;                 /* readable when the supervisor wants a graceful stop (or died) */
+    int stop_fd;                 /* readable when the supervisor wants a graceful stop: a byte when another host serves already, else its end */
 } mti_host_setup;
 
 /*
- * Runs until SIGTERM or SIGINT (a second one does not wait for requests); SIGHUP restarts the host after its requests have ended. host_main is
- * called in the child and its answer is the child's exit status: anything but 0 before the host was ever ready ends the supervisor too. Call it
- * from a single-threaded process. Answers the exit status for main: 0, or 1 with e filled.
+ * Runs until SIGTERM or SIGINT (a second one does not wait for requests); SIGHUP reloads: a new host starts, and when it serves the old one stops
+ * accepting, ends its requests and leaves. host_main is called in a child and its answer is the child's exit status: anything but 0 before the host
+ * was ever ready ends the supervisor too. With exec the child first executes this program's file anew with this process' arguments, so that a reload
+ * takes a new program and a new configuration; main asks mti_supervisor_inherit there. Call it from a single-threaded process. Answers the exit
+ * status for main: 0, or 1 with e filled.
  */
-int mti_supervisor_run(const mti_config *c, int (*host_main)(const mti_host_setup *setup), mti_error *e);
+int mti_supervisor_run(const mti_config *c, int (*host_main)(const mti_host_setup *setup), bool exec, mti_error *e);
+/* Whether this process was executed as a host; fills setup then, once. is_host only asks. */
+bool mti_supervisor_inherit(const mti_config *c, mti_host_setup *setup);
+bool mti_supervisor_is_host(void);
+/* How many reloads the supervisor of DIR has brought to an end since it started, and whether the last one worked. */
+unsigned mti_supervisor_reloads(const char *dir, bool *worked);
 
 /*
  * The path of DIR/mortise.sock as connect() and bind() take it. A path too long for a socket address goes through a descriptor of DIR, put in

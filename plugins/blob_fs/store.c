@@ -36,8 +36,29 @@ static void clear_unfinished(const char *folder)
         closedir(d);
 }
 
+/*
+ * One server has the folder, but more than one of its processes may: after a reload the host before ends its requests beside the new one. So the lock is
+ * shared, and the file says whose it is: the process that started the holders. *first: nobody had it.
+ */
+static mt_status take_lock(int fd, bool *first)
+{
+    char mine[16], held[16] = "";
+    snprintf(mine, sizeof mine, "%d", (int)getppid());
+    *first = flock(fd, LOCK_EX | LOCK_NB) == 0;
+    if (*first) {
+        if (ftruncate(fd, 0) || pwrite(fd, mine, strlen(mine), 0) != (ssize_t)strlen(mine))
+            return MT_UNAVAILABLE;
+        return flock(fd, LOCK_SH) ? MT_UNAVAILABLE : MT_OK;
+    }
+    if (flock(fd, LOCK_SH | LOCK_NB))
+        return errno == EWOULDBLOCK ? MT_CONFLICT : MT_UNAVAILABLE;
+    ssize_t n = pread(fd, held, sizeof held - 1, 0);
+    return n > 0 && !strcmp(held, mine) ? MT_OK : MT_CONFLICT;
+}
+
 mt_status blob_store_open(blob_store *s, const char *root)
 {
+    bool first;
     char path[BLOB_PATH];
     s->lock = -1;
     if ((size_t)snprintf(s->root, sizeof s->root, "%s", root) >= sizeof s->root)
@@ -48,14 +69,15 @@ mt_status blob_store_open(blob_store *s, const char *root)
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return MT_UNAVAILABLE;
-    if (flock(fd, LOCK_EX | LOCK_NB)) {
-        mt_status why = errno == EWOULDBLOCK ? MT_CONFLICT : MT_UNAVAILABLE;
+    mt_status why = take_lock(fd, &first);
+    if (why != MT_OK) {
         close(fd);
         return why;
     }
     s->lock = fd;
     snprintf(path, sizeof path, "%s/unfinished", root);
-    clear_unfinished(path);
+    if (first)
+        clear_unfinished(path);
     return MT_OK;
 }
 

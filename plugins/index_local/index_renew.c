@@ -5,6 +5,7 @@
 
 #include "index_file.h"
 #include "index_parts.h"
+#include "files.h"
 
 #define PATH_MOST 4200
 
@@ -89,7 +90,8 @@ mt_status index_renew(index_place *p, char reason[INDEX_REASON])
 {
     char path[PATH_MOST];
     vector_index *fresh = NULL;
-    snprintf(path, sizeof path, "%s.new", p->path);
+    if (!mt_file_beside(p->path, path, sizeof path))
+        return MT_INVALID;
     pthread_rwlock_rdlock(&p->lock);
     uint64_t from = p->index->file_end;
     mt_status status = index_write(p->index, path, let_changes_in, p, reason);

@@ -180,7 +180,7 @@ mt_status index_save(vector_index *x, const char *path, char reason[INDEX_REASON
 {
     char temporary[4096];
     struct stat st;
-    if ((size_t)snprintf(temporary, sizeof temporary, "%s.new", path) >= sizeof temporary)
+    if (!mt_file_beside(path, temporary, sizeof temporary))
         return fail(reason, MT_INVALID, "The path is too long.");
     MT_TRY(index_write(x, temporary, NULL, NULL, reason));
     uint64_t end = stat(temporary, &st) == 0 ? (uint64_t)st.st_size : 0;

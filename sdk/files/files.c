@@ -2,7 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -34,6 +37,24 @@ bool mt_file_write_at(int fd, const void *p, size_t n, uint64_t at)
     return true;
 }
 
+/* Two hosts of one server write beside each other for a while when one takes the other's place. */
+bool mt_file_beside(const char *path, char *out, size_t size)
+{
+    char pattern[PATH_SIZE];
+    glob_t left = {0};
+    if ((size_t)snprintf(out, size, "%s.%d.new", path, (int)getpid()) >= size)
+        return false;
+    snprintf(pattern, sizeof pattern, "%s.*.new", path);
+    if (glob(pattern, GLOB_NOSORT, NULL, &left) == 0)
+        for (size_t i = 0; i < left.gl_pathc; i++) {
+            int pid = atoi(left.gl_pathv[i] + strlen(path) + 1);
+            if (pid > 0 && kill(pid, 0) != 0 && errno == ESRCH)
+                unlink(left.gl_pathv[i]);
+        }
+    globfree(&left);
+    return true;
+}
+
 /* The rename itself is made to last. */
 static bool sync_folder(const char *path)
 {
@@ -56,7 +77,7 @@ bool mt_file_replace(const char *path, const mt_slice *parts, size_t n)
 {
     char beside[PATH_SIZE];
     uint64_t at = 0;
-    if ((size_t)snprintf(beside, sizeof beside, "%s.new", path) >= sizeof beside) {
+    if (!mt_file_beside(path, beside, sizeof beside)) {
         errno = ENAMETOOLONG;
         return false;
     }

@@ -1,5 +1,6 @@
 """Plugins installed, upgraded and rolled back while the server works: nobody who asks notices, and what cannot serve never gets to."""
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -13,6 +14,9 @@ import server as servers
 from server import until
 
 SOUND = b"behaviour=sound..............."
+UPGRADES = int(os.environ.get("MORTISE_UPGRADES", 30))        # 500 for the long form
+RELOADS = max(3, UPGRADES // 100)
+SWITCHES = max(20, UPGRADES)
 EVOLVING = servers.TEST_PLUGINS / "evolving"
 SERVER = {"env": {"MORTISE_PLUGINS_UPGRADE_WATCH": "20s"}}
 
@@ -132,13 +136,88 @@ def test_files_written_over_do_not_matter(server, admin, maker):
     assert not any("deleted" in path for path in mapped)
 
 
-def test_forty_upgrades_under_load(server, admin, maker):
-    versions = [maker.make(f"1.1.{n:05}") for n in range(40)]
+def test_many_upgrades_under_load(server, admin, maker):
+    before = servers.rss_kib(server.host_pid())
     with Load(server) as load:
-        for dir in versions:
-            install(server, dir)
-    print(f"{load.requests} requests during forty upgrades")
-    assert version(admin) == "1.1.00039"
+        for n in range(UPGRADES):
+            install(server, maker.make(f"1.1.{n:05}"))
+    after = servers.rss_kib(server.host_pid())
+    reloads = len(server.events("reload.done"))
+    print(f"{load.requests} requests during {UPGRADES} upgrades and {reloads} reloads, none failed; the host's memory went from {before} to {after} KiB")
+    assert version(admin) == f"1.1.{UPGRADES - 1:05}"
+    assert after - before < (64 << 10) + 64 * 1024, "64 retired versions, and 64 MiB of them, are the most that a host keeps"
+
+
+def test_much_retired_code_brings_a_fresh_host(server, admin, maker):
+    pid = server.host_pid()
+    with Load(server):
+        for n in range(200):
+            install(server, maker.make(f"1.1.{91000 + n}"))
+            if server.events("plugin.reload_due"):
+                break
+        until("a fresh host serves", lambda: server.host_pid() not in (0, pid))
+    with server.admin() as again:
+        assert version(again) == f"1.1.{91000 + n}"
+
+
+def test_many_switches_under_load(server, admin, maker):
+    with Load(server):
+        for _ in range(SWITCHES):
+            admin.call("POST", "/plugins/hello/disable")
+            admin.call("POST", "/plugins/hello/enable")
+    assert admin.get("/hello").status_code == 200
+
+
+# --- a fresh host ---
+
+def test_reloads_under_load(server, admin, maker):
+    """New connections go to the fresh host; what the one before has begun it ends."""
+    install(server, maker.make("1.1.90000"))
+    seen = []
+
+    def read():
+        with client.Client(server.url, server.admin_key) as api, api.stream("GET", "/evolving/stream", params={"ticks": 200}) as answer:
+            seen.extend(json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: "))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    until("the stream runs", lambda: len(seen) > 1)
+    before = server.database().count("evolving.item", "title = 'reload'")
+    with Load(server) as load:
+        for _ in range(RELOADS):
+            pid = server.host_pid()
+            for _ in range(5):
+                admin.call("POST", "/evolving/jobs", 202, json={"title": "reload"})
+            server.cli("reload")
+            assert server.host_pid() != pid
+    print(f"{load.requests} requests during {RELOADS} reloads")
+    reader.join(60)
+    assert len(seen) == 200, "a stream is not cut"
+    until("every job has written its item", lambda: server.database().count("evolving.item", "title = 'reload'") - before >= 5 * RELOADS)
+    until("the hosts before are gone", lambda: len((server.data / "host.pid").read_text().splitlines()) == 1)
+    assert not server.events("host.killed") and not server.events("host.died")
+    with server.admin() as again:
+        assert version(again) == "1.1.90000"
+
+
+def test_a_reload_takes_a_new_configuration(server, maker):
+    conf = server.data / "mortise.conf"
+    with server.admin() as api:
+        api.call("POST", "/evolving/jobs", 422, json={"title": "x" * 5000})
+    conf.write_text("http.body_limit = 2KiB\n")
+    server.cli("reload")
+    with server.admin() as api:
+        api.call("POST", "/evolving/jobs", 413, json={"title": "x" * 5000})
+    conf.write_text("http.body_limit = nonsense\n")
+    pid = server.host_pid()
+    (conf.parent / "aside.conf").write_text("")
+    failed = server.cli("reload", "--config", conf.parent / "aside.conf", check=False)
+    assert failed.returncode == 1 and "serves on" in failed.stderr, failed.stderr
+    assert server.host_pid() == pid
+    conf.unlink()
+    server.cli("reload")
+    with server.admin() as api:
+        api.call("POST", "/evolving/jobs", 422, json={"title": "x" * 5000})
 
 
 def test_streams_and_jobs_of_the_version_before_end_there(server, admin, maker):

@@ -329,7 +329,7 @@ static void on_drained(void *arg)
 
 static void on_term(void *arg)
 {
-    mti_http_drain(server, arg, options.grace_ms, on_drained, arg);
+    mti_http_drain(server, arg, 0, options.grace_ms, on_drained, arg);
 }
 
 static void *wait_for_term(void *arg)

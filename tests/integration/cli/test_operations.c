@@ -41,7 +41,7 @@ static int fake_host(const mti_host_setup *h)
 static int serve(const mti_config *c)
 {
     mti_error e = {0};
-    return mti_supervisor_run(c, fake_host, &e);
+    return mti_supervisor_run(c, fake_host, false, &e);
 }
 
 /* Runs mortise in a child: `mortise a b --data ROOT/folder …`. */

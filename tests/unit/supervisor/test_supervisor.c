@@ -37,6 +37,16 @@ static bool readable(int fd, int ms)
     return poll(&p, 1, ms) == 1;
 }
 
+/* Waits for the stop: what else the supervisor tells is only read. */
+static bool asked_to_stop(const mti_host_setup *h, int ms)
+{
+    char word = 0;
+    while (readable(h->stop_fd, ms))
+        if (read(h->stop_fd, &word, 1) != 1 || word == 'r')
+            return true;
+    return false;
+}
+
 static void say(int fd, const char *text)
 {
     if (write(fd, text, strlen(text)) < 0)
@@ -57,7 +67,7 @@ static void answer(const mti_host_setup *h, int fd, const char *word)
         exit(0);
     } else if (strcmp(word, "hold") == 0) {
         say(fd, "held");
-        readable(h->stop_fd, -1);
+        asked_to_stop(h, -1);
         say(fd, "bye");
         exit(0);
     } else if (strcmp(word, "stuck") == 0) {
@@ -73,7 +83,11 @@ static int fake_host(const mti_host_setup *h)
     struct pollfd p[3] = {{.fd = h->listen_fd, .events = POLLIN},
                           {.fd = h->admin_fd, .events = POLLIN},
                           {.fd = h->stop_fd, .events = POLLIN}};
-    while (poll(p, 3, -1) > 0 && !p[2].revents) {
+    while (poll(p, 3, -1) > 0) {
+        if (p[2].revents && asked_to_stop(h, 0))
+            break;
+        if (!p[0].revents && !p[1].revents)
+            continue;
         int fd = accept(p[0].revents ? h->listen_fd : h->admin_fd, NULL, NULL);
         char word[16] = "";
         if (fd < 0)
@@ -133,7 +147,7 @@ static _Noreturn void supervise(const run *r, const char *port, int (*host)(cons
     mti_log_setup(open(path, O_WRONLY | O_CREAT | O_APPEND, 0600), MTI_LOG_DEBUG, MTI_LOG_LOGFMT);
     mti_config *c = make_config(r->dir, port);
     mti_error e = {0};
-    int status = mti_supervisor_run(c, host, &e);
+    int status = mti_supervisor_run(c, host, false, &e);
     in_dir(r, "error", path);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     say(fd, e.detail);
@@ -339,20 +353,43 @@ static void test_a_stuck_host_is_killed_after_its_time(void **state)
     wait_file(&r, "log", "event=host.killed", NULL, 0);
 }
 
-static void test_reload_starts_a_new_host_after_the_old(void **state)
+static void test_a_reload_starts_a_host_beside_the_old(void **state)
 {
     run r = start("reload", "0", fake_host);
     int first = ask(&r), fd = dial(&r);
     char text[32];
-    say(fd, "hold");
+    bool worked = false;
+    say(fd, "hold"); /* the old one is held in a request */
     hear(fd, text, sizeof text);
     int queued = dial(&r);
     kill(r.pid, SIGHUP);
+    int second = ask_on(queued); /* and a new connection is answered all the same */
+    assert_true(second > 0 && second != first);
     hear(fd, text, sizeof text);
     assert_string_equal(text, "bye");
     close(fd);
-    int second = ask_on(queued);
-    assert_true(second > 0 && second != first);
+    wait_file(&r, "reload", "1 ok", NULL, 0);
+    assert_int_equal(mti_supervisor_reloads(r.dir, &worked), 1);
+    assert_true(worked);
+    assert_int_equal(stop(&r), 0);
+}
+
+/* A host that gets ready only when it is the first. */
+static int only_one_host(const mti_host_setup *h)
+{
+    return h->overlap ? 7 : fake_host(h);
+}
+
+static void test_a_reload_that_fails_changes_nothing(void **state)
+{
+    run r = start("reload-fails", "0", only_one_host);
+    int first = ask(&r);
+    kill(r.pid, SIGHUP);
+    wait_file(&r, "reload", "1 failed", NULL, 0);
+    assert_int_equal(ask(&r), first);
+    kill(r.pid, SIGHUP);
+    wait_file(&r, "reload", "2 failed", NULL, 0);
+    assert_int_equal(ask(&r), first);
     assert_int_equal(stop(&r), 0);
 }
 
@@ -462,7 +499,8 @@ int main(void)
         cmocka_unit_test(test_stop_lets_requests_end),
         cmocka_unit_test(test_a_second_signal_does_not_wait),
         cmocka_unit_test(test_a_stuck_host_is_killed_after_its_time),
-        cmocka_unit_test(test_reload_starts_a_new_host_after_the_old),
+        cmocka_unit_test(test_a_reload_starts_a_host_beside_the_old),
+        cmocka_unit_test(test_a_reload_that_fails_changes_nothing),
         cmocka_unit_test(test_a_second_supervisor_is_refused),
         cmocka_unit_test(test_the_host_dies_with_a_killed_supervisor),
         cmocka_unit_test(test_a_host_that_cannot_start_ends_the_supervisor),

@@ -447,32 +447,6 @@ static mt_status ask_db_rollback(mt_call *c)
     return answer;
 }
 
-static uint32_t ask_db_rows(mt_call *c, mt_handle result)
-{
-    mti_ask a;
-    mti_ask_host(&a, c, MTI_METHOD_DB_ROWS);
-    mti_put_handle(&a.out, result);
-    mt_status answer = mti_ask_send(&a, MTI_KEEP_NOTHING, result);
-    uint32_t value = 0;
-    mti_give_u32(&a.in, &value, answer);
-    mti_ask_end(&a);
-    return value;
-}
-
-static mt_slice ask_db_value(mt_call *c, mt_handle result, uint32_t row, mt_slice column)
-{
-    mti_ask a;
-    mti_ask_host(&a, c, MTI_METHOD_DB_VALUE);
-    mti_put_handle(&a.out, result);
-    mti_put_u32(&a.out, row);
-    mti_put_slice(&a.out, column);
-    mt_status answer = mti_ask_send(&a, MTI_KEEP_CALL, result);
-    mt_slice value = (mt_slice){NULL, 0};
-    mti_give_slice(&a.in, &value, answer);
-    mti_ask_end(&a);
-    return value;
-}
-
 static mt_status ask_db_json(mt_call *c, mt_handle result, uint32_t row, mt_slice *out)
 {
     mti_ask a;
@@ -515,8 +489,8 @@ static const mt_db_1 ask_db = {
     .begin = ask_db_begin,
     .commit = ask_db_commit,
     .rollback = ask_db_rollback,
-    .rows = ask_db_rows,
-    .value = ask_db_value,
+    .rows = mti_local_db_rows,
+    .value = mti_local_db_value,
     .json = ask_db_json,
     .free = ask_db_free,
     .as_org = ask_db_as_org,

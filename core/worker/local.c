@@ -49,6 +49,63 @@ mt_status mti_local_request_sleep(mt_call *c, int64_t ms)
     return mti_sleep(ms);
 }
 
+/* --- db/1: results are read a column at a time, so that a loop over rows is not a frame a value --- */
+
+typedef struct mti_column {
+    struct mti_column *next;
+    mt_handle result;
+    mt_slice name;           /* the null slice: only the number of rows was asked */
+    uint32_t rows, first;
+    const mt_slice *values;  /* of the rows from `first` on */
+    size_t n;
+} column;
+
+/* Reads from row on, as much as the host gives at a time. */
+static bool read_column(mt_call *c, column *k, uint32_t row)
+{
+    mti_ask a;
+    mti_ask_host(&a, c, MTI_ASK_COLUMN);
+    mti_put_handle(&a.out, k->result);
+    mti_put_slice(&a.out, k->name);
+    mti_put_u32(&a.out, row);
+    mt_status s = mti_ask_send(&a, MTI_KEEP_CALL, 0);
+    k->rows = mti_take_u32(&a.in);
+    k->first = row;
+    k->values = mti_take_slices(&a.in, &k->n);
+    mti_ask_end(&a);
+    return s == MT_OK && !a.in.bad;
+}
+
+static const column *find_column(mt_call *c, mt_handle result, mt_slice name, uint32_t row)
+{
+    mti_run *r = mti_run_of(c);
+    column *k = r->columns;
+    while (k && (k->result != result || (name.p && !mt_slice_eq(k->name, name))))
+        k = k->next;
+    if (k && (!name.p || row >= k->rows || (row >= k->first && row - k->first < k->n)))
+        return k;
+    if (!k) {
+        k = mti_arena_try_alloc(&c->arena, sizeof *k);
+        if (!k)
+            return NULL;
+        *k = (column){.next = r->columns, .result = result, .name = name.p ? mti_arena_slice(&c->arena, name) : name};
+        r->columns = k;
+    }
+    return read_column(c, k, row) ? k : NULL;
+}
+
+uint32_t mti_local_db_rows(mt_call *c, mt_handle result)
+{
+    const column *k = find_column(c, result, (mt_slice){NULL, 0}, 0);
+    return k ? k->rows : 0;
+}
+
+mt_slice mti_local_db_value(mt_call *c, mt_handle result, uint32_t row, mt_slice name)
+{
+    const column *k = find_column(c, result, name.p ? name : MT_SLICE(""), row);
+    return k && row >= k->first && row - k->first < k->n ? k->values[row - k->first] : (mt_slice){NULL, 0};
+}
+
 /* --- hook/1: patches are collected here and go back with the outcome --- */
 
 /* What the host's handlers made of the payload. */

@@ -26,6 +26,7 @@ typedef struct mti_run {
     char *answer;            /* what the host answered, until its asker takes it */
     size_t answer_len;
     mti_kept *kept;
+    struct mti_column *columns;          /* of results, as far as they were read; the arena's */
 } mti_run;
 
 typedef struct mti_lane {

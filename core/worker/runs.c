@@ -125,6 +125,7 @@ static void run_dispose(mti_run *r)
 {
     mti_kept_free(r->kept);
     r->kept = NULL;
+    r->columns = NULL;
     mti_call_dispose(&r->c);
 }
 

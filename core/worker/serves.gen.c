@@ -454,30 +454,6 @@ static void serve_db_rollback(mti_serving *s)
     mti_serve_answer(s, answer);
 }
 
-static void serve_db_rows(mti_serving *s)
-{
-    const mt_db_1 *t = s->table;
-    mt_handle result = mti_serve_handle(s);
-    if (!mti_serve_ready(s, t->rows != NULL))
-        return;
-    uint32_t value = (t->rows)(s->c, result);
-    mti_serve_answer(s, MT_OK);
-    mti_put_u32(&s->out, value);
-}
-
-static void serve_db_value(mti_serving *s)
-{
-    const mt_db_1 *t = s->table;
-    mt_handle result = mti_serve_handle(s);
-    uint32_t row = mti_take_u32(&s->in);
-    mt_slice column = mti_take_slice(&s->in);
-    if (!mti_serve_ready(s, t->value != NULL))
-        return;
-    mt_slice value = (t->value)(s->c, result, row, column);
-    mti_serve_answer(s, MT_OK);
-    mti_put_slice(&s->out, value);
-}
-
 static void serve_db_json(mti_serving *s)
 {
     const mt_db_1 *t = s->table;
@@ -520,8 +496,8 @@ static const mti_serve_fn serve_db[] = {
     serve_db_begin,
     serve_db_commit,
     serve_db_rollback,
-    serve_db_rows,
-    serve_db_value,
+    NULL,
+    NULL,
     serve_db_json,
     serve_db_free,
     serve_db_as_org,

@@ -8,7 +8,8 @@
 #include "worker/impl.h"
 #include "worker/process.h"
 
-enum { GRACE_MS = 5000, HELD_MAX = 64 << 20, LINES_A_SECOND = 100, COUNTS_A_SECOND = 10000, PAUSE_MS = 100 };
+enum { GRACE_MS = 5000, HELD_MAX = 64 << 20, LINES_A_SECOND = 100, COUNTS_A_SECOND = 10000, PAUSE_MS = 100,
+       COLUMN_BYTES = 256 << 10 };
 
 /* --- coming and going --- */
 
@@ -207,6 +208,26 @@ static void serve_emit(mti_serving *s, const mt_hook_1 *hooks)
     mti_put_payload(&s->out, hook, payload);
 }
 
+/* The rows of a result, and as many values of a column, from a row on, as are worth a frame: at least one. */
+static void serve_column(mti_serving *s, const mt_db_1 *db)
+{
+    s->interface = MTI_METHOD_DB_VALUE >> 6;
+    mt_handle result = mti_serve_handle(s);
+    mt_slice name = mti_take_slice(&s->in);
+    uint32_t row = mti_take_u32(&s->in), n = 0;
+    if (!mti_serve_ready(s, db != NULL))
+        return;
+    uint32_t rows = db->rows(s->c, result);
+    mti_serve_answer(s, MT_OK);
+    mti_put_u32(&s->out, rows);
+    size_t at = s->out.len;
+    mti_put_u32(&s->out, 0);
+    for (; name.p && row < rows && s->out.len < COLUMN_BYTES; row++, n++)
+        mti_put_slice(&s->out, db->value(s->c, result, row, name));
+    if (s->out.status == MT_OK)
+        memcpy(s->out.p + at, &n, sizeof n);
+}
+
 static void serve_family(mti_serving *s, mti_worker *w)
 {
     size_t n;
@@ -239,6 +260,8 @@ static void serve_ask(mti_visit *v)
     v->serving = true;
     if (method == MTI_ASK_EMIT) {
         serve_emit(&s, w->o.interface(w->o.ctx, MT_SLICE("hook/1")));
+    } else if (method == MTI_ASK_COLUMN) {
+        serve_column(&s, w->o.interface(w->o.ctx, MT_SLICE("db/1")));
     } else if (method == MTI_ASK_FAMILY) {
         serve_family(&s, w);
     } else {

@@ -36,7 +36,7 @@ enum { MTI_ENTER_HANDLER = 1, MTI_ENTER_HOOK, MTI_ENTER_SERVICE, MTI_ENTER_ACTIV
 /* What is counted, of which family, for which labels. */
 enum { MTI_COUNT_ADD, MTI_COUNT_SET, MTI_COUNT_ZERO, MTI_COUNT_OBSERVE };
 /* Questions that are no function of a packed interface. */
-enum { MTI_ASK_FAMILY = 0xFFFE, MTI_ASK_EMIT = 0xFFFF };
+enum { MTI_ASK_COLUMN = 0xFFFD, MTI_ASK_FAMILY = 0xFFFE, MTI_ASK_EMIT = 0xFFFF };
 
 typedef struct mti_frame {
     uint32_t len;        /* of the payload */

@@ -105,6 +105,14 @@ def test_rows_and_constraints(api):
     assert api.call("GET", "/errand/notes").data["text"] == "first"
 
 
+def test_rows_larger_than_a_frame_takes(place):
+    """A worker reads a column in parts; nothing is lost between them."""
+    api, texts = client.Tenant(place, "wide").api, [f"{i:06}" * 20000 for i in range(7)]
+    for text in texts:
+        api.call("POST", "/errand/notes", json={"text": text})
+    assert sorted(api.call("GET", "/errand/notes").data["text"].split(",")) == texts
+
+
 def test_a_transaction_is_whole(api):
     assert api.call("POST", "/errand/pair", json={"first": "left", "second": "right"}).data["n"] == 2
     assert api.call("POST", "/errand/pair", json={"first": "new", "second": "right"}, status=409).data["code"] == "errand_text_taken"

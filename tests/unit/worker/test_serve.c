@@ -20,10 +20,11 @@ static mt_status query(mt_call *c, mt_slice name, const mt_field *args, size_t n
     return mt_slice_eq(name, MT_SLICE("fails")) ? mti_fail(&c->error, MT_CONFLICT, "taken", "It is taken.") : MT_OK;
 }
 
-static uint32_t rows(mt_call *c, mt_handle result)
+static mt_status row_json(mt_call *c, mt_handle result, uint32_t row, mt_slice *out)
 {
     assert_true(result == 0xAAAABBBBCCCCull);
-    return 3;
+    *out = MT_SLICE("{}");
+    return row < 3 ? MT_OK : MT_INVALID;
 }
 
 static mt_status release(mt_call *c, mt_handle result)
@@ -32,7 +33,7 @@ static mt_status release(mt_call *c, mt_handle result)
     return MT_OK;
 }
 
-static const mt_db_1 db = {.size = sizeof db, .version = 1, .query = query, .rows = rows, .free = release};
+static const mt_db_1 db = {.size = sizeof db, .version = 1, .query = query, .json = row_json, .free = release};
 
 static mti_buf question;
 static mti_arena scratch;
@@ -66,33 +67,34 @@ static mt_handle run_query(void)
     return h;
 }
 
-static mt_status ask_with(uint32_t method, const void *table, mt_handle h, uint32_t *value)
+static mt_status ask_with(uint32_t method, const void *table, mt_handle h, mt_slice *text)
 {
     mti_unpack in;
     mti_put_handle(&question, h);
+    if (method == MTI_METHOD_DB_JSON)
+        mti_put_u32(&question, 2);
     mti_serving s = ask(method, table);
     assert_false(s.broken);
     mt_status answer = status_of(&s, &in);
-    if (answer == MT_OK && value)
-        *value = mti_take_u32(&in);
+    if (answer == MT_OK && text)
+        assert_true(mt_slice_eq(mti_take_slice(&in), *text));
     mti_buf_dispose(&s.out);
     return answer;
 }
 
 static void a_handle_is_a_number_and_ends(void **state)
 {
-    uint32_t n = 0;
+    mt_slice object = MT_SLICE("{}");
     mt_handle first = run_query(), second = run_query();
     assert_true(first == 1 && second == 2);
-    assert_int_equal(ask_with(MTI_METHOD_DB_ROWS, &db, second, &n), MT_OK);
-    assert_int_equal(n, 3);
+    assert_int_equal(ask_with(MTI_METHOD_DB_JSON, &db, second, &object), MT_OK);
     assert_int_equal(ask_with(MTI_METHOD_DB_FREE, &db, first, NULL), MT_OK);
     assert_true(freed == 0xAAAABBBBCCCCull);
-    assert_int_equal(ask_with(MTI_METHOD_DB_ROWS, &db, first, NULL), MT_NOT_FOUND);
+    assert_int_equal(ask_with(MTI_METHOD_DB_JSON, &db, first, NULL), MT_NOT_FOUND);
     assert_int_equal(ask_with(MTI_METHOD_DB_FREE, &db, first, NULL), MT_NOT_FOUND);
-    assert_int_equal(ask_with(MTI_METHOD_DB_ROWS, &db, 0xAAAABBBBCCCCull, NULL), MT_NOT_FOUND);
-    assert_int_equal(ask_with(MTI_METHOD_DB_ROWS, &db, 0, NULL), MT_NOT_FOUND);
-    assert_int_equal(ask_with(MTI_METHOD_DB_ROWS, &db, second, NULL), MT_OK);
+    assert_int_equal(ask_with(MTI_METHOD_DB_JSON, &db, 0xAAAABBBBCCCCull, NULL), MT_NOT_FOUND);
+    assert_int_equal(ask_with(MTI_METHOD_DB_JSON, &db, 0, NULL), MT_NOT_FOUND);
+    assert_int_equal(ask_with(MTI_METHOD_DB_JSON, &db, second, NULL), MT_OK);
 }
 
 static mt_status next(mt_call *c, mt_handle stream, mt_slice *part)
@@ -165,7 +167,8 @@ static void what_was_not_given_is_denied(void **state)
 {
     mti_unpack in;
     mti_put_handle(&question, 1);
-    mti_serving s = ask(MTI_METHOD_DB_ROWS, NULL);
+    mti_put_u32(&question, 0);
+    mti_serving s = ask(MTI_METHOD_DB_JSON, NULL);
     assert_int_equal(status_of(&s, &in), MT_DENIED);
     mti_buf_dispose(&s.out);
     s = ask(MTI_METHOD_QUEUE_TAKE, &db);             /* the host's own, whoever has queue/1 */
@@ -182,9 +185,11 @@ static void nonsense_is_broken(void **state)
         assert_true(s.broken);
         mti_buf_dispose(&s.out);
     }
-    mti_put_handle(&question, run_query());
+    mt_handle h = run_query();
+    mti_put_handle(&question, h);
+    mti_put_u32(&question, 0);
     mti_buf_addc(&question, 'x');                    /* one byte too many */
-    mti_serving s = ask(MTI_METHOD_DB_ROWS, &db);
+    mti_serving s = ask(MTI_METHOD_DB_JSON, &db);
     assert_true(s.broken);
     mti_buf_dispose(&s.out);
 }

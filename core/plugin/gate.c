@@ -52,9 +52,9 @@ void mti_plugin_release(mti_plugins *p, unsigned loop, uint16_t slot)
 
 void mti_plugin_note(mti_plugins *p, unsigned loop, uint16_t slot, bool failed)
 {
-    mti_inflight *f = &p->records[slot]->inflight[loop];
     if (!slot)
         return;
+    mti_inflight *f = &p->records[slot]->inflight[loop];
     atomic_store_explicit(&f->answers, atomic_load_explicit(&f->answers, memory_order_relaxed) + 1, memory_order_relaxed);
     if (failed)
         atomic_fetch_add_explicit(&f->failures, 1, memory_order_relaxed);

@@ -210,12 +210,17 @@ static int api_patch(lua_State *L)
     return 0;
 }
 
+/* An organization's, not the platform's: it may not fill the operator's log nor use up its series. */
+static bool is_own(const mti_policy_frame *r)
+{
+    return !mti_uuid_is_nil(r->policy->org_id);
+}
+
 /* --- kv --- */
 
 static mti_kv_scope kv_scope(const mti_policy_frame *r)
 {
-    bool own = !mti_uuid_is_nil(r->policy->org_id);
-    return (mti_kv_scope){.own = r->mode == MTI_POLICY_SHADOW ? 2 : own, .org_id = r->c->who.org_id};
+    return (mti_kv_scope){.own = r->mode == MTI_POLICY_SHADOW ? 2 : is_own(r), .org_id = r->c->who.org_id};
 }
 
 static int64_t ttl_arg(lua_State *L, int index)
@@ -329,7 +334,7 @@ static int api_log(lua_State *L)
         return 0;
     mt_field fields[] = {{MT_SLICE("policy"), mt_str(r->policy->name)},
                          {MT_SLICE("text"), {text, mti_utf8_cut((mt_slice){text, len}, 1024)}}};
-    mti_log_fields(MTI_LOG_INFO, "policy.log", fields, 2);
+    mti_log_fields(is_own(r) ? MTI_LOG_DEBUG : MTI_LOG_INFO, "policy.log", fields, 2);
     return 0;
 }
 
@@ -352,9 +357,12 @@ static int api_metric(lua_State *L)
     mti_policy_charge(L, 50);
     if (r->mode == MTI_POLICY_DRY)
         return 0;
-    mti_family *f = mti_metric_family(MTI_COUNTER, "mortise_policy_total", "Counted by policies.",
-                                      "policy,name");
-    mti_metric_add(mti_metric_get(f, (mt_slice[]){mt_str(r->policy->name), name}, 2), v);
+    mti_family *f = is_own(r) ? mti_metric_family(MTI_COUNTER, "mortise_organization_policy_total",
+                                                  "Counted by organizations' policies.", "name")
+                              : mti_metric_family(MTI_COUNTER, "mortise_policy_total",
+                                                  "Counted by policies.", "policy,name");
+    mt_slice labels[] = {is_own(r) ? name : mt_str(r->policy->name), name};
+    mti_metric_add(mti_metric_get(f, labels, is_own(r) ? 1 : 2), v);
     return 0;
 }
 

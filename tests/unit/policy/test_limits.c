@@ -89,8 +89,23 @@ static measured run_one(mti_policies *engine, mti_loop *loop, mti_policy *policy
     return j.m;
 }
 
-/* Runs every script under the limits, in a state that is there already, and gives what each came to. */
-static unsigned run_all(const mti_policy_limits *limits, void (*judge)(const char *file, const measured *m, const mti_policy_limits *l))
+typedef bool (*within_fn)(const measured *m, const mti_policy_limits *l);
+
+/* What the machine does beside only adds to a measurement: a script that overruns does so every time. */
+static measured run_best(mti_policies *engine, mti_loop *loop, mti_policy *idle, mti_policy *policy, within_fn within)
+{
+    measured m;
+    for (int i = 0; i < 5; i++) {
+        run_one(engine, loop, idle);
+        m = run_one(engine, loop, policy);
+        if (within(&m, &engine->limits))
+            break;
+    }
+    return m;
+}
+
+/* Runs every script under the limits, in a state that is there already; answers how many met one. */
+static unsigned run_all(const mti_policy_limits *limits, within_fn within)
 {
     mti_loop *loop = mti_loop_create(0);
     mti_policies *engine = mti_policies_create(limits, &loop, 1);
@@ -108,14 +123,14 @@ static unsigned run_all(const mti_policy_limits *limits, void (*judge)(const cha
             continue;
         snprintf(path, sizeof path, FOLDER "/%s", e->d_name);
         assert_int_equal(mti_buf_read_file(&text, path, 1 << 20), MT_OK);
-        run_one(engine, loop, idle);
         if (mti_policy_compile(engine, e->d_name, mti_buf_slice(&text), &policy, NULL) == MT_OK) {
-            measured m = run_one(engine, loop, policy);
+            measured m = run_best(engine, loop, idle, policy, within);
             limited += strcmp(m.verdict.error.code, "policy_limit") == 0;
             if (getenv("MORTISE_TEST_VERBOSE"))
                 printf("%-36s steps %9lld  bytes %9zu  cpu %7lld us %s\n", e->d_name, (long long)m.verdict.steps, m.bytes,
                        (long long)m.cpu_ns / 1000, m.verdict.error.code);
-            judge(e->d_name, &m, limits);
+            if (!within(&m, limits))
+                fail_msg("%s took %lld steps, %zu bytes, %lld us", e->d_name, (long long)m.verdict.steps, m.bytes, (long long)m.cpu_ns / 1000);
         }
         mti_policy_release(policy);
         mti_buf_dispose(&text);
@@ -127,41 +142,43 @@ static unsigned run_all(const mti_policy_limits *limits, void (*judge)(const cha
     return limited;
 }
 
-static void judge_steps(const char *file, const measured *m, const mti_policy_limits *l)
+static bool within_steps(const measured *m, const mti_policy_limits *l)
 {
-    if (m->verdict.steps > l->instructions + l->instructions / 10)
-        fail_msg("%s took %lld steps of %lld", file, (long long)m->verdict.steps, (long long)l->instructions);
+    return m->verdict.steps <= l->instructions + l->instructions / 10;
 }
 
 static void instructions(void **state)
 {
-    assert_true(run_all(&(mti_policy_limits){.instructions = 100000, .memory = 64 << 20, .cpu_us = 100000 * slower()}, judge_steps) > 20);
+    assert_true(run_all(&(mti_policy_limits){.instructions = 100000, .memory = 64 << 20, .cpu_us = 100000}, within_steps) > 20);
 }
 
-static void judge_bytes(const char *file, const measured *m, const mti_policy_limits *l)
+static bool within_bytes(const measured *m, const mti_policy_limits *l)
 {
-    if (m->bytes > l->memory + l->memory / 10)
-        fail_msg("%s took %zu bytes of %zu", file, m->bytes, l->memory);
+    return m->bytes <= l->memory + l->memory / 10;
 }
 
 static void memory(void **state)
 {
-    assert_true(run_all(&(mti_policy_limits){.instructions = 3000000, .memory = 1 << 20, .cpu_us = 100000 * slower()}, judge_bytes) > 20);
+    assert_true(run_all(&(mti_policy_limits){.instructions = 3000000, .memory = 1 << 20, .cpu_us = 100000}, within_bytes) > 20);
 }
 
-static void judge_cpu(const char *file, const measured *m, const mti_policy_limits *l)
+static bool within_cpu(const measured *m, const mti_policy_limits *l)
 {
-    if (m->cpu_ns / 1000 > l->cpu_us + l->cpu_us / 10)
-        fail_msg("%s took %lld us of %lld", file, (long long)m->cpu_ns / 1000, (long long)l->cpu_us);
+    return m->cpu_ns / 1000 <= l->cpu_us + l->cpu_us / 10;
 }
 
 static void cpu_time(void **state)
 {
-    assert_true(run_all(&(mti_policy_limits){.instructions = INT64_MAX, .memory = 1 << 20, .cpu_us = 5000 * slower()}, judge_cpu) > 20);
+    assert_true(run_all(&(mti_policy_limits){.instructions = INT64_MAX, .memory = 1 << 20, .cpu_us = 5000 * slower()}, within_cpu) > 20);
 }
 
 int main(void)
 {
+    const char *checker = getenv("MORTISE_TEST_SMALL");
+    if (checker && strcmp(checker, "valgrind") == 0) {
+        puts("SKIP: nothing is as long, nor allocated, as it is without valgrind");
+        return 77;
+    }
     mti_log_setup(-1, MTI_LOG_ERROR, MTI_LOG_LOGFMT);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(instructions),

@@ -1,6 +1,7 @@
 """Agents: versions of their prompts, tools in the hands of a model that does what the test tells it."""
 import itertools
 import json
+import pathlib
 
 import pytest
 
@@ -130,6 +131,20 @@ def test_wrong_calls_are_answered_to_the_model(tenant, name, arguments, error):
     events, done = stream(tenant, who)
     results = [d for k, d in events if k == "tool_result"]
     assert error in results[0]["error"] and results[0]["passages"] == 0 and results[1]["error"] is None
+    assert done["answer"].startswith(TRUE)
+
+
+def test_a_policy_says_which_tools_may_be_used(tenant):
+    """tool.call: the model is told why not, and does better."""
+    policies = f"/organizations/{tenant.org}/policies"
+    text = (pathlib.Path(__file__).parents[2] / "sdk/examples/policies/tool_permission.lua").read_text()
+    made = tenant.api.call("POST", policies, 201, json={"name": "tool_permission", "source": text}).data["id"]
+    tenant.api.call("PATCH", f"{policies}/{made}", json={"enabled_version": 1})
+    who = agent(tenant, [calls(("hybrid_search", {"query": "lighthouse keepers"})), calls(("vector_search", {"query": "salaries of keepers"})),
+                         calls(("vector_search", {"query": "lighthouse keepers"})), {"text": TRUE}], tools=("vector_search", "hybrid_search"))
+    events, done = stream(tenant, who)
+    tenant.api.call("DELETE", f"{policies}/{made}", 204)
+    assert [d["error"] for k, d in events if k == "tool_result"] == ["This agent may not use hybrid_search.", "Salaries are not searched for.", None]
     assert done["answer"].startswith(TRUE)
 
 

@@ -124,6 +124,20 @@ def test_a_broken_policy_fails_closed_and_says_where(org):
     org.change(made, enabled_version=None)
 
 
+def test_other_hosts_hear_of_a_change(server, org):
+    """What another host writes is told by the table's notification, to every loop; and without the store nobody's guards are left out."""
+    made = org.running("quiet", DENY)
+    org.api.call("GET", org.notes, 403)
+    server.database().run(f"UPDATE policies.policy SET enabled_version = NULL WHERE id = '{made['id']}'")
+    servers.until("the change was heard", lambda: all(org.api.request("GET", org.notes).status_code == 200 for _ in range(8)))
+    server.database().run(f"UPDATE policies.policy_version SET source = '-- hook: no.such' WHERE policy_id = '{made['id']}';"
+                          f"UPDATE policies.policy SET enabled_version = 1 WHERE id = '{made['id']}'")
+    servers.until("the broken one was heard of", lambda: org.api.request("GET", org.notes).status_code == 503)
+    assert org.api.call("GET", org.notes, 503).data["code"] == "policy_broken"
+    org.change(made, enabled_version=None)
+    org.api.call("GET", org.notes)
+
+
 # --- shadow, records, replay ---
 
 def test_a_shadow_decides_nothing_and_is_compared(org):

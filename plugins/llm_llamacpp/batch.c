@@ -30,6 +30,24 @@ place *batch_best_place(engine *e, const job *j)
     return best;
 }
 
+int64_t batch_reading_us(engine *e, const job *j)
+{
+    size_t known = 0, writers = 0;
+    for (unsigned i = 0; i < e->o.sequences && e->o.reuse_prefix; i++) {
+        size_t n = shared_prefix(&e->places[i], j);
+        known = n > known ? n : known;
+    }
+    size_t own = j->r.n_tokens - known, all = own;
+    for (unsigned i = 0; i < e->o.sequences; i++) {
+        const job *other = e->places[i].j;
+        size_t left = other && !other->writing ? other->r.n_tokens - other->at : 0;
+        all += left < own ? left : own;     /* who reads, reads in equal shares */
+        writers += other && other->writing;
+    }
+    size_t decodes = all / (BATCH - writers) + 1;
+    return (int64_t)(e->token_us * (double)(all + decodes * writers));
+}
+
 /* Copying a whole sequence costs about what decoding some dozen tokens does. */
 enum { WORTH_A_COPY = 64 };
 
@@ -229,8 +247,10 @@ static void write_token(engine *e, place *p)
         return;
     }
     pthread_mutex_lock(&e->lock);
-    if (!j->counts.output++)
+    if (!j->counts.output++) {
         j->counts.first_us = engine_now_us() - j->submitted_us;
+        engine_note(&e->reading_us, (double)(j->counts.first_us - j->counts.waited_us));
+    }
     pthread_mutex_unlock(&e->lock);
     if (e->api->llama_vocab_is_eog(e->vocab, token)) {
         finish(e, p, false);
@@ -249,10 +269,16 @@ static void write_token(engine *e, place *p)
         finish(e, p, true);
 }
 
+/* Below that a decode is mostly what it costs to go through the weights. */
+enum { MUCH_TO_READ = 64 };
+
 void batch_step(engine *e)
 {
     fill(e);
+    int64_t begun = engine_now_us();
     int32_t failed = e->batch.n_tokens ? e->api->llama_decode(e->ctx, e->batch) : 0;
+    if (!failed && e->batch.n_tokens >= MUCH_TO_READ)
+        engine_note(&e->token_us, (double)(engine_now_us() - begun) / e->batch.n_tokens);
     for (unsigned i = 0; i < e->o.sequences; i++) {
         place *p = &e->places[i];
         if (!p->j)

@@ -32,20 +32,13 @@ static void let_go(job *j, int holders)     /* the lock is held */
         job_free(j);
 }
 
-/* A place's time is shared by those who ran beside it; the lock is held. */
-static void note_time(engine *e, int64_t us)
-{
-    double cost = (double)us / (e->running ? e->running : 1);
-    e->job_us = e->job_us > 0 ? e->job_us * 0.8 + cost * 0.2 : cost;
-}
-
 void engine_end(engine *e, job *j, mt_status status)
 {
     uint64_t signal = j->r.signal;
     pthread_mutex_lock(&e->lock);
     if (j->sampler && status == MT_OK)  /* it had a place and wrote to its end */
-        note_time(e, engine_now_us() - j->submitted_us - j->counts.waited_us);
-    if (j->sampler && e->running)
+        engine_note(&e->job_us, (double)(engine_now_us() - j->submitted_us - j->counts.waited_us) / e->o.sequences);
+    if (j->sampler)
         e->running--;
     j->done = true;
     j->status = status;
@@ -90,7 +83,7 @@ void job_release(job *j)
 
 /* --- loading --- */
 
-static void fail(engine *e, const char *reason)
+static void set_failed(engine *e, const char *reason)
 {
     pthread_mutex_lock(&e->lock);
     e->state = ENGINE_FAILED;
@@ -148,11 +141,11 @@ static void load(engine *e)
     char reason[LLAMA_REASON], bad[GGUF_REASON];
     if (gguf_check_file(e->path, bad) != MT_OK) {
         snprintf(reason, sizeof reason, "The model's file is not usable: %s", bad);
-        fail(e, reason);
+        set_failed(e, reason);
         return;
     }
     if (llama_api_open(e->library, e->o.log, &e->api, reason) != MT_OK) {
-        fail(e, reason);
+        set_failed(e, reason);
         return;
     }
     pthread_rwlock_wrlock(&e->loaded);
@@ -168,7 +161,7 @@ static void load(engine *e)
     pthread_rwlock_unlock(&e->loaded);
     if (!made) {
         unload(e);
-        fail(e, "llama.cpp does not load the model: its architecture is unknown, or memory is short. The log at debug says more.");
+        set_failed(e, "llama.cpp does not load the model: its architecture is unknown, or memory is short. The log at debug says more.");
         return;
     }
     pthread_mutex_lock(&e->lock);
@@ -179,59 +172,96 @@ static void load(engine *e)
 
 /* --- the thread --- */
 
-static void drop_left(engine *e)
+/* Who left, and who has no token though its time has come, gives the place back. */
+static void drop_seated(engine *e, int64_t now)
 {
     for (unsigned i = 0; i < e->o.sequences; i++) {
+        place *p = &e->places[i];
+        if (!p->j)
+            continue;
         pthread_mutex_lock(&e->lock);
-        bool left = e->places[i].j && e->places[i].j->left;
+        bool left = p->j->left, late = !p->j->counts.output && p->j->item.due_us <= now;
         pthread_mutex_unlock(&e->lock);
-        if (left)
-            batch_leave(e, &e->places[i], MT_CANCELLED);
+        if (left || late)
+            batch_leave(e, p, left ? MT_CANCELLED : MT_LIMITED);
     }
 }
 
-static unsigned seat_waiting(engine *e)
+static void drop_waiting(engine *e, int64_t now)
 {
-    unsigned seated = 0;
-    for (;;) {
-        bool room = false;
-        for (unsigned i = 0; i < e->o.sequences; i++)
-            room |= !e->places[i].j;
+    job *j;
+    do {
         pthread_mutex_lock(&e->lock);
-        job *j = room ? (job *)fair_queue_take(&e->queue) : NULL;
+        j = (job *)fair_queue_take_due(&e->queue, now);
+        pthread_mutex_unlock(&e->lock);
         if (j)
-            j->counts.waited_us = engine_now_us() - j->submitted_us;
+            engine_end(e, j, MT_LIMITED);
+    } while (j);
+}
+
+static bool has_room(const engine *e)
+{
+    for (unsigned i = 0; i < e->o.sequences; i++)
+        if (!e->places[i].j)
+            return true;
+    return false;
+}
+
+/* The time of what cannot be in time is better spent on the others. Who is alone is always tried: so the means are mended when they were once too high. */
+static mt_status seat(engine *e, job *j, bool alone, int64_t now)
+{
+    if (!alone && now + batch_reading_us(e, j) > j->item.due_us)
+        return MT_LIMITED;
+    MT_TRY(batch_seat(e, batch_best_place(e, j), j));
+    pthread_mutex_lock(&e->lock);
+    e->running++;
+    pthread_mutex_unlock(&e->lock);
+    return MT_OK;
+}
+
+/* How many are seated then. */
+static unsigned seat_waiting(engine *e, int64_t now)
+{
+    for (;;) {
+        pthread_mutex_lock(&e->lock);
+        unsigned running = e->running;
+        job *j = has_room(e) ? (job *)fair_queue_take(&e->queue) : NULL;
+        if (j)
+            j->counts.waited_us = now - j->submitted_us;
         pthread_mutex_unlock(&e->lock);
         if (!j)
-            break;
-        if (batch_seat(e, batch_best_place(e, j), j) != MT_OK)
-            engine_end(e, j, MT_INTERNAL);
+            return running;
+        mt_status s = seat(e, j, !running, now);
+        if (s != MT_OK)
+            engine_end(e, j, s);
     }
-    for (unsigned i = 0; i < e->o.sequences; i++)
-        seated += e->places[i].j != NULL;
-    pthread_mutex_lock(&e->lock);
-    e->running = seated;
-    pthread_mutex_unlock(&e->lock);
-    return seated;
 }
 
-/* Sleeps until there is something to do; false: stop. A model that nobody used for long is given back. */
+static bool is_idle(const engine *e)        /* the lock is held */
+{
+    return e->o.idle_ms && e->state == ENGINE_READY && engine_now_us() >= e->used_us + e->o.idle_ms * 1000;
+}
+
+static void wait_woken(engine *e)           /* the lock is held */
+{
+    int64_t until = e->used_us + e->o.idle_ms * 1000;
+    const struct timespec t = {until / 1000000, until % 1000000 * 1000};
+    if (e->o.idle_ms && e->state == ENGINE_READY)
+        pthread_cond_timedwait(&e->wake, &e->lock, &t);
+    else
+        pthread_cond_wait(&e->wake, &e->lock);
+}
+
+/* Sleeps until there is something to do; false: end. A model that nobody used for long is given back. */
 static bool sleep_idle(engine *e)
 {
-    struct timespec until;
-    bool idle = false;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += e->o.idle_ms / 1000;
     pthread_mutex_lock(&e->lock);
-    while (!e->stop && !e->queue.n && !(e->wanted && e->state == ENGINE_LOADING) && !idle) {
-        if (e->o.idle_ms && e->state == ENGINE_READY)
-            idle = pthread_cond_timedwait(&e->wake, &e->lock, &until) != 0;
-        else
-            pthread_cond_wait(&e->wake, &e->lock);
-    }
-    if (idle && !e->queue.n)
+    e->used_us = engine_now_us();
+    while (!e->stop && !e->closed && !e->queue.n && !e->wanted && !is_idle(e))
+        wait_woken(e);
+    if (!e->queue.n && is_idle(e))
         e->state = ENGINE_UNLOADED;
-    bool on = !e->stop, unloads = e->state == ENGINE_UNLOADED, loads = e->state == ENGINE_LOADING;
+    bool on = !e->stop && !(e->closed && !e->queue.n), unloads = e->state == ENGINE_UNLOADED, loads = e->wanted;
     e->wanted = false;
     pthread_mutex_unlock(&e->lock);
     if (on && unloads)
@@ -256,8 +286,17 @@ static void end_all(engine *e, mt_status status)
     }
 }
 
-/* As the host's pool for heavy work: below the loops, so that a short request goes first. Threads made from here inherit it. */
-enum { NICENESS = 0 };
+/* One decode, and what is due before it; false: nothing is left to do. */
+static bool work(engine *e)
+{
+    int64_t now = engine_now_us();
+    drop_seated(e, now);
+    drop_waiting(e, now);
+    if (!seat_waiting(e, now))
+        return false;
+    batch_step(e);
+    return true;
+}
 
 static void *thread_main(void *arg)
 {
@@ -270,9 +309,7 @@ static void *thread_main(void *arg)
             end_all(e, MT_UNAVAILABLE);
             continue;
         }
-        while (!stop && seat_waiting(e)) {
-            drop_left(e);
-            batch_step(e);
+        while (!stop && work(e)) {
             pthread_mutex_lock(&e->lock);
             stop = e->stop;
             pthread_mutex_unlock(&e->lock);
@@ -280,6 +317,7 @@ static void *thread_main(void *arg)
     }
     end_all(e, MT_UNAVAILABLE);
     unload(e);
+    set_failed(e, "The model was switched off just now: try again.");
     return NULL;
 }
 
@@ -306,6 +344,14 @@ engine *engine_create(const engine_options *o)
     return NULL;
 }
 
+void engine_close(engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    e->closed = true;
+    pthread_cond_signal(&e->wake);
+    pthread_mutex_unlock(&e->lock);
+}
+
 void engine_destroy(engine *e)
 {
     if (!e)
@@ -328,13 +374,22 @@ engine_state engine_want(engine *e, char reason[LLAMA_REASON])
     pthread_mutex_lock(&e->lock);
     engine_state s = e->state;
     snprintf(reason, LLAMA_REASON, "%s", e->reason);
-    if (s == ENGINE_UNLOADED || s == ENGINE_FAILED) {
+    e->used_us = engine_now_us();
+    if (!e->closed && (s == ENGINE_UNLOADED || s == ENGINE_FAILED)) {
         e->state = ENGINE_LOADING;
         e->wanted = true;
         pthread_cond_signal(&e->wake);
     }
     pthread_mutex_unlock(&e->lock);
     return s;
+}
+
+bool engine_loaded(engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    bool loaded = e->state == ENGINE_LOADING || e->state == ENGINE_READY;
+    pthread_mutex_unlock(&e->lock);
+    return loaded;
 }
 
 unsigned engine_context(engine *e)
@@ -345,31 +400,40 @@ unsigned engine_context(engine *e)
     return n;
 }
 
-/* How long somebody who came now would wait for a place. */
-static int64_t expected_us(const engine *e)
+/* Until the first token of somebody who came now; 0 when there is a place, whose giver knows better. The lock is held. */
+static int64_t expected_us(const engine *e, uint64_t owner)
 {
-    unsigned ahead = e->queue.n + e->running + 1;
-    return ahead > e->o.sequences ? (int64_t)(e->job_us * (ahead - e->o.sequences)) : 0;
+    unsigned ahead = fair_queue_ahead(&e->queue, owner) + e->running;
+    return ahead < e->o.sequences ? 0 : (int64_t)(e->job_us * (ahead - e->o.sequences + 1) + e->reading_us);
 }
 
-mt_status engine_submit(engine *e, job_request *r, job **out, int64_t *retry_ms)
+int64_t engine_wait_ms(engine *e, uint64_t owner)
+{
+    pthread_mutex_lock(&e->lock);
+    int64_t us = expected_us(e, owner);
+    pthread_mutex_unlock(&e->lock);
+    return us / 1000;
+}
+
+mt_status engine_submit(engine *e, job_request *r, job **out)
 {
     job *j = calloc(1, sizeof *j);
+    *out = NULL;
     if (!j) {
         text_out_dispose(&r->text);
         free(r->tokens);
         return MT_NO_MEMORY;
     }
-    *j = (job){.item.owner = r->owner, .e = e, .r = *r, .submitted_us = engine_now_us(), .holders = 2, .row = -1, .counts.input = (uint32_t)r->n_tokens};
+    *j = (job){.item = {.owner = r->owner, .due_us = r->due_us}, .e = e, .r = *r, .submitted_us = engine_now_us(), .holders = 2, .row = -1,
+               .counts.input = (uint32_t)r->n_tokens};
     pthread_mutex_lock(&e->lock);
-    int64_t wait = expected_us(e);
-    mt_status s = wait > e->o.first_token_ms * 1000 ? MT_LIMITED : fair_queue_put(&e->queue, &j->item);
-    *retry_ms = wait > 1000000 ? wait / 1000 : 1000;
+    mt_status s = e->closed ? MT_UNAVAILABLE : j->submitted_us + expected_us(e, r->owner) > r->due_us ? MT_LIMITED : fair_queue_put(&e->queue, &j->item);
     if (s == MT_OK)
         pthread_cond_signal(&e->wake);
     pthread_mutex_unlock(&e->lock);
-    *out = s == MT_OK ? j : NULL;
-    if (s != MT_OK)
+    if (s == MT_OK)
+        *out = j;
+    else
         job_free(j);
     return s;
 }

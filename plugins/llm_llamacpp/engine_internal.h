@@ -45,10 +45,12 @@ struct engine {
     pthread_cond_t wake;
     fair_queue queue;
     engine_state state;
-    bool stop, wanted;
+    bool stop, closed, wanted;
+    int64_t used_us;            /* when somebody last had or wanted it */
     char reason[LLAMA_REASON];
     unsigned context;
-    double job_us;              /* what a job costs the engine, lately: time between two ends when it is busy */
+    double job_us;              /* from one end to the next when all places are taken, lately */
+    double reading_us;          /* from a place to the first token, lately */
     unsigned running;
     pthread_rwlock_t loaded;    /* read: model and vocabulary stay; write: the thread loads or unloads */
     const llama_api *api;
@@ -58,15 +60,22 @@ struct engine {
     struct llama_context *ctx;
     struct llama_batch batch;
     struct llama_token_data *candidates;
+    double token_us;            /* what a prompt's token costs, lately */
     place places[MAX_SEQUENCES];
 };
 
-int64_t engine_now_us(void);
+/* Means of what was seen lately. */
+static inline void engine_note(double *mean, double value)
+{
+    *mean = *mean > 0 ? *mean * 0.8 + value * 0.2 : value;
+}
+
 /* Ends a job: its holder is told, the engine lets go of it. The engine's thread, no lock held. */
 void engine_end(engine *e, job *j, mt_status status);
 
 /* batch.c, the engine's thread: */
 mt_status batch_seat(engine *e, place *p, job *j);   /* the job gets the place; what the place remembers of its prompt is kept */
+int64_t batch_reading_us(engine *e, const job *j);   /* what it would take to the first token beside those who are seated */
 place *batch_best_place(engine *e, const job *j);    /* the free one that remembers most of the prompt; NULL: none is free */
 void batch_leave(engine *e, place *p, mt_status status);
 void batch_step(engine *e);                          /* one decode over all that are seated */

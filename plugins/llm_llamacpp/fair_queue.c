@@ -32,7 +32,7 @@ static void unlink_lane(fair_queue *q, fair_lane *l)
         q->last = before;
 }
 
-static fair_lane *lane_of(fair_queue *q, uint64_t owner)
+static fair_lane *lane_of(const fair_queue *q, uint64_t owner)
 {
     fair_lane *l = q->first;
     while (l && l->owner != owner)
@@ -76,6 +76,27 @@ fair_item *fair_queue_take(fair_queue *q)
     else
         free(l);
     return item;
+}
+
+fair_item *fair_queue_take_due(fair_queue *q, int64_t now_us)
+{
+    for (fair_lane *l = q->first; l; l = l->next)
+        for (fair_item *at = l->head; at; at = at->next)
+            if (at->due_us <= now_us) {
+                fair_queue_remove(q, at);
+                return at;
+            }
+    return NULL;
+}
+
+unsigned fair_queue_ahead(const fair_queue *q, uint64_t owner)
+{
+    const fair_lane *own = lane_of(q, owner);
+    unsigned turns = own ? own->n + 1 : 1, ahead = turns - 1;   /* with each turn of its own, every other owner has one */
+    for (const fair_lane *l = q->first; l; l = l->next)
+        if (l != own)
+            ahead += l->n < turns ? l->n : turns;
+    return ahead;
 }
 
 bool fair_queue_remove(fair_queue *q, fair_item *item)

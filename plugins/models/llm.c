@@ -22,6 +22,7 @@ typedef struct generation {
     bool has_first, counted, ended, registered;
     enum { RENDERED_NOT, RENDERED, RENDERED_SMALL } rendered;   /* system and messages */
     mt_status end;               /* what next answers once ended */
+    int64_t retry_ms;            /* what a model here told of when to ask again */
     int64_t started_us;
     mt_slice system, messages;   /* with the passages */
     mt_llm_engine_counts counts;
@@ -172,8 +173,12 @@ static mt_status attempt(generation *g, const models_target *t)
         g->target = t;
         return MT_OK;
     }
-    if (s == MT_LIMITED && g->inner && mt_llm_engine_usage(g->c, t->engine, g->inner, &n) == MT_OK && n.retry_after_ms > 0)
-        health_rest(t->health, now_us() + n.retry_after_ms * 1000);
+    if (s == MT_LIMITED && g->inner && mt_llm_engine_usage(g->c, t->engine, g->inner, &n) == MT_OK && n.retry_after_ms > 0) {
+        if (t->here)
+            g->retry_ms = n.retry_after_ms;    /* said to this one; it has places for others */
+        else
+            health_rest(t->health, now_us() + n.retry_after_ms * 1000);
+    }
     if (g->inner)
         mt_llm_engine_close(g->c, t->engine, g->inner);
     g->inner = 0;
@@ -245,8 +250,9 @@ static void tell_when(generation *g)
         int64_t at = health_free_at(g->route.targets[i].health, &g->route.limits);
         soonest = at < soonest ? at : soonest;
     }
-    if (soonest > now && soonest != INT64_MAX)
-        mt_respond_header(g->c, MT_SLICE("retry-after"), mt_printf(g->c, "%lld", (long long)((soonest - now) / 1000000 + 1)));
+    int64_t wait_ms = soonest > now && soonest != INT64_MAX ? (soonest - now) / 1000 : g->retry_ms;
+    if (wait_ms > 0)
+        mt_respond_header(g->c, MT_SLICE("retry-after"), mt_printf(g->c, "%lld", (long long)(wait_ms / 1000 + 1)));
 }
 
 /* The route, then the models that stand in for it. A fallback's own fallbacks do not count. */

@@ -19,7 +19,7 @@ typedef struct models_target {
     mt_slice options;                         /* JSON object for the engine; the null slice: none */
     double input_price, output_price, cached_price; /* USD a million tokens */
     uint32_t weight;
-    bool reads_passages, small;
+    bool reads_passages, small, here;         /* here: the engine runs it, and is not an upstream's client */
     health *health;                           /* the process's; never freed */
 } models_target;
 

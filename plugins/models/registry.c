@@ -311,7 +311,7 @@ mt_status models_registry_find(mt_call *c, mt_slice name, models_target *out, mt
     mt_write_text(&w, "path", models_file_path(c, sha256, "gguf"));
     mt_write_close(&w);
     MT_TRY(mt_write_end(&w, &options));
-    *out = (models_target){.engine = MT_SLICE("llm_llamacpp"), .model = name, .options = options, .weight = 1, .small = true, .health = health_of(MT_SLICE("llm_llamacpp"), sha256, mt_org_id(c))};
+    *out = (models_target){.engine = MT_SLICE("llm_llamacpp"), .model = name, .options = options, .weight = 1, .small = true, .here = true, .health = health_of(MT_SLICE("llm_llamacpp"), sha256, mt_org_id(c))};
     return MT_OK;
 }
 

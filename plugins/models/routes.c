@@ -53,6 +53,7 @@ static void read_target(mt_call *c, int r, int t, models_target *out)
     if (engine_model(c, out->engine, out->model, &m)) {
         out->reads_passages = m.reads_passages;
         out->small = m.small;
+        out->here = true;
     }
     out->health = health_of(out->engine, out->model, config(c, "/routes/%d/targets/%d/options/base_url", r, t));
 }
@@ -113,7 +114,7 @@ static bool find_own(mt_call *c, mt_slice name, mt_slice *engine, mt_llm_engine_
 static void add_own(models_route *r, mt_slice engine, const mt_llm_engine_model *m)
 {
     r->own = true;
-    r->targets[r->n_targets++] = (models_target){.engine = engine, .model = m->model, .weight = 1, .reads_passages = m->reads_passages, .small = m->small,
+    r->targets[r->n_targets++] = (models_target){.engine = engine, .model = m->model, .weight = 1, .reads_passages = m->reads_passages, .small = m->small, .here = true,
                                                  .health = health_of(engine, m->model, (mt_slice){0})};
 }
 

@@ -4,11 +4,13 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -109,6 +111,23 @@ static inline bytes tiny_gguf(void)
         put(&b, &v, 4);
     }
     return b;
+}
+
+static char tiny_path[] = "/tmp/mortise-tiny-XXXXXX.gguf";
+
+static inline int make_tiny(void **state)
+{
+    bytes b = tiny_gguf();
+    int fd = mkstemps(tiny_path, 5);
+    bool written = write(fd, b.p, b.n) == (ssize_t)b.n;
+    close(fd);
+    free(b.p);
+    return written ? 0 : -1;
+}
+
+static inline int remove_tiny(void **state)
+{
+    return unlink(tiny_path);
 }
 
 #endif

@@ -22,14 +22,12 @@ static void no_log(mt_slice line)
 {
 }
 
-static char tiny_path[] = "/tmp/mortise-tiny-XXXXXX.gguf";
-
-static int64_t promise_ms = 600000;
+static int64_t idle_ms;
 
 static engine *open_engine(const char *path, unsigned sequences, bool reuse, unsigned queue)
 {
     engine_options o = {.library = LLAMACPP_LIBRARY, .path = path, .context = 512, .sequences = sequences, .threads = 1, .queue = queue,
-                        .queue_owner = queue, .first_token_ms = promise_ms, .reuse_prefix = reuse, .log = no_log, .raise = raise_signal};
+                        .queue_owner = queue, .idle_ms = idle_ms, .reuse_prefix = reuse, .log = no_log, .raise = raise_signal};
     char reason[LLAMA_REASON];
     engine *e = engine_create(&o);
     engine_state s = engine_want(e, reason);
@@ -45,7 +43,7 @@ static engine *open_engine(const char *path, unsigned sequences, bool reuse, uns
 static job_request request(engine *e, const char *text, uint64_t owner, uint32_t max_tokens)
 {
     engine_message m = {MT_SLICE("user"), mt_str(text)};
-    job_request r = {.owner = owner, .max_tokens = max_tokens, .top_p = 1};
+    job_request r = {.owner = owner, .due_us = INT64_MAX, .max_tokens = max_tokens, .top_p = 1};
     assert_int_equal(engine_tokenize(e, &m, 1, &r.tokens, &r.n_tokens), MT_OK);
     return r;
 }
@@ -54,30 +52,30 @@ static job *submit(engine *e, const char *text, uint64_t owner, uint32_t max_tok
 {
     job_request r = request(e, text, owner, max_tokens);
     job *j;
-    int64_t retry;
-    assert_int_equal(engine_submit(e, &r, &j, &retry), MT_OK);
+    assert_int_equal(engine_submit(e, &r, &j), MT_OK);
     return j;
 }
 
-static char *whole(job *j, job_counts *counts)
+/* How the job ends, and what it wrote until then. */
+static mt_status until_end(job *j, char **text, job_counts *counts)
 {
     char *out = calloc(1, 1);
     size_t len = 0;
+    mt_status s;
     for (;;) {
         mt_slice piece;
         pthread_mutex_lock(&lock);
         uint64_t seen = raises;
         pthread_mutex_unlock(&lock);
-        mt_status s = job_take(j, &piece);
-        if (s == MT_DONE)
-            break;
+        s = job_take(j, &piece);
         if (s == MT_OK) {
             out = realloc(out, len + piece.len + 1);
             memcpy(out + len, piece.p, piece.len);
             out[len += piece.len] = 0;
             continue;
         }
-        assert_int_equal(s, MT_TIMEOUT);
+        if (s != MT_TIMEOUT)
+            break;
         pthread_mutex_lock(&lock);
         while (raises == seen)
             pthread_cond_wait(&changed, &lock);
@@ -86,7 +84,15 @@ static char *whole(job *j, job_counts *counts)
     if (counts)
         job_count(j, counts);
     job_release(j);
-    return out;
+    *text = out;
+    return s;
+}
+
+static char *whole(job *j, job_counts *counts)
+{
+    char *text;
+    assert_int_equal(until_end(j, &text, counts), MT_DONE);
+    return text;
 }
 
 static const char *const texts[] = {"first question", "a second, longer question about nothing at all", "third", "and the fourth one", "five", "six of them", "7", "the eighth"};
@@ -165,48 +171,55 @@ static void test_queue_is_bounded(void **state)
     engine *e = open_engine(tiny_path, 1, false, 2);
     job *held[16], *j;
     int n = 0, refused = 0;
-    int64_t retry = 0;
     for (int i = 0; i < 16; i++) {
         job_request r = request(e, "question", 1, 300);
-        if (engine_submit(e, &r, &j, &retry) == MT_OK)
+        if (engine_submit(e, &r, &j) == MT_OK)
             held[n++] = j;
         else
             refused++;
     }
     assert_in_range(n, 2, 15);
-    assert_true(refused > 0 && retry >= 1000);
+    assert_true(refused > 0);
     while (n)
         job_release(held[--n]);
     engine_destroy(e);
 }
 
-/* Once it is known what an answer costs, who would wait longer than promised is refused though the queue has room. */
+/* One whose answer is as long as it may be. */
+static const char *long_one(engine *e)
+{
+    for (int i = 0; i < 8; i++) {
+        job_counts n;
+        free(whole(submit(e, texts[i], 1, 400), &n));
+        if (n.output == 400)
+            return texts[i];
+    }
+    fail_msg("every answer is short");
+    return NULL;
+}
+
+static mt_status submit_due(engine *e, const char *text, uint64_t owner, int64_t ms, job **j)
+{
+    job_request r = request(e, text, owner, 400);
+    r.due_us = engine_now_us() + ms * 1000;
+    return engine_submit(e, &r, j);
+}
+
+/* Once it is known what an answer costs, who would wait longer than promised is refused though the queue has room; another owner, whose turn
+ * comes sooner, is not. */
 static void test_the_promise_closes_the_door(void **state)
 {
-    promise_ms = 0;
     engine *e = open_engine(tiny_path, 1, false, 64);
-    promise_ms = 600000;
-    const char *text = NULL;    /* one whose answer is long enough to be overtaken by eight submits */
-    for (int i = 0; i < 8 && !text; i++) {
-        job_counts c;
-        free(whole(submit(e, texts[i], 1, 300), &c));
-        text = c.output == 300 ? texts[i] : NULL;
-    }
-    assert_non_null(text);
-    job *held[8], *j;
-    int n = 0, refused = 0;
-    int64_t retry = 0;
-    for (int i = 0; i < 8; i++) {
-        job_request r = request(e, text, 1, 300);
-        if (engine_submit(e, &r, &j, &retry) == MT_OK)
-            held[n++] = j;
-        else
-            refused++;
-    }
-    assert_in_range(n, 1, 7);
-    assert_true(refused > 0 && retry >= 1000);
-    while (n)
-        job_release(held[--n]);
+    const char *text = long_one(e);
+    job *held[9], *j;
+    for (int i = 0; i < 9; i++)
+        held[i] = submit(e, text, 1, 400);
+    int64_t own = engine_wait_ms(e, 1), other = engine_wait_ms(e, 2);
+    assert_true(own > 0 && other > 0 && other < own / 2);
+    assert_int_equal(submit_due(e, text, 1, 0, &j), MT_LIMITED);
+    assert_null(j);
+    for (int i = 0; i < 9; i++)
+        job_release(held[i]);
     engine_destroy(e);
 }
 
@@ -229,6 +242,36 @@ static void test_the_engine_ends_first(void **state)
     job *a = submit(e, "runs", 1, 400), *b = submit(e, "waits", 1, 400);
     job_release(a);
     job_release(b);
+    engine_destroy(e);
+}
+
+/* Closed, it takes nothing more; what it has is written to the end, and then the model is given back. */
+static void test_a_closed_engine_finishes(void **state)
+{
+    engine *e = open_engine(tiny_path, 1, false, 4);
+    char reason[LLAMA_REASON];
+    job *a = submit(e, "runs", 1, 40), *b = submit(e, "waits", 1, 40), *j;
+    engine_close(e);
+    job_request r = request(e, "comes too late", 1, 40);
+    assert_int_equal(engine_submit(e, &r, &j), MT_UNAVAILABLE);
+    free(whole(a, NULL));
+    free(whole(b, NULL));
+    while (engine_loaded(e))
+        usleep(1000);
+    assert_int_equal(engine_want(e, reason), ENGINE_FAILED);
+    assert_false(engine_loaded(e));
+    engine_destroy(e);
+}
+
+static void test_an_idle_model_is_given_back(void **state)
+{
+    idle_ms = 1;
+    engine *e = open_engine(tiny_path, 1, false, 4);
+    idle_ms = 0;
+    char reason[LLAMA_REASON];
+    while (engine_loaded(e))
+        usleep(1000);
+    assert_int_equal(engine_want(e, reason), ENGINE_UNLOADED);
     engine_destroy(e);
 }
 
@@ -265,21 +308,6 @@ static void test_the_real_model_answers(void **state)
     engine_destroy(e);
 }
 
-static int make_tiny(void **state)
-{
-    bytes b = tiny_gguf();
-    int fd = mkstemps(tiny_path, 5);
-    bool written = write(fd, b.p, b.n) == (ssize_t)b.n;
-    close(fd);
-    free(b.p);
-    return written ? 0 : -1;
-}
-
-static int remove_tiny(void **state)
-{
-    return unlink(tiny_path);
-}
-
 int main(void)
 {
     const char *checker = getenv("MORTISE_TEST_SMALL");
@@ -290,6 +318,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_together_as_alone), cmocka_unit_test(test_prefix_reuse), cmocka_unit_test(test_leaving_frees_the_place),
         cmocka_unit_test(test_queue_is_bounded), cmocka_unit_test(test_the_promise_closes_the_door),
+        cmocka_unit_test(test_a_closed_engine_finishes), cmocka_unit_test(test_an_idle_model_is_given_back),
         cmocka_unit_test(test_end_at_the_limit), cmocka_unit_test(test_the_engine_ends_first),
         cmocka_unit_test(test_a_broken_file_is_refused), cmocka_unit_test(test_the_real_model_answers)};
     return cmocka_run_group_tests(tests, make_tiny, remove_tiny);

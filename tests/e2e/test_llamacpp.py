@@ -174,8 +174,8 @@ def test_memory_and_idle_models(server, api):
 
 def test_switched_off_while_an_answer_runs(server, api):
     """The answer ends, whole or with an error, and the next is written by an engine with the new configuration."""
-    configure(server, sequences=1, max_tokens=1500)
-    with api.stream("POST", "/chat/completions", json=body(LONG, 1500, stream=True)) as stream:
+    configure(server, sequences=1)
+    with api.stream("POST", "/chat/completions", json=body(LONG, 250, stream=True)) as stream:
         lines = stream.iter_lines()
         next(line for line in lines if '"content":"' in line)
         configure(server, sequences=1, max_tokens=3)

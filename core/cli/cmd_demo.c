@@ -20,8 +20,8 @@ enum { MAX_FILE = 16 << 20, WIDTH = 96, POLL_MS = 100 };
 
 static const char *const questions[] = {
     "How is Debian pronounced, and where does the name come from?",
-    "What is a virtual package?",
-    "Who wrote all that software for Debian?",
+    "What is Debian GNU/Linux?",
+    "What is sid?",
 };
 enum { QUESTIONS = sizeof questions / sizeof *questions };
 
@@ -238,9 +238,10 @@ static void print_proof(const json_t *reply, double ms, const mti_error *problem
 {
     puts("");
     print_citations(json_object_get(reply, "citations"));
+    mt_slice model = mti_json_get_string(json_object_get(reply, "usage"), "model", MT_SLICE("?"));
+    printf("  %s %s in %.0f ms\n", mt_slice_eq(model, MT_SLICE("extractive")) ? "no model wrote what the passages say, so they are quoted by" : "written by", model.p, ms);
     if (problem->status == MT_OK)
-        printf("  (%.0f ms by %s; checked: every quote stands in its document, and holds what is said)\n", ms,
-               mti_json_get_string(json_object_get(reply, "usage"), "model", MT_SLICE("?")).p);
+        puts("  checked: every quote stands in its document, and holds what is said");
     else
         printf("  NOT PROVED: %s\n", problem->detail);
 }

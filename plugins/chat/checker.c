@@ -4,6 +4,7 @@
 #include "text/utf8.h"
 
 enum { AHEAD = 6 };      /* bytes that the sentence splitter wants to see behind a sentence */
+#define ASKED 0.3        /* of the question's words, for the first sentence of a small model */
 
 static bool is_space(char ch)
 {
@@ -191,12 +192,14 @@ static bool has_letter(mt_slice text)
     return false;
 }
 
-/* What a small model writes before an answer and after one: the number of a heading, the question once more, what it said before. */
-static bool is_idle(checker *k, mt_slice text, uint64_t key)
+/* What a small model writes before an answer and after one: the number of a heading, the question once more, what it said before, what no passage says,
+ * what would go on after a colon. The answer begins with a sentence that is about what was asked. */
+static bool is_idle(checker *k, mt_slice text, const support_verdict *v)
 {
-    bool asks = text.len && text.p[text.len - 1] == '?', again = was_said(k, key);
-    k->circles = k->found && (asks || again);
-    return asks || again || !has_letter(text);
+    char last = text.len ? text.p[text.len - 1] : ':';
+    bool again = was_said(k, v->key), astray = v->kind == SUPPORT_MISSING, beside = !k->found && v->asked < ASKED;
+    k->over = k->found && (last == '?' || again || astray);
+    return last == '?' || last == ':' || again || astray || beside || !has_letter(text);
 }
 
 static mt_status judge_one(checker *k, const cut *at)
@@ -207,7 +210,7 @@ static mt_status judge_one(checker *k, const cut *at)
     if (!one || !text.p)
         return MT_TOO_LARGE;
     one->verdict = support_judge(k->support, text, number - 1);
-    if (k->watch && is_idle(k, text, one->verdict.key)) {
+    if (k->watch && is_idle(k, text, &one->verdict)) {
         k->row++;
         return MT_OK;
     }
@@ -249,7 +252,7 @@ mt_status checker_feed(checker *k, mt_slice text)
 mt_status checker_judge(checker *k, bool ended)
 {
     cut at;
-    while (k->support && !k->circles && next_cut(k, ended, &at)) {
+    while (k->support && !k->over && next_cut(k, ended, &at)) {
         if (at.end > at.start)
             MT_TRY(judge_one(k, &at));
         k->at = at.after;
@@ -270,5 +273,5 @@ void checker_drop(checker *k)
     k->waiting = k->waiting_last = NULL;
     k->at = k->raw.len;
     k->row = k->n_said = 0;
-    k->circles = false;
+    k->over = false;
 }

@@ -27,8 +27,8 @@ typedef struct checker {
     size_t characters;           /* of what was shown */
     size_t found, missing;       /* sentences shown */
     size_t row;                  /* judged without support since the last one that had it */
-    bool watch;                  /* a small model writes: a question, a bare number and what was said before are left out */
-    bool circles;                /* it began anew after its answer: that and what follows is not judged */
+    bool watch;                  /* a small model writes: a question, a bare number, what was said before and what no passage says are left out */
+    bool over;                   /* it wrote such a thing after its answer: that and what follows is not judged */
     uint64_t said[CHECKER_SAID];
     size_t n_said;
 } checker;

@@ -13,7 +13,7 @@
 #define LONGER 0.03    /* what each further sentence of a stretch costs */
 #define PREFERRED 0.05
 #define BESIDE 0.34
-enum { STRETCH = 3, SHORT = 3, SENTENCES_MAX = 4000, EXCERPTS_MAX = 8 };
+enum { STRETCH = 3, SHORT = 3, REPEATED = 8, SENTENCES_MAX = 4000, EXCERPTS_MAX = 8 };
 
 typedef struct stretch {
     size_t passage, start, end;
@@ -182,8 +182,31 @@ static void look_from(const judged *j, const support *s, size_t first, int64_t p
         if (!whole || !dense || denies != j->t.denies || share < LEAST || worth <= *best)
             continue;
         *best = worth;
-        *v = (support_verdict){.kind = SUPPORT_FOUND, .passage = from->passage, .start = from->start, .end = s->list[k].end, .share = share, .key = v->key};
+        *v = (support_verdict){.kind = SUPPORT_FOUND, .passage = from->passage, .start = from->start, .end = s->list[k].end, .share = share, .asked = v->asked, .key = v->key};
     }
+}
+
+static double weight_of_question(const support *s, size_t term)
+{
+    size_t have = 0;
+    for (size_t k = 0; k < s->n; k++)
+        for (size_t h = 0; h < s->list[k].n; h++)
+            have += s->list[k].hashes[h] == s->question.list[term].hash;
+    return have ? log(1 + ((double)s->n + 1) / ((double)have + 0.5)) : 0;
+}
+
+static double asked_of(const support *s, const terms *t)
+{
+    double all = 0, has = 0;
+    for (size_t i = 0; i < s->question.n; i++) {
+        double weight = weight_of_question(s, i);
+        bool found = false;
+        for (size_t k = 0; k < t->n && !found; k++)
+            found = t->list[k].hash == s->question.list[i].hash;
+        all += weight;
+        has += found ? weight : 0;
+    }
+    return all > 0 ? has / all : 1;
 }
 
 support_verdict support_judge(const support *s, mt_slice sentence, int64_t preferred)
@@ -200,6 +223,9 @@ support_verdict support_judge(const support *s, mt_slice sentence, int64_t prefe
         v.kind = SUPPORT_NONE;
         return v;
     }
+    v.asked = asked_of(s, &j->t);
+    if (j->t.words > REPEATED && j->t.words >= 2 * j->t.n)
+        return v;
     for (size_t i = 0; i < j->t.n; i++)
         v.key += j->t.list[i].hash;
     if (j->t.n < SHORT) {
@@ -223,14 +249,9 @@ static double worth_of(const support *s, const stretch *at, uint64_t *mask)
 {
     double worth = 0;
     *mask = mask_of(&s->question, at);
-    for (size_t i = 0; i < s->question.n; i++) {
-        size_t have = 0;
-        for (size_t k = 0; k < s->n && *mask >> i & 1; k++)
-            for (size_t h = 0; h < s->list[k].n; h++)
-                have += s->list[k].hashes[h] == s->question.list[i].hash;
+    for (size_t i = 0; i < s->question.n; i++)
         if (*mask >> i & 1)
-            worth += log(1 + ((double)s->n + 1) / ((double)have + 0.5));
-    }
+            worth += weight_of_question(s, i);
     return worth;
 }
 

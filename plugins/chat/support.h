@@ -1,7 +1,7 @@
 /*
  * Whether a sentence says what a passage says, by its words: the share of its content words that a short stretch of the passage has (rare words
  * weigh more; a word that no passage has weighs most), with every number in that stretch, every name in that passage or its heading, and both or
- * neither denying. It reads words, not meaning: what is supported may still be put together wrongly; what is not supported was never in the text.
+ * neither denying. A sentence that only repeats itself says nothing. It reads words, not meaning: what is supported may still be put together wrongly; what is not supported was never in the text.
  * Memory is the call's. No suspend; about a millisecond for ten passages.
  */
 #ifndef CHAT_SUPPORT_H
@@ -24,6 +24,7 @@ typedef struct support_verdict {
     size_t passage;      /* index, as they were added */
     size_t start, end;   /* bytes of its text: one to three whole sentences */
     double share;        /* 0 to 1 */
+    double asked;        /* the sentence's share of the question's words, of those that any passage has; rare ones weigh more; 1 when there are none */
     uint64_t key;        /* the same for sentences of the same content words; 0: none */
 } support_verdict;
 

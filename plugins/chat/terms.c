@@ -49,6 +49,7 @@ static uint64_t hash_of(const char *p, size_t n)
 
 static void add(terms *out, term t)
 {
+    out->words++;
     for (size_t i = 0; i < out->n; i++)
         if (out->list[i].hash == t.hash) {
             out->list[i].name |= t.name;
@@ -62,7 +63,7 @@ void terms_read(mt_slice text, mt_language language, mt_stemmer *stemmer, terms 
 {
     mt_words walk = {.text = text};
     mt_word w;
-    out->n = 0;
+    out->n = out->words = 0;
     out->denies = false;
     for (bool first = true; mt_words_next(&walk, &w); first = false) {
         if (w.whole)

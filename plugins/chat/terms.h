@@ -12,7 +12,7 @@ typedef struct term {
 } term;
 
 typedef struct terms {
-    size_t n;
+    size_t n, words;              /* words: with repetitions */
     bool denies;                  /* not, never, without, ne, nije … */
     term list[TERMS_MAX];         /* each stem once; stop words are left out */
 } terms;

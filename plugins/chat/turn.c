@@ -335,9 +335,9 @@ static mt_status read(turn *t)
         return MT_OK;                         /* it may yet ask for a tool */
     MT_TRY(checker_judge(&t->checker, false));
     MT_TRY(tell_checked(t));
-    if (t->checker.row < ASTRAY && !t->checker.circles)
+    if (t->checker.row < ASTRAY && !t->checker.over)
         return MT_OK;
-    end_generation(t);                        /* it has left the documents, or turns in circles: what follows is of no use */
+    end_generation(t);                        /* it has left the documents, or is through with them: what follows is of no use */
     t->finish = MT_SLICE("stop");
     return t->checker.found ? finish(t) : fall_back(t);
 }

@@ -5,10 +5,19 @@
 #include <math.h>
 #include <stdlib.h>
 
+enum { BROAD = 4 };      /* how many times as many are looked at when a filter may keep much */
+
 typedef struct query_vector {
     const float *p;
     size_t n;
 } query_vector;
+
+/* One index's answer, best first. */
+typedef struct answer {
+    mt_slice *ids;
+    double *scores;
+    uint32_t n;
+} answer;
 
 static candidate *get(search *s, mt_slice id)
 {
@@ -34,18 +43,29 @@ static uint32_t wanted(const search *s)
 
 /* --- vectors --- */
 
-static mt_status ask_vectors(search *s, const retrieval_model *m, query_vector v, uint32_t limit, const mt_slice *only, size_t n_only)
+static mt_status make_room(search *s, answer *a, uint32_t limit)
+{
+    *a = (answer){.ids = mt_alloc(s->c, (limit + 1) * sizeof *a->ids), .scores = mt_alloc(s->c, (limit + 1) * sizeof *a->scores)};
+    return a->ids && a->scores ? MT_OK : MT_NO_MEMORY;
+}
+
+static mt_status ask_vectors(search *s, const retrieval_model *m, query_vector v, uint32_t limit, const mt_slice *only, size_t n_only, answer *a)
 {
     mt_handle hits;
-    mt_slice id;
-    double score;
+    MT_TRY(make_room(s, a, limit));
     MT_TRY(mt_index_search(s->c, s->state.workspace_id, m->name, v.p, v.n, limit, only, n_only, &hits));
-    for (uint32_t i = 0; i < limit && mt_index_hit(s->c, hits, i, &id, &score) == MT_OK; i++) {
-        candidate *x = get(s, id);
-        if (x && !(x->vector >= score)) /* a passage that several models know counts by its best */
-            x->vector = score;
-    }
+    while (a->n < limit && mt_index_hit(s->c, hits, a->n, &a->ids[a->n], &a->scores[a->n]) == MT_OK)
+        a->n++;
     return MT_OK;
+}
+
+static void take_vectors(search *s, const answer *a)
+{
+    for (uint32_t i = 0; i < a->n; i++) {
+        candidate *x = get(s, a->ids[i]);
+        if (x && !(x->vector >= a->scores[i])) /* a passage that several models know counts by its best */
+            x->vector = a->scores[i];
+    }
 }
 
 /* The ids of candidates that lack one of the scores. */
@@ -60,18 +80,24 @@ static size_t lacking(search *s, bool vector, mt_slice *ids)
 
 /* --- words --- */
 
-static mt_status ask_words(search *s, uint32_t limit, const mt_slice *only, size_t n_only)
+static mt_status ask_words(search *s, uint32_t limit, const mt_slice *only, size_t n_only, answer *a)
 {
     mt_handle hits;
-    mt_slice id, language = s->o.language.len ? s->o.language : (mt_slice){0};
-    double score;
+    mt_slice language = s->o.language.len ? s->o.language : (mt_slice){0};
+    MT_TRY(make_room(s, a, limit));
     MT_TRY(mt_text_index_search(s->c, s->state.workspace_id, s->query, language, limit, only, n_only, &hits));
-    for (uint32_t i = 0; i < limit && mt_text_index_hit(s->c, hits, i, &id, &score) == MT_OK; i++) {
-        candidate *x = get(s, id);
-        if (x)
-            x->text = score;
-    }
+    while (a->n < limit && mt_text_index_hit(s->c, hits, a->n, &a->ids[a->n], &a->scores[a->n]) == MT_OK)
+        a->n++;
     return MT_OK;
+}
+
+static void take_words(search *s, const answer *a)
+{
+    for (uint32_t i = 0; i < a->n; i++) {
+        candidate *x = get(s, a->ids[i]);
+        if (x)
+            x->text = a->scores[i];
+    }
 }
 
 /* --- one list --- */
@@ -121,12 +147,14 @@ static double fuse(const search *s, const candidate *x)
     return s->o.text_weight * at_least_0(x->text) + (1 - s->o.text_weight) * at_least_0(x->vector);
 }
 
+/* Equals stand in the order of their documents' uploads, as ids of documents tell it; ids of chunks tell only who was read first. */
 static int by_score(const void *a, const void *b)
 {
     const candidate *x = a, *y = b;
     if (x->score != y->score)
         return x->score < y->score ? 1 : -1;
-    return memcmp(x->id.p, y->id.p, 36);
+    int documents = x->document_id.p && y->document_id.p ? memcmp(x->document_id.p, y->document_id.p, 36) : 0;
+    return documents ? documents : x->start != y->start ? (x->start > y->start) - (x->start < y->start) : memcmp(x->id.p, y->id.p, 36);
 }
 
 void candidates_sort(search *s)
@@ -140,12 +168,76 @@ static mt_status complete(search *s, const query_vector *vectors)
     mt_slice *ids = mt_alloc(s->c, (s->n + 1) * sizeof *ids);
     if (!ids)
         return MT_NO_MEMORY;
+    answer a;
     size_t n = lacking(s, false, ids);
-    if (n)
-        MT_TRY(ask_words(s, (uint32_t)n, ids, n));
+    if (n) {
+        MT_TRY(ask_words(s, (uint32_t)n, ids, n, &a));
+        take_words(s, &a);
+    }
     n = lacking(s, true, ids);
-    for (uint32_t i = 0; n && i < s->state.n_models; i++)
-        MT_TRY(ask_vectors(s, &s->state.models[i], vectors[i], (uint32_t)n, ids, n));
+    for (uint32_t i = 0; n && i < s->state.n_models; i++) {
+        MT_TRY(ask_vectors(s, &s->state.models[i], vectors[i], (uint32_t)n, ids, n, &a));
+        take_vectors(s, &a);
+    }
+    return MT_OK;
+}
+
+/* Every index's best, at most limit each: the models' in their order, then the words'. */
+static mt_status ask_all(search *s, const query_vector *vectors, uint32_t limit, answer *answers)
+{
+    uint32_t models = s->state.n_models;
+    for (uint32_t i = 0; is_mode(s, "vector") && i < models; i++)
+        MT_TRY(ask_vectors(s, &s->state.models[i], vectors[i], limit, s->allowed, s->n_allowed, &answers[i]));
+    return is_mode(s, "text") ? ask_words(s, limit, s->allowed, s->n_allowed, &answers[models]) : MT_OK;
+}
+
+/* Leaves what the filter allows. *enough: no answer is shorter than it would be had the index been told the filter. */
+static mt_status drop_filtered(search *s, answer *answers, uint32_t asked, bool *enough)
+{
+    size_t n = 0, all = 0;
+    for (uint32_t i = 0; i <= s->state.n_models; i++)
+        all += answers[i].n;
+    mt_slice *ids = mt_alloc(s->c, (all + 1) * sizeof *ids);
+    if (!ids)
+        return MT_NO_MEMORY;
+    for (uint32_t i = 0; i <= s->state.n_models; i++)
+        for (uint32_t k = 0; k < answers[i].n; k++)
+            ids[n++] = answers[i].ids[k];
+    bool *keeps = mt_alloc(s->c, all + 1);
+    if (!keeps)
+        return MT_NO_MEMORY;
+    MT_TRY(filter_keeps(s, ids, n, keeps));
+    *enough = true;
+    n = 0;
+    for (uint32_t i = 0; i <= s->state.n_models; i++) {
+        answer *a = &answers[i];
+        uint32_t kept = 0, had = a->n;
+        for (uint32_t k = 0; k < had; k++)
+            if (keeps[n++]) {
+                a->ids[kept] = a->ids[k];
+                a->scores[kept++] = a->scores[k];
+            }
+        *enough &= kept >= wanted(s) || had < asked;
+        a->n = kept < wanted(s) ? kept : wanted(s);
+    }
+    return MT_OK;
+}
+
+/* A filter that keeps much is applied to a few more of the best; only one that keeps little is worth listing every chunk that it allows. */
+static mt_status ask_filtered(search *s, const query_vector *vectors, answer *answers)
+{
+    bool enough = false;
+    if (!s->filter_is_list) {
+        const uint32_t asked = BROAD * wanted(s);
+        MT_TRY(ask_all(s, vectors, asked, answers));
+        MT_TRY(drop_filtered(s, answers, asked, &enough));
+    }
+    if (enough)
+        return MT_OK;
+    MT_TRY(filter_list(s));
+    if (s->n_allowed)
+        return ask_all(s, vectors, wanted(s), answers);
+    memset(answers, 0, (s->state.n_models + 1) * sizeof *answers);
     return MT_OK;
 }
 
@@ -153,22 +245,24 @@ mt_status candidates_find(search *s)
 {
     mt_call *c = s->c;
     query_vector *vectors = mt_alloc(c, (s->state.n_models + 1) * sizeof *vectors);
+    answer *answers = mt_alloc(c, (s->state.n_models + 1) * sizeof *answers);
     s->room = wanted(s) * (s->state.n_models + 1);
     s->all = mt_alloc(c, s->room * sizeof *s->all);
-    if (!vectors || !s->all)
+    if (!vectors || !s->all || !answers)
         return MT_NO_MEMORY;
-    for (uint32_t i = 0; is_mode(s, "vector") && i < s->state.n_models; i++) {
+    memset(answers, 0, (s->state.n_models + 1) * sizeof *answers);
+    for (uint32_t i = 0; is_mode(s, "vector") && i < s->state.n_models; i++)
         MT_TRY(mt_embedder_embed(c, s->state.models[i].name, &s->query, 1, &vectors[i].p, &vectors[i].n));
-        MT_TRY(ask_vectors(s, &s->state.models[i], vectors[i], wanted(s), s->allowed, s->n_allowed));
-    }
-    if (is_mode(s, "text"))
-        MT_TRY(ask_words(s, wanted(s), s->allowed, s->n_allowed));
+    MT_TRY(s->filtered ? ask_filtered(s, vectors, answers) : ask_all(s, vectors, wanted(s), answers));
+    for (uint32_t i = 0; i < s->state.n_models; i++)
+        take_vectors(s, &answers[i]);
+    take_words(s, &answers[s->state.n_models]);
     if (is_mode(s, "text") && is_mode(s, "vector"))
         MT_TRY(complete(s, vectors));
     MT_TRY(rank(s, true));
     MT_TRY(rank(s, false));
     for (uint32_t i = 0; i < s->n; i++)
-        s->all[i].score = fuse(s, &s->all[i]);
+        s->all[i].score = round(fuse(s, &s->all[i]) * 1e5) / 1e5;   /* what is beyond is noise: the same text embedded beside others differs there */
     candidates_sort(s);
     return MT_OK;
 }

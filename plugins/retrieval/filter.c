@@ -1,5 +1,7 @@
-/* A filter becomes a list of chunk ids before an index is asked. */
+/* A filter as PostgreSQL reads it: over given chunks, or as the list of all that it allows. */
 #include "retrieval.h"
+
+#include <stdlib.h>
 
 mt_slice uuid_array(mt_call *c, const mt_slice *ids, size_t n)
 {
@@ -29,23 +31,55 @@ static mt_slice read_ids(search *s, const char *pointer)
     return ids ? uuid_array(s->c, ids, (size_t)n) : (mt_slice){0};
 }
 
-mt_status filter_resolve(search *s)
+void filter_read(search *s)
+{
+    mt_call *c = s->c;
+    const mt_field args[FILTER_ARGS] = {
+        {MT_SLICE("documents"), read_ids(s, "/filter/document_ids")}, {MT_SLICE("collections"), read_ids(s, "/filter/collection_ids")},
+        {MT_SLICE("file_name"), mt_json_text(c, s->request, MT_SLICE("/filter/file_name"))}, {MT_SLICE("language"), mt_json_text(c, s->request, MT_SLICE("/filter/language"))},
+        {MT_SLICE("metadata"), mt_json_text(c, s->request, MT_SLICE("/filter/metadata"))}, {MT_SLICE("ids"), {0}}};
+    memcpy(s->filter, args, sizeof args);
+    s->filter_is_list = s->filter[0].value.p || s->filter[2].value.p;    /* names documents: short */
+    for (size_t i = 0; i < FILTER_ARGS; i++)
+        s->filtered |= s->filter[i].value.p != NULL;
+}
+
+mt_status filter_list(search *s)
 {
     mt_call *c = s->c;
     mt_handle rows;
-    mt_slice documents = read_ids(s, "/filter/document_ids"), collections = read_ids(s, "/filter/collection_ids");
-    mt_slice name = mt_json_text(c, s->request, MT_SLICE("/filter/file_name")), language = mt_json_text(c, s->request, MT_SLICE("/filter/language"));
-    mt_slice metadata = mt_json_text(c, s->request, MT_SLICE("/filter/metadata"));
-    bool more = collections.p || name.p || language.p || metadata.p;
-    if (!documents.p && !more)
-        return MT_OK;
-    const mt_field args[] = {{MT_SLICE("documents"), documents}, {MT_SLICE("collections"), collections}, {MT_SLICE("file_name"), name},
-                             {MT_SLICE("language"), language}, {MT_SLICE("metadata"), metadata}};
-    MT_TRY(mt_db_query(c, more ? MT_SLICE("chunks_filtered") : MT_SLICE("chunks_of_documents"), args, more ? 5 : 1, &rows));
-    s->filtered = true;
+    bool only_documents = true;
+    for (size_t i = 1; i < FILTER_ARGS; i++)
+        only_documents &= s->filter[i].value.p == NULL;
+    MT_TRY(mt_db_query(c, only_documents ? MT_SLICE("chunks_of_documents") : MT_SLICE("chunks_filtered"), s->filter, only_documents ? 1 : FILTER_ARGS - 1, &rows));
     s->n_allowed = mt_db_rows(c, rows);
     s->allowed = mt_alloc(c, (s->n_allowed + 1) * sizeof *s->allowed);
     for (uint32_t i = 0; s->allowed && i < s->n_allowed; i++)
         s->allowed[i] = mt_db_value(c, rows, i, MT_SLICE("id"));
     return s->allowed ? MT_OK : MT_TOO_LARGE;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return memcmp(((const mt_slice *)a)->p, ((const mt_slice *)b)->p, 36);
+}
+
+mt_status filter_keeps(search *s, const mt_slice *ids, size_t n, bool *keeps)
+{
+    mt_call *c = s->c;
+    mt_handle rows;
+    mt_field args[FILTER_ARGS];
+    memcpy(args, s->filter, sizeof args);
+    args[FILTER_ARGS - 1].value = uuid_array(c, ids, n);
+    MT_TRY(mt_db_query(c, MT_SLICE("chunks_kept"), args, FILTER_ARGS, &rows));
+    uint32_t n_rows = mt_db_rows(c, rows);
+    mt_slice *kept = mt_alloc(c, (n_rows + 1) * sizeof *kept);
+    if (!kept)
+        return MT_NO_MEMORY;
+    for (uint32_t i = 0; i < n_rows; i++)
+        kept[i] = mt_db_value(c, rows, i, MT_SLICE("id"));
+    qsort(kept, n_rows, sizeof *kept, by_text);
+    for (size_t i = 0; i < n; i++)
+        keeps[i] = bsearch(&ids[i], kept, n_rows, sizeof *kept, by_text) != NULL;
+    return MT_OK;
 }

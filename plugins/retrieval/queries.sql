@@ -38,9 +38,30 @@ WHERE c.workspace_id = :workspace_id AND c.id = ANY(:ids::uuid[]);
 SELECT id FROM documents.chunk WHERE workspace_id = :workspace_id AND document_id = ANY(:documents::uuid[]);
 
 -- name: chunks_filtered :many slow
--- metadata: a value is equal or among the values of a list; {"in": […], "gte": …, "lte": …} compares values of one type.
+-- metadata: a value is equal or among the values of a list; {"in": […], "gte": …, "lte": …} compares values of one type. It is read once a document.
+WITH kept AS MATERIALIZED (
+  SELECT d.id FROM documents.document d
+  WHERE d.workspace_id = :workspace_id
+    AND (:documents::uuid[] IS NULL OR d.id = ANY(:documents::uuid[]))
+    AND (:file_name::text IS NULL OR d.file_name = :file_name::text)
+    AND (:collections::uuid[] IS NULL OR d.collection_id = ANY(:collections::uuid[]))
+    AND NOT EXISTS (
+    SELECT 1 FROM jsonb_each(coalesce(:metadata::jsonb, '{}'::jsonb)) f
+    WHERE NOT coalesce(CASE
+      WHEN jsonb_typeof(f.value) <> 'object' THEN d.metadata->f.key = f.value OR (jsonb_typeof(d.metadata->f.key) = 'array' AND d.metadata->f.key @> f.value)
+      ELSE (NOT f.value ? 'in' OR EXISTS (
+              SELECT 1 FROM jsonb_array_elements(f.value->'in') v
+              WHERE v.value = d.metadata->f.key OR (jsonb_typeof(d.metadata->f.key) = 'array' AND d.metadata->f.key @> v.value)))
+           AND (NOT f.value ? 'gte' OR (jsonb_typeof(d.metadata->f.key) = jsonb_typeof(f.value->'gte') AND d.metadata->f.key >= f.value->'gte'))
+           AND (NOT f.value ? 'lte' OR (jsonb_typeof(d.metadata->f.key) = jsonb_typeof(f.value->'lte') AND d.metadata->f.key <= f.value->'lte'))
+      END, false)))
+SELECT c.id FROM documents.chunk c JOIN kept ON kept.id = c.document_id
+WHERE c.workspace_id = :workspace_id AND (:language::text IS NULL OR c.language = :language::text);
+
+-- name: chunks_kept :many
+-- Which of these chunks chunks_filtered would list.
 SELECT c.id FROM documents.chunk c JOIN documents.document d ON d.org_id = c.org_id AND d.id = c.document_id
-WHERE c.workspace_id = :workspace_id
+WHERE c.workspace_id = :workspace_id AND c.id = ANY(:ids::uuid[])
   AND (:documents::uuid[] IS NULL OR d.id = ANY(:documents::uuid[]))
   AND (:file_name::text IS NULL OR d.file_name = :file_name::text)
   AND (:collections::uuid[] IS NULL OR d.collection_id = ANY(:collections::uuid[]))

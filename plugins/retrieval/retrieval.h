@@ -42,11 +42,15 @@ void options_read(mt_call *c, mt_handle doc, search_options *o);
 void options_write(mt_writer *w, const search_options *o);
 
 /* A passage on its way to the answer. */
+enum { FILTER_ARGS = 6 };
+
 typedef struct candidate {
     mt_slice id;
     double vector, text, rerank, score; /* vector and text: NAN when unknown */
     uint32_t vector_rank, text_rank;    /* from 1; 0: not among the candidates */
     uint32_t row;                       /* in search.rows */
+    mt_slice document_id;               /* with row */
+    uint32_t start;
 } candidate;
 
 typedef struct search {
@@ -57,15 +61,20 @@ typedef struct search {
     retrieval_state state;
     mt_slice *allowed;           /* chunk ids that the filter allows */
     size_t n_allowed;
-    bool filtered;
+    bool filtered, filter_is_list; /* is_list: names its documents, so what it allows is short */
+    mt_field filter[FILTER_ARGS]; /* what its queries bind */
     candidate *all;              /* room for the candidates of every index */
     uint32_t n, room;
     mt_handle rows;
     const char *rerank_note;     /* why it was not reranked; NULL: it was, or was not to be */
 } search;
 
-/* Resolves the request's filter to chunk ids. */
-mt_status filter_resolve(search *s);
+/* Reads the request's filter. */
+void filter_read(search *s);
+/* Lists every chunk that it allows. */
+mt_status filter_list(search *s);
+/* Which of n chunks it allows. */
+mt_status filter_keeps(search *s, const mt_slice *ids, size_t n, bool *keeps);
 mt_slice uuid_array(mt_call *c, const mt_slice *ids, size_t n);
 /* Asks the indexes that the mode needs and leaves the candidates best first, each with its score. */
 mt_status candidates_find(search *s);

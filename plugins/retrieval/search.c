@@ -23,6 +23,8 @@ static mt_status read_rows(search *s, uint32_t n)
         for (uint32_t i = 0; i < n; i++)
             if (mt_slice_eq(s->all[i].id, id)) {
                 s->all[i].row = row + 1;
+                s->all[i].document_id = mt_db_value(c, s->rows, row, MT_SLICE("document_id"));
+                s->all[i].start = (uint32_t)strtoul(mt_db_value(c, s->rows, row, MT_SLICE("start_char")).p, NULL, 10);
                 break;
             }
     }
@@ -82,10 +84,9 @@ static void collapse(search *s)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < s->n; i++) {
-        mt_slice document = mt_db_value(s->c, s->rows, s->all[i].row, MT_SLICE("document_id"));
         bool seen = false;
         for (uint32_t k = 0; k < kept && !seen; k++)
-            seen = mt_slice_eq(document, mt_db_value(s->c, s->rows, s->all[k].row, MT_SLICE("document_id")));
+            seen = mt_slice_eq(s->all[i].document_id, s->all[k].document_id);
         if (!seen)
             s->all[kept++] = s->all[i];
     }
@@ -140,14 +141,14 @@ static mt_status find(search *s, mt_slice options, bool *none, bool *lost)
     *none = status == MT_NOT_FOUND;
     if (*none)
         return MT_OK;
-    MT_TRY(filter_resolve(s));
-    *none = s->filtered && !s->n_allowed;
-    if (*none)
-        return MT_OK;
+    filter_read(s);
     MT_TRY(candidates_find(s));
     uint32_t shown = s->o.limit + s->o.offset, n = !collapses(s) && !s->o.rerank.len && s->n > shown ? shown : s->n;
+    while (n < s->n && n && s->all[n].score == s->all[n - 1].score)
+        n++;                                  /* who of equals is shown depends on their rows */
     MT_TRY(read_rows(s, n));
     *lost = s->n < n;
+    candidates_sort(s);
     return MT_OK;
 }
 

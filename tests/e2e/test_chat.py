@@ -150,7 +150,7 @@ def test_a_follow_up_is_looked_for_with_the_question_before(tenant):
     assert alone["finish"] == "nothing_found"
 
 
-@pytest.mark.parametrize("model, default, few", [("scripted", None, False), ("scripted-small", None, True), (None, None, False), (None, "scripted-small", True)])
+@pytest.mark.parametrize("model, default, few", [("scripted", None, False), ("scripted-small", None, True), (None, "scripted", False), (None, "scripted-small", True)])
 def test_history_is_told_as_far_as_it_fits(tenant, model, default, few):
     """The model says one sentence a message that it was told. A small context leaves room for the newest ones only, whole pairs of them; it is the one of
     the model that answers, also where only the workspace names it."""
@@ -162,7 +162,7 @@ def test_history_is_told_as_far_as_it_fits(tenant, model, default, few):
         told.append(len(answer["citations"]))
     assert told[:2] == [1, 3] and all(n % 2 for n in told), told
     assert (max(told) < 11) == few, told
-    tenant.api.call("PUT", f"/workspaces/{tenant.workspace}/model-settings", json={})
+    tenant.api.call("PUT", f"/workspaces/{tenant.workspace}/model-settings", json={"default_model": tenant.model})
 
 
 # --- sessions ---

@@ -68,10 +68,11 @@ def events(lines):
 
 
 class Tenant:
-    """An organization with a workspace and a key for all of it."""
+    """An organization with a workspace and a key for all of it. model answers in its workspaces when nobody names one: the quoting one needs no
+    memory and says the same words always; None: what the server answers with."""
 
-    def __init__(self, server, slug):
-        self.server, self.slug = server, slug
+    def __init__(self, server, slug, model="extractive"):
+        self.server, self.slug, self.model = server, slug, model
         with server.admin() as admin:
             self.org = admin.call("POST", "/organizations", 201, json={"name": slug, "slug": slug, "plan_tier": "enterprise"}).data["id"]
             self.key_id, self.key = self.make_key(admin, f"/organizations/{self.org}/api-keys")
@@ -83,7 +84,10 @@ class Tenant:
         return made["id"], made["key"]
 
     def new_workspace(self, slug):
-        return self.api.call("POST", f"/organizations/{self.org}/workspaces", 201, json={"name": slug, "slug": slug}).data["id"]
+        made = self.api.call("POST", f"/organizations/{self.org}/workspaces", 201, json={"name": slug, "slug": slug}).data["id"]
+        if self.model:
+            self.api.call("PUT", f"/workspaces/{made}/model-settings", json={"default_model": self.model})
+        return made
 
     def workspace_client(self, workspace, **body):
         """A client whose key is bound to one workspace."""

@@ -172,27 +172,33 @@ static void test_ranges(void **state)
     assert_null(checker_take(&k));
 }
 
-/* A small model's circles: the question once more, a bare number, what was said already. After an answer they end it. */
-static void test_circles(void **state)
+/* What a small model writes around an answer: the question once more, a bare number, what was said already, what no passage says. After an answer it ends it. */
+static void test_small_model(void **state)
 {
-    static const struct { const char *written, *shown; bool circles; } list[] = {
-        {"1. When did they leave? The last keepers left the lighthouse in 1989.", "The last keepers left the lighthouse in 1989. [1]", false},
+    static const struct { const char *written, *shown; bool over; const char *question; } list[] = {
+        {"1. When did they leave? The last keepers left the lighthouse in 1989.", "The last keepers left the lighthouse in 1989. [1]", false, NULL},
         {"The last keepers left the lighthouse in 1989. When did the keepers leave? Rye bread is baked from a sourdough.",
-         "The last keepers left the lighthouse in 1989. [1]", true},
+         "The last keepers left the lighthouse in 1989. [1]", true, NULL},
         {"The last keepers left the lighthouse in 1989. The lighthouse the last keepers left in 1989. Rye bread is baked from a sourdough.",
-         "The last keepers left the lighthouse in 1989. [1]", true},
+         "The last keepers left the lighthouse in 1989. [1]", true, NULL},
         {"The last keepers left the lighthouse in 1989. Rye bread is baked from a sourdough.",
-         "The last keepers left the lighthouse in 1989. [1] Rye bread is baked from a sourdough. [2]", false},
+         "The last keepers left the lighthouse in 1989. [1] Rye bread is baked from a sourdough. [2]", false, NULL},
+        {"Whales sang under the cliffs all night. The last keepers left the lighthouse in 1989. Whales sang of it. Rye bread is baked from a sourdough.",
+         "The last keepers left the lighthouse in 1989. [1]", true, NULL},
+        {"The lighthouse is a lighthouse, which is a lighthouse that is a lighthouse, and a lighthouse is a lighthouse, a lighthouse, a lighthouse, a lighthouse.", "", false, NULL},
+        {"The last keepers of the lighthouse:\n\nThe last keepers left the lighthouse in 1989.", "The last keepers left the lighthouse in 1989. [1]", false, NULL},
+        {"Rye bread is baked from a sourdough. The last keepers left the lighthouse in 1989. Rye bread is baked from a sourdough that has rested.",
+         "The last keepers left the lighthouse in 1989. [1] Rye bread is baked from a sourdough that has rested. [2]", false, "When did the keepers leave the lighthouse?"},
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
-        checker k = {.c = mt_testkit_call(*state), .support = make(*state, "When?", MT_LANGUAGE_EN), .watch = true};
+        checker k = {.c = mt_testkit_call(*state), .support = make(*state, list[i].question ? list[i].question : "When?", MT_LANGUAGE_EN), .watch = true};
         char shown[400] = "";
         checker_feed(&k, mt_str(list[i].written));
         checker_judge(&k, true);
         for (checked *one; (one = checker_take(&k));)
             strncat(shown, one->text.p, one->text.len);
         assert_string_equal(shown, list[i].shown);
-        assert_int_equal(k.circles, list[i].circles);
+        assert_int_equal(k.over, list[i].over);
     }
 }
 
@@ -268,7 +274,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_english, begin, end), cmocka_unit_test_setup_teardown(test_croatian, begin, end),
         cmocka_unit_test_setup_teardown(test_stream, begin, end),  cmocka_unit_test_setup_teardown(test_ranges, begin, end),
-        cmocka_unit_test_setup_teardown(test_circles, begin, end), cmocka_unit_test_setup_teardown(test_excerpts, begin, end),
+        cmocka_unit_test_setup_teardown(test_small_model, begin, end), cmocka_unit_test_setup_teardown(test_excerpts, begin, end),
         cmocka_unit_test(test_confidence), cmocka_unit_test(test_window), cmocka_unit_test(test_follow_ups)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -84,6 +84,21 @@ static void discover_installed(mti_plugins *p)
         free(list);
 }
 
+static bool is_loaded(const void *arg, const char *object)
+{
+    const mti_plugins *p = arg;
+    char name[256];
+    for (unsigned i = 1; i < p->n; i++) {
+        const mti_plugin_record *r = p->records[i];
+        if (!r->manifest || !r->digest[0])
+            continue;
+        snprintf(name, sizeof name, "%s-%.100s-%.12s.so", r->slug, r->manifest->version, r->digest);
+        if (!strcmp(name, object))
+            return true;
+    }
+    return false;
+}
+
 static bool same_folder(const char *a, const char *b)
 {
     struct stat x, y;
@@ -101,6 +116,7 @@ void mti_plugins_discover(mti_plugins *p, const char *dirs, const char *built)
             discover_folder(p, folder, false);
     discover_folder(p, built, true);
     free(copy);
+    mti_versions_sweep(p->host->plugin_home, is_loaded, p);
 }
 
 bool mti_discover_find(const mti_plugins *p, const char *slug, char dir[PATH_MAX], bool *trusted)

@@ -92,6 +92,26 @@ static mt_status merge_config(upgrade *x)
                     x->r->manifest->version, why);
 }
 
+/* Bytes only, and only where both versions want it. */
+static mt_status hand_state(upgrade *x)
+{
+    const mti_plugin_record *old = x->old;
+    mt_slice state = {0};
+    if (!old || atomic_load(&old->state) != MTI_PLUGIN_ACTIVE || !old->entry || !x->r->entry || !MT_PLUGIN_HAS(old->entry, hand_over) || !MT_PLUGIN_HAS(x->r->entry, take_over))
+        return MT_OK;
+    x->c->plugin = old->slot;
+    mti_fiber_set_tag(old->slot);
+    mt_status s = old->entry->hand_over(old->self, x->c, &state);
+    x->c->plugin = x->r->slot;
+    mti_fiber_set_tag(x->r->slot);
+    if (s == MT_OK)
+        s = x->r->entry->take_over(x->r->self, x->c, mt_str(old->manifest->version), state);
+    mti_db_abandon(x->c);
+    x->c->plugin = 0;
+    mti_fiber_set_tag(0);
+    return s;
+}
+
 static mt_status prepare(upgrade *x)
 {
     mti_plugin_record *r = x->r;
@@ -101,11 +121,11 @@ static mt_status prepare(upgrade *x)
     mti_record_set_config(r, json_deep_copy(x->config), x->c);
     MT_TRY(mti_record_prepare(r, x->old && atomic_load(&x->old->state) == MTI_PLUGIN_ACTIVE ? x->old : NULL, x->c));
     MT_TRY(mti_publish_check(x->p, x->old, r, &x->c->error));
-    if (x->reused && !atomic_load(&r->closed))
-        return MT_OK;                        /* it was not left by all yet, so it is still activated */
-    MT_TRY(mti_record_start(r, x->c));
-    x->started = true;
-    return MT_OK;
+    if (!x->reused || atomic_load(&r->closed)) {   /* else it was not left by all yet, so it is still activated */
+        MT_TRY(mti_record_start(r, x->c));
+        x->started = true;
+    }
+    return hand_state(x);
 }
 
 static bool is_stored(const mti_plugin_record *r)

@@ -2,6 +2,7 @@
 
 #include "package/package.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,6 +108,45 @@ mt_status mti_version_remove_all(const char *home, const char *slug, mti_error *
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/store/%s", home, slug);
     return mti_package_remove(path, e);
+}
+
+static void sweep_slug(const char *home, const char *slug)
+{
+    char current[PATH_MAX] = "", previous[PATH_MAX] = "", path[PATH_MAX];
+    struct dirent **list;
+    mti_version_link_read(home, slug, "current", current);
+    mti_version_link_read(home, slug, "previous", previous);
+    snprintf(path, sizeof path, "%.*s/store/%s", PATH_MAX / 2, home, slug);
+    int n = scandir(path, &list, NULL, NULL);
+    for (int i = 0; i < n; i++) {
+        char version[PATH_MAX], real[PATH_MAX];
+        struct stat st;
+        snprintf(version, sizeof version, "%.*s/%s", PATH_MAX - 300, path, list[i]->d_name);
+        if (list[i]->d_name[0] != '.' && lstat(version, &st) == 0 && S_ISDIR(st.st_mode) && realpath(version, real) && strcmp(real, current) && strcmp(real, previous))
+            mti_package_remove(version, NULL);
+        free(list[i]);
+    }
+    if (n >= 0)
+        free(list);
+}
+
+void mti_versions_sweep(const char *home, bool (*keep)(const void *arg, const char *object), const void *arg)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%.*s/store", PATH_MAX - 16, home);
+    DIR *d = opendir(path);
+    for (struct dirent *f; d && (f = readdir(d));)
+        if (f->d_name[0] != '.')
+            sweep_slug(home, f->d_name);
+    if (d)
+        closedir(d);
+    snprintf(path, sizeof path, "%.*s/objects", PATH_MAX - 16, home);
+    d = opendir(path);
+    for (struct dirent *f; d && (f = readdir(d));)
+        if (f->d_name[0] != '.' && !keep(arg, f->d_name))
+            unlinkat(dirfd(d), f->d_name, 0);
+    if (d)
+        closedir(d);
 }
 
 static bool same_size(const char *a, const char *b)

@@ -28,6 +28,8 @@ mt_status mti_version_look(const char *home, const mti_schema *schema, mt_slice 
 mt_status mti_version_link_read(const char *home, const char *slug, const char *link, char dir[PATH_MAX]);
 /* Lets a link lead to dir (in the store), or removes it (NULL). */
 mt_status mti_version_link(const char *home, const char *slug, const char *link, const char *dir, mti_error *e);
+/* At a start: what no link leads to goes from the store, and objects that keep does not want (they are made again when they are needed). */
+void mti_versions_sweep(const char *home, bool (*keep)(const void *arg, const char *object), const void *arg);
 /* Removes everything of a slug from the store. */
 mt_status mti_version_remove_all(const char *home, const char *slug, mti_error *e);
 

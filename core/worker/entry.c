@@ -6,7 +6,7 @@ static mt_status check_table(const mt_plugin *t, const char *slug, const char *v
 {
     if (t->abi != MT_ABI)
         return mti_fail(e, MT_UNSUPPORTED, "abi_mismatch", "plugin %s was built for ABI %u, this host has %u: rebuild it", slug, t->abi, MT_ABI);
-    if (t->size < sizeof *t)
+    if (t->size < MT_PLUGIN_LEAST)
         return mti_fail(e, MT_INVALID, "plugin_invalid", "plugin %s: its entry table is shorter than this ABI's", slug);
     if (strcmp(t->slug, slug) || strcmp(t->version, version))
         return mti_fail(e, MT_INVALID, "version_mismatch", "plugin %s %s: the shared object says %s %s", slug, version, t->slug, t->version);

@@ -101,7 +101,7 @@ def test_installed_upgraded_and_rolled_back(server, admin, maker):
     assert admin.call("GET", "/evolving").data == {"version": "1.0.00001", "greeting": "Salve"}
     assert "/evolving" in admin.call("GET", "/openapi.json").data["paths"]
     assert install(server, two)["version"] == "1.0.00002"
-    assert admin.call("GET", "/evolving").data == {"version": "1.0.00002", "greeting": "Salve"}
+    assert admin.call("GET", "/evolving").data == {"version": "1.0.00002", "greeting": "Salve", "handed": "1 1.0.00001"}, "and its state is handed over"
     assert json.loads(server.cli("plugin", "rollback", "evolving", "--json").stdout)["version"] == "1.0.00001"
     assert version(admin) == "1.0.00001"
     assert admin.call("POST", "/plugins/evolving/rollback").data["version"] == "1.0.00002"
@@ -114,6 +114,8 @@ def test_a_choice_of_version_survives_a_restart(server, admin, maker):
     server.restart()
     with server.admin() as again:
         assert version(again) == "1.0.00003"
+        kept = sorted(path.name.split("-")[0] for path in (server.data / "plugins/store/evolving").iterdir() if not path.is_symlink())
+        assert kept == ["1.0.00001", "1.0.00003"], "what no link leads to is gone"
         assert again.call("POST", "/plugins/evolving/rollback").data["version"] == "1.0.00001"
         assert version(again) == "1.0.00001"
 
@@ -137,6 +139,7 @@ def test_files_written_over_do_not_matter(server, admin, maker):
 
 
 def test_many_upgrades_under_load(server, admin, maker):
+    install(server, maker.make("1.1.99999"))
     before = servers.rss_kib(server.host_pid())
     with Load(server) as load:
         for n in range(UPGRADES):
@@ -245,6 +248,7 @@ def test_streams_and_jobs_of_the_version_before_end_there(server, admin, maker):
 BROKEN = {
     "crashes when it is opened": dict(behaviour="abort_on_open", why="SIGABRT"),
     "refuses to be loaded": dict(behaviour="fail_on_load", why="load() failed"),
+    "cannot take over the state": dict(behaviour="fail_on_take", why="cannot read that"),
     "refuses to become active": dict(behaviour="fail_on_activate", why="does not want to"),
     "lacks what it depends on": dict(manifest={"dependencies": {"teleport": "^1"}}, why="teleport ^1, which is not installed"),
     "depends on a version that is not there": dict(manifest={"dependencies": {"hello": "^7"}}, why="hello ^7, installed is 0.1.0"),

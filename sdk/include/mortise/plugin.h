@@ -71,7 +71,20 @@ typedef struct mt_plugin {
     const mt_handler_entry *handlers; uint32_t n_handlers;
     const mt_hook_entry *hooks;       uint32_t n_hooks;
     const mt_service_entry *services; uint32_t n_services;
+    /*
+     * What an instance has only in memory, for the version that takes its place (an upgrade or a rollback in one process; a restart or a reload of the
+     * host hands nothing over). hand_over is asked while this version still serves: what changes after it is not told. *state is of its call's memory; a
+     * format of its own, which says its version. take_over gets it in the version that comes, after its activate and before it serves; from is the other
+     * one's version; what it does not understand it ignores. In fibers, with a call of the platform: may suspend. Failing refuses the change.
+     */
+    mt_status (*hand_over)(void *self, mt_call *c, mt_slice *state);
+    mt_status (*take_over)(void *self, mt_call *c, mt_slice from, mt_slice state);
 } mt_plugin;
+
+/* A table of an earlier SDK ends before the members that came later: whether this one has a member. */
+#define MT_PLUGIN_HAS(table, member) ((table)->size >= offsetof(mt_plugin, member) + sizeof((table)->member) && (table)->member)
+/* The first SDK's table. */
+#define MT_PLUGIN_LEAST offsetof(mt_plugin, hand_over)
 
 /* Puts the table in the shared object's exports: MT_EXPORT const mt_plugin agents_plugin = { … }; */
 #define MT_EXPORT __attribute__((visibility("default")))

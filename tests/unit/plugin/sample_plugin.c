@@ -9,7 +9,9 @@ enum { ABI = MT_ABI + 1 };
 enum { ABI = MT_ABI };
 #endif
 #if defined(SAMPLE_SHORT_ENTRY)
-enum { SIZE = sizeof(mt_plugin) - 1 };
+enum { SIZE = MT_PLUGIN_LEAST - 1 };
+#elif defined(SAMPLE_EARLIER_SDK)
+enum { SIZE = MT_PLUGIN_LEAST };
 #else
 enum { SIZE = sizeof(mt_plugin) };
 #endif

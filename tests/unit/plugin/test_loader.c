@@ -179,6 +179,7 @@ static void test_broken_objects(void **state)
     put_object("sound");
     refused("{" BASE ",\"entry_point\":\"sample.so:other_plugin\"}", "plugin_unloadable",
             "other_plugin");
+    put_object("earlier_sdk"); /* built when the table was shorter */
     assert_int_equal(load("{" CODE "}"), MT_OK);
 }
 

@@ -10,6 +10,8 @@
 static const char version[] = "1.0.00000";
 static const volatile char behaviour[] = "behaviour=sound...............";
 
+static char handed[64];                      /* what the version before had to tell */
+
 static bool behaves(const char *as)
 {
     char name[sizeof behaviour];
@@ -35,6 +37,8 @@ static mt_status on_version(void *self, mt_call *c)
     mt_write_object(&w, NULL);
     mt_write_text(&w, "version", mt_str(version));
     mt_write_text(&w, "greeting", mt_config(c, MT_SLICE("/greeting")));
+    if (handed[0])
+        mt_write_text(&w, "handed", mt_str(handed));
     mt_write_close(&w);
     MT_TRY(mt_write_end(&w, &json));
     return mt_respond(c, 200, json);
@@ -79,7 +83,24 @@ static mt_status activate(void *self, mt_call *c)
     return MT_OK;
 }
 
+static mt_status hand_over(void *self, mt_call *c, mt_slice *state)
+{
+    *state = mt_printf(c, "1 %s", version);  /* the format's version first */
+    return MT_OK;
+}
+
+static mt_status take_over(void *self, mt_call *c, mt_slice from, mt_slice state)
+{
+    if (behaves("fail_on_take"))
+        return mt_problem(c, 500, MT_SLICE("evolving_refuses"), MT_SLICE("This version cannot read that."), (mt_slice){0});
+    size_t n = state.len < sizeof handed ? state.len : sizeof handed - 1;
+    memcpy(handed, state.p, n);
+    handed[n] = 0;
+    return MT_OK;
+}
+
 static const mt_handler_entry handlers[] = {{"on_version", on_version}, {"on_stream", on_stream}, {"on_jobs", on_jobs}, {"on_work", on_work}};
 
 MT_EXPORT const mt_plugin evolving_plugin = {.abi = MT_ABI, .size = sizeof(mt_plugin), .slug = "evolving", .version = version,
-                                             .load = load, .activate = activate, .handlers = handlers, .n_handlers = 4};
+                                             .load = load, .activate = activate, .handlers = handlers, .n_handlers = 4,
+                                             .hand_over = hand_over, .take_over = take_over};

@@ -67,6 +67,9 @@ bool mti_bus_has(const mti_bus *b, int hook, const mt_call *c);
 
 /* Decides whether a call's organization has a plugin switched on; NULL: every organization has
  * every plugin. Set once at start. */
+/* Tells whether an owner must not serve the call's organization, because it brought the host down for it: its handlers are then skipped, and on a
+ * fail-closed hook the call is refused (plugin_quarantined). NULL (the default): nobody. Any thread. */
+void mti_bus_set_held(mti_bus *b, bool (*fn)(const mt_call *c, uint16_t owner));
 void mti_bus_set_enabled(mti_bus *b, bool (*fn)(const mt_call *c, uint16_t owner));
 
 /*

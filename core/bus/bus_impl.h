@@ -78,6 +78,7 @@ typedef struct mti_bus_snapshot {
 struct mti_bus {
     _Atomic(mti_bus_snapshot *) current;
     bool (*enabled)(const mt_call *c, uint16_t owner);
+    bool (*_Atomic held)(const mt_call *c, uint16_t owner);
     mti_ticks_base ticks;
     mti_loop **loops;
     unsigned n_loops;

@@ -190,6 +190,21 @@ static mt_outcome run_one(mti_bus_frame *f, mt_call *c, mti_bus_entry *e, mti_bu
     return outcome;
 }
 
+/* Its owner brought the host down on requests of this organization. */
+static bool is_held(const mti_bus *b, const mti_bus_entry *e, const mt_call *c)
+{
+    bool (*held)(const mt_call *, uint16_t) = atomic_load_explicit(&b->held, memory_order_relaxed);
+    return held && e->owner && held(c, e->owner);
+}
+
+static mt_outcome refuse_held(mt_call *c, const mti_hook_info *info, const mti_bus_entry *e)
+{
+    mti_fail(&c->error, MT_UNAVAILABLE, "plugin_quarantined",
+             "%s guards %s and is in quarantine for this organization; the operator can release it.",
+             e->label, info->name);
+    return MT_ERROR;
+}
+
 static mt_outcome walk(mti_bus_frame *f, mt_call *c, mti_bus_cursor *at, unsigned lane,
                        void *payload)
 {
@@ -198,6 +213,11 @@ static mt_outcome walk(mti_bus_frame *f, mt_call *c, mti_bus_cursor *at, unsigne
     for (mti_bus_entry *e; (e = mti_bus_cursor_next(at, &own));) {
         if (!is_on(f->bus, e, info, c))
             continue;
+        if (is_held(f->bus, e, c)) {
+            if (info->fail_closed)
+                return refuse_held(c, info, e);
+            continue;
+        }
         f->own = own;
         mt_outcome outcome = run_one(f, c, e, &e->stats[own ? 0 : lane], payload);
         if (own && outcome == MT_STOP) {

@@ -248,6 +248,11 @@ void mti_bus_destroy(mti_bus *b)
     free(b);
 }
 
+void mti_bus_set_held(mti_bus *b, bool (*fn)(const mt_call *c, uint16_t owner))
+{
+    atomic_store(&b->held, fn);
+}
+
 void mti_bus_set_enabled(mti_bus *b, bool (*fn)(const mt_call *c, uint16_t owner))
 {
     b->enabled = fn;

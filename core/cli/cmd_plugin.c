@@ -79,7 +79,7 @@ static int uninstall(mti_cli *cli)
     return status;
 }
 
-static const char verbs[] = "Say which: list, info, doctor, enable, disable, check, install, rollback, uninstall, pack or new.";
+static const char verbs[] = "Say which: list, info, doctor, enable, disable, check, install, rollback, release, uninstall, pack or new.";
 
 static int run(mti_cli *cli)
 {
@@ -96,7 +96,8 @@ static int run(mti_cli *cli)
         return mti_plugin_info(cli);
     if (strcmp(verb, "doctor") == 0)
         return mti_plugin_doctor(cli);
-    if (strcmp(verb, "enable") == 0 || strcmp(verb, "disable") == 0 || strcmp(verb, "rollback") == 0)
+    if (strcmp(verb, "enable") == 0 || strcmp(verb, "disable") == 0 || strcmp(verb, "rollback") == 0 ||
+        strcmp(verb, "release") == 0)
         return run_on_one(cli, verb);
     if (strcmp(verb, "install") == 0 || strcmp(verb, "check") == 0)
         return mti_plugin_send(cli, verb);
@@ -122,6 +123,7 @@ const mti_command mti_cmd_plugin = {
             "  install PATH [--config NAME=VALUE ...]   install it, or let it take the place of the version that serves, newer\n"
             "                    or older, while requests go on; NAME may be a path (retry.times=3), VALUE is JSON or a text\n"
             "  rollback SLUG     back to the version before\n"
+            "  release SLUG      take it out of quarantine, where a plugin comes in whose code brought the server down too often\n"
             "  uninstall SLUG [--purge]   take an installed plugin away; its tables stay unless --purge\n"
             "  pack FOLDER [--out FILE]   make a package of a built folder (SLUG-VERSION.mortise)\n"
             "  new NAME [--dir D]   make the folder D/NAME (D: .) with a plugin that builds, tests "

@@ -34,7 +34,7 @@ static int run(mti_cli *cli)
 
 const mti_command mti_cmd_serve = {
     .name = "serve",
-    .arguments = "[--data DIR] [--port N] [--host ADDR]",
+    .arguments = "[--data DIR] [--port N] [--host ADDR] [--safe-mode]",
     .summary = "Run the server until SIGTERM or Ctrl-C.",
     .help = "Starts PostgreSQL in DIR (unless DATABASE_URL names one), then the host. The first "
             "start creates the default\n"
@@ -44,7 +44,8 @@ const mti_command mti_cmd_serve = {
             "Ctrl-C does not wait for requests.\n\n"
             "  --data DIR    data folder (./data)\n"
             "  --port N      TCP port (8000); 0 takes a free one\n"
-            "  --host ADDR   address (127.0.0.1); 0.0.0.0 is reached from other machines\n\n"
+            "  --host ADDR   address (127.0.0.1); 0.0.0.0 is reached from other machines\n"
+            "  --safe-mode   essential plugins only: to look at a server that a plugin keeps from working\n\n"
             "examples:\n  mortise serve\n  mortise serve --data /srv/mortise --port 8080 "
             "--log-format json\n"
             "  DATABASE_URL=postgresql://mortise@db/mortise mortise serve",

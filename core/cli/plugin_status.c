@@ -96,6 +96,7 @@ static void print_info(const json_t *s)
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
         print_text(s, facts[i]);
     printf("%-14s %s\n", "enabled", json_is_true(json_object_get(s, "enabled")) ? "true" : "false");
+    print_words(s, "quarantined_for");
     print_json(s, "dependencies");
     print_words(s, "requires");
     print_words(s, "provides");

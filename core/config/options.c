@@ -65,6 +65,8 @@ static const mti_option options[] = {
      "Requests that take longer keep their trace beside the failed ones, where good ones do not push it out."},
     {"trace.values", MTI_OPT_BOOL, "false", NULL, NULL, NULL, true,
      "Traces show the values that plugins and policies set, not only their sizes. Values may be secret."},
+    {"watchdog.hang", MTI_OPT_DURATION, "10s", "0ms..1h", NULL, NULL, true,
+     "A plugin that keeps a loop for longer without a pause ends the host, as a crash of that plugin; 0 lets it."},
     {"watchdog.stall", MTI_OPT_DURATION, "50ms", "5ms..1m", NULL, NULL, true,
      "A loop that is busy longer without a pause is reported with the plugin's name and a "
      "backtrace."},
@@ -73,6 +75,8 @@ static const mti_option options[] = {
     {"plugins.dir", MTI_OPT_STRING, "", NULL, "plugins", NULL, true,
      "Folders that hold plugin folders, separated by ':'; they come before the one that was built "
      "with the program."},
+    {"plugins.safe_mode", MTI_OPT_BOOL, "false", NULL, "safe-mode", NULL, true,
+     "Only essential plugins are loaded: to look at a server that a plugin keeps from working."},
     {"plugins.providers", MTI_OPT_STRING, "", NULL, NULL, NULL, true,
      "Which plugin serves an interface that several provide: "
      "\"llm=llm_extractive,cache=cache_memory\"."},
@@ -130,6 +134,10 @@ static const mti_option options[] = {
      "STARTER_TIER_MAX_WORKSPACES", true, "Workspaces of an organization on the starter plan."},
 
     /* processes */
+    {"quarantine.crashes", MTI_OPT_INT, "3", "1..1000000", NULL, NULL, true,
+     "A version of a plugin in whose code the host died so often within quarantine.window goes into quarantine."},
+    {"quarantine.window", MTI_OPT_DURATION, "5m", "1s..24h", NULL, NULL, true,
+     "Deaths further apart do not count together."},
     {"supervisor.start_timeout", MTI_OPT_DURATION, "60s", "100ms..1h", NULL, NULL, true,
      "The database must accept connections after this time."},
     {"supervisor.drain_timeout", MTI_OPT_DURATION, "10m", "0ms..24h", NULL, NULL, true,

@@ -8,6 +8,10 @@ void mti_call_init(mt_call *c, mti_loop *l)
     memset(c, 0, sizeof(*c));
     mti_arena_init(&c->arena, CALL_ARENA_LIMIT);
     c->fiber = mti_fiber_current();
+    if (c->fiber) {
+        c->outer = mti_fiber_data();
+        mti_fiber_set_data(c);
+    }
     c->loop = l;
     c->started_us = mti_mono_us();
     c->operation = "";
@@ -16,6 +20,8 @@ void mti_call_init(mt_call *c, mti_loop *l)
 void mti_call_dispose(mt_call *c)
 {
     mti_arena_dispose(&c->arena);
+    if (c->fiber && mti_fiber_current() == c->fiber)
+        mti_fiber_set_data(c->outer);
 }
 
 int64_t mti_call_left_ms(const mt_call *c)

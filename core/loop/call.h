@@ -25,6 +25,7 @@ typedef struct mti_identity {
 struct mt_call {
     mti_arena arena;
     mti_fiber *fiber;
+    struct mt_call *outer;       /* the fiber's call before this one; NULL: none */
     mti_loop *loop;
     int64_t deadline_us;         /* monotonic; 0: none */
     int64_t started_us;

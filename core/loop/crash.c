@@ -6,13 +6,16 @@
 #include "loop/watchdog.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #define ALTSTACK_SIZE (64u * 1024)
 
 static const char *(*namer)(uint32_t tag);
 static int report_fd = 2;
+static pid_t host_pid; /* a child that a plugin forked shares the memory of the note, and may not write there */
 
 void mti_watchdog_set_namer(const char *(*name)(uint32_t tag))
 {
@@ -98,10 +101,25 @@ static void report(int sig, const void *address)
     (void)written;
 }
 
+static void on_fork_child(void)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* it holds the listening sockets: it does not outlive the host */
+}
+
+/* The call that this thread works for. */
+static const struct mt_call *current_call(void)
+{
+    const mti_fiber *f = mti_offload_fiber();
+    if (!f)
+        f = mti_fiber_current();
+    return f ? f->data : NULL;
+}
+
 static void on_crash(int sig, siginfo_t *info, void *context)
 {
     bool fault = sig == SIGSEGV || sig == SIGBUS || sig == SIGILL || sig == SIGFPE;
-    mti_watchdog_note_crash(mti_tag_self);
+    if (getpid() == host_pid)
+        mti_watchdog_note_crash(mti_tag_self, current_call());
     report(sig, fault && info->si_code > 0 ? info->si_addr : NULL);
     signal(sig, SIG_DFL);
     /* A fault happens again on return and then kills; a signal that was sent must be sent again. */
@@ -109,11 +127,24 @@ static void on_crash(int sig, siginfo_t *info, void *context)
         raise(sig);
 }
 
+/* A plugin that calls exit() ends the host just so. */
+static void on_exit_call(void)
+{
+    if (mti_tag_self && getpid() == host_pid)
+        mti_watchdog_note_crash(mti_tag_self, current_call());
+}
+
+static mti_altstack first_stack; /* of the thread that installs the handler; its loop finds it there */
+
 void mti_crash_handler_install(int fd)
 {
     const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
     struct sigaction sa = {.sa_sigaction = on_crash, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     report_fd = fd;
+    host_pid = getpid();
+    mti_altstack_install(&first_stack);
+    atexit(on_exit_call);
+    pthread_atfork(NULL, NULL, on_fork_child);
     sigemptyset(&sa.sa_mask);
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
         sigaction(signals[i], &sa, NULL);

@@ -212,10 +212,14 @@ void mti_fiber_shield(bool on)
 void mti_fiber_set_tag(uint32_t tag)
 {
     mti_fiber *f = mti_fiber_current();
-    if (!f)
-        return;
-    f->tag = tag;
-    mti_tag_publish(f->loop, tag);
+    uint32_t *start = f ? NULL : mti_watchdog_board(0); /* before the loops run the first thread's word is loop 0's */
+    mti_tag_self = tag;
+    if (f) {
+        f->tag = tag;
+        mti_tag_publish(f->loop, tag);
+    } else if (start && !mti_loop_self) {
+        __atomic_store_n(start, tag, __ATOMIC_RELAXED);
+    }
 }
 
 uint32_t mti_fiber_tag(void)

@@ -34,9 +34,9 @@ void mti_fiber_shield(bool on);
 
 /* The word that names who is running: plugin slot, read by the watchdog and the crash handler; kept per fiber and
  * published in a thread-local (and, in the host, in memory shared with the supervisor) at every switch. */
-void mti_fiber_set_tag(uint32_t tag);                   /* current fiber; answers nothing outside one */
+void mti_fiber_set_tag(uint32_t tag);                   /* current fiber's; outside one the thread's, until it is set again */
 uint32_t mti_fiber_tag(void);
-/* The calls's pointer kept per fiber (opaque here; see loop/call.h). */
+/* The call's pointer kept per fiber (opaque here; see loop/call.h, which sets it): for whom it works, for the crash handler. */
 void mti_fiber_set_data(void *p);
 void *mti_fiber_data(void);
 

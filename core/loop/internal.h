@@ -156,7 +156,9 @@ extern _Thread_local uint32_t mti_tag_self;
 /* Publishes the tag of what runs now on this thread. */
 void mti_tag_publish(mti_loop *l, uint32_t tag);
 uint32_t *mti_watchdog_board(unsigned index); /* NULL: none was set */
-void mti_watchdog_note_crash(uint32_t tag);   /* async-signal-safe */
+struct mt_call;
+void mti_watchdog_note_crash(uint32_t tag, const struct mt_call *c); /* async-signal-safe; c may be NULL */
+mti_fiber *mti_offload_fiber(void); /* whose piece this thread runs; NULL: none. Async-signal-safe */
 const char *mti_watchdog_name(uint32_t tag);  /* for reports; async-signal-safe */
 
 /* An alternate signal stack for the calling thread, so that the crash handler has room after an

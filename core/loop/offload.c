@@ -286,6 +286,11 @@ mt_status mti_offload_run(mti_offload *o, uint64_t owner, void (*fn)(void *arg),
     return MT_CANCELLED;
 }
 
+mti_fiber *mti_offload_fiber(void)
+{
+    return running ? running->fiber : NULL;
+}
+
 bool mti_offload_cancelled(void)
 {
     return running && atomic_load_explicit(&running->cancelled, memory_order_relaxed);

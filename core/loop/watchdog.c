@@ -3,6 +3,7 @@
  * turn was first seen. CPU time, not wall time, so that a busy machine or a debugger does not look
  * like a stall.
  */
+#include "loop/call.h"
 #include "loop/internal.h"
 #include "loop/watchdog.h"
 
@@ -24,6 +25,8 @@ typedef struct watched {
     uint64_t turn;
     int64_t base_ns;
     bool reported; /* once a turn */
+    uint32_t tag;  /* in whose code it was seen last */
+    int64_t seen;  /* how often in a row, in that turn */
 } watched;
 
 static struct {
@@ -33,7 +36,7 @@ static struct {
     bool on, stop;
     watched *loops;
     unsigned n;
-    int64_t stall_ms;
+    int64_t stall_ms, hang_ms, period_ms;
 } dog = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* Filled by the signal handler on the stalled thread, read here after the semaphore. */
@@ -57,11 +60,23 @@ uint32_t *mti_watchdog_board(unsigned index)
     return index < board_len ? (uint32_t *)&board_words[index] : NULL;
 }
 
-/* Async-signal-safe. */
-void mti_watchdog_note_crash(uint32_t tag)
+static mti_crash_note *crash_note;
+
+void mti_watchdog_set_note(mti_crash_note *note)
 {
-    if (board_len)
-        board_words[board_len - 1] = MTI_CRASH_MARK | tag;
+    crash_note = note;
+}
+
+/* Async-signal-safe. The tag goes first: the call may be part of what is broken, and a fault in here ends the process at once. */
+void mti_watchdog_note_crash(uint32_t tag, const struct mt_call *c)
+{
+    uint32_t nothing = 0;
+    if (!crash_note || !atomic_compare_exchange_strong(&crash_note->tag, &nothing, MTI_CRASH_MARK | tag) || !c)
+        return;
+    for (unsigned i = 0; i < sizeof crash_note->org_id; i++)
+        crash_note->org_id[i] = c->who.org_id.b[i];
+    for (unsigned i = 0; c->operation && c->operation[i] && i + 1 < sizeof crash_note->operation; i++)
+        crash_note->operation[i] = c->operation[i];
 }
 
 static void on_backtrace(int sig)
@@ -126,10 +141,30 @@ static void report_stall(watched *w, int64_t used_ns)
             w->loop->index, mti_watchdog_name(tag), tag, (long long)(used_ns / 1000000), text);
 }
 
+/*
+ * Counted in our own looks, so that time in which the process does not run at all is none: then we did not look either. A loop that waits or runs
+ * the host's own code has the tag 0.
+ */
+static void look_for_hang(watched *w, bool same_turn)
+{
+    uint32_t tag = __atomic_load_n(w->loop->board, __ATOMIC_RELAXED);
+    w->seen = tag && tag == w->tag && same_turn ? w->seen + 1 : 0;
+    w->tag = tag;
+    if (!dog.hang_ms || w->seen * dog.period_ms < dog.hang_ms)
+        return;
+    mti_log(MTI_LOG_ERROR, "loop.hang", "loop=%u plugin=%s tag=%u ms=%lld", w->loop->index, mti_watchdog_name(tag), tag, (long long)(w->seen * dog.period_ms));
+    w->seen = 0;
+    pthread_mutex_lock(&w->loop->mail.lock);
+    if (w->loop->running)
+        pthread_kill(w->loop->thread, SIGABRT);
+    pthread_mutex_unlock(&w->loop->mail.lock);
+}
+
 static void look(watched *w)
 {
     int64_t now;
     uint64_t turn = atomic_load_explicit(&w->loop->turns, memory_order_relaxed);
+    look_for_hang(w, turn == w->turn);
     if (!cpu_ns(w->loop, &now))
         return;
     if (turn != w->turn || !w->base_ns) {
@@ -146,7 +181,7 @@ static void look(watched *w)
 
 static void *dog_main(void *arg)
 {
-    int64_t period_ns = dog.stall_ms * 1000000 / 5;
+    int64_t period_ns = dog.period_ms * 1000000;
     pthread_mutex_lock(&dog.lock);
     while (!dog.stop) {
         struct timespec until;
@@ -163,7 +198,7 @@ static void *dog_main(void *arg)
     return NULL;
 }
 
-void mti_watchdog_start(mti_loop **loops, unsigned n, int64_t stall_ms)
+void mti_watchdog_start(mti_loop **loops, unsigned n, int64_t stall_ms, int64_t hang_ms)
 {
     struct sigaction sa = {.sa_handler = on_backtrace, .sa_flags = SA_RESTART | SA_ONSTACK};
     pthread_condattr_t attr;
@@ -176,6 +211,8 @@ void mti_watchdog_start(mti_loop **loops, unsigned n, int64_t stall_ms)
         dog.loops[i].loop = loops[i];
     dog.n = n;
     dog.stall_ms = stall_ms > 0 ? stall_ms : 50;
+    dog.period_ms = dog.stall_ms < 10 ? 1 : dog.stall_ms / 5;
+    dog.hang_ms = hang_ms;
     dog.stop = false;
     /* The first call loads the unwinder, which must not happen inside the handler. */
     trace.n = backtrace(trace.frames, FRAMES);

@@ -330,20 +330,26 @@ static void provide_interfaces(mti_plugins *plugins)
     mti_plugins_provide(plugins, "stream/1", &mti_api_stream);
 }
 
-static char (*crash_names)[64];
+static const mti_tag_name *crash_names;
 
 static const char *name_tag(uint32_t tag)
 {
-    return crash_names && tag < MTI_MAX_PLUGINS ? crash_names[tag] : "host";
+    return crash_names && tag < MTI_MAX_PLUGINS ? crash_names[tag].slug : "host";
+}
+
+/* Before the first plugin is loaded: whoever crashes is named. */
+static void install_crash_handler(const process *p)
+{
+    crash_names = p->setup->names;
+    mti_watchdog_set_board(p->setup->board, MTI_MAX_LOOPS);
+    mti_watchdog_set_note(p->setup->note);
+    mti_watchdog_set_namer(name_tag);
+    mti_crash_handler_install(STDERR_FILENO);
 }
 
 static void start_watchdog(process *p)
 {
-    crash_names = p->setup->names;
-    mti_watchdog_set_board(p->setup->board, MTI_MAX_LOOPS);
-    mti_watchdog_set_namer(name_tag);
-    mti_crash_handler_install(STDERR_FILENO);
-    mti_watchdog_start(p->host.loops, p->host.n_loops, mti_config_int(p->host.config, "watchdog.stall"));
+    mti_watchdog_start(p->host.loops, p->host.n_loops, mti_config_int(p->host.config, "watchdog.stall"), mti_config_int(p->host.config, "watchdog.hang"));
 }
 
 static mt_status create_server(process *p, mti_error *e)
@@ -428,7 +434,8 @@ int mti_host_main(const mti_host_setup *setup)
     p->host.names = setup->names;
     p->host.plugin_home = home_of(setup->config, home, sizeof home);
     if (p->host.names)
-        snprintf(p->host.names[0], sizeof *p->host.names, "host");
+        snprintf(p->host.names[0].slug, sizeof p->host.names->slug, "host");
+    install_crash_handler(p);
     p->host.n_loops = count_loops(setup->config);
     p->host.crashes = setup->crashes;
     mti_trace_setup(&(mti_trace_options){.every = (unsigned)mti_config_int(setup->config, "trace.every"), .slow_us = mti_config_int(setup->config, "trace.slow") * 1000,

@@ -104,8 +104,10 @@ void mti_record_end(mti_plugin_record *r, mt_call *c)
     if (!r->entry || !r->entry->deactivate)
         return;
     c->plugin = r->slot;
+    mti_fiber_set_tag(r->slot);
     r->entry->deactivate(r->self, c);
     c->plugin = 0;
+    mti_fiber_set_tag(0);
 }
 
 int mti_record_inside(const mti_plugin_record *r, bool services)

@@ -6,21 +6,24 @@
 typedef struct change {
     mti_plugins *p;
     mti_plugin_record *r;
-    bool on;
+    bool on, release;
     const json_t *config;        /* NULL: on or off */
 } change;
 
 static mt_status apply(void *arg, mt_call *there)
 {
     change *x = arg;
+    if (x->release)
+        return mti_manager_release(x->p, there, x->r);
     if (x->config)
         return mti_manager_configure(x->p, there, x->r, x->config);
     return x->on ? mti_manager_enable(x->p, there, x->r) : mti_manager_disable(x->p, there, x->r);
 }
 
-static mt_status request(mti_plugins *p, mt_call *c, mt_slice slug, bool on, const json_t *config)
+static mt_status request(mti_plugins *p, mt_call *c, mt_slice slug, change x)
 {
-    change x = {.p = p, .r = mti_manager_find(p, slug), .on = on, .config = config};
+    x.p = p;
+    x.r = mti_manager_find(p, slug);
     if (!x.r)
         return mti_fail(&c->error, MT_NOT_FOUND, "plugin_unknown", "No plugin of this name is installed: see /v1/plugins.");
     return mti_across_run(c, p->host->loops[0], apply, &x);
@@ -28,15 +31,20 @@ static mt_status request(mti_plugins *p, mt_call *c, mt_slice slug, bool on, con
 
 mt_status mti_plugins_enable(mti_plugins *p, mt_call *c, mt_slice slug)
 {
-    return request(p, c, slug, true, NULL);
+    return request(p, c, slug, (change){.on = true});
 }
 
 mt_status mti_plugins_disable(mti_plugins *p, mt_call *c, mt_slice slug)
 {
-    return request(p, c, slug, false, NULL);
+    return request(p, c, slug, (change){.on = false});
 }
 
 mt_status mti_plugins_configure(mti_plugins *p, mt_call *c, mt_slice slug, const json_t *config)
 {
-    return request(p, c, slug, false, config);
+    return request(p, c, slug, (change){.config = config});
+}
+
+mt_status mti_plugins_release(mti_plugins *p, mt_call *c, mt_slice slug)
+{
+    return request(p, c, slug, (change){.release = true});
 }

@@ -1,4 +1,5 @@
 /* What people are told of plugins: one, all, and whether the host is ready. */
+#include "plugin/hold.h"
 #include "plugin/manager.h"
 #include "plugin/record.h"
 
@@ -41,6 +42,7 @@ void mti_record_describe(mti_plugins *p, mti_plugin_record *r, mti_writer *w)
     mti_writer_key_string(w, "isolation", r->worker ? MT_SLICE("process") : MT_SLICE("none"));
     if (r->worker)
         write_worker(r, w);
+    mti_record_describe_holds(r, w);
     if (r->digest[0])
         mti_writer_key_string(w, "digest", mt_str(r->digest));
     for (size_t i = 0; r->manifest && i < sizeof members / sizeof *members; i++) {
@@ -99,7 +101,7 @@ static bool provider_lost(mti_plugins *p, const char *interface, int depth)
 /* It will not come up by itself: it failed, is switched off, or needs what is not there, is lost too, or needs it in turn. */
 static bool lost(mti_plugins *p, const mti_plugin_record *r, int depth)
 {
-    if (!depth || !r || !r->manifest || !atomic_load(&r->wanted) || atomic_load(&r->state) == MTI_PLUGIN_FAILED)
+    if (!depth || !r || !r->manifest || !atomic_load(&r->wanted) || atomic_load(&r->state) == MTI_PLUGIN_FAILED || atomic_load(&r->state) == MTI_PLUGIN_QUARANTINED)
         return true;
     if (atomic_load(&r->state) == MTI_PLUGIN_ACTIVE)
         return false;
@@ -124,7 +126,7 @@ static mti_plugin_record *find_missing(mti_plugins *p)
     for (unsigned i = 1; i < p->n; i++) {
         mti_plugin_record *r = p->records[i];
         int state = atomic_load(&r->state);
-        if (!atomic_load(&r->current) || !atomic_load(&r->wanted) || state == MTI_PLUGIN_ACTIVE)
+        if (!atomic_load(&r->current) || !atomic_load(&r->wanted) || state == MTI_PLUGIN_ACTIVE || mti_record_rests(r))
             continue;
         if (!lost(p, r, LONGEST_CHAIN))
             return r;

@@ -1,4 +1,5 @@
 /* From folders to records: what is installed, and whether it is wished for. */
+#include "plugin/hold.h"
 #include "plugin/manager.h"
 #include "plugin/record.h"
 #include "plugin/versions.h"
@@ -43,9 +44,9 @@ static void discover_one(mti_plugins *p, const char *dir, const char *name, bool
         return;
     }
     mti_record_take(r, r->manifest);
-    if (atomic_load(&r->wanted))
+    if (atomic_load(&r->wanted) && mti_record_may_run(r))
         mti_record_load_or_fail(r);
-    else
+    else if (!atomic_load(&r->wanted))
         mti_record_state(r, MTI_PLUGIN_INACTIVE, NULL);
 }
 
@@ -68,6 +69,22 @@ static void discover_folder(mti_plugins *p, const char *folder, bool trusted)
         free(list);
 }
 
+/* The version that is to run; false: none, or that of a folder. An essential plugin falls back from one in quarantine. */
+static bool find_installed(const mti_plugins *p, const char *slug, char dir[PATH_MAX])
+{
+    char before[PATH_MAX];
+    bool trusted;
+    if (mti_version_link_read(p->host->plugin_home, slug, "current", dir) != MT_OK)
+        return false;
+    if (!mti_hold_falls_back(p, dir))
+        return true;
+    if (mti_version_link_read(p->host->plugin_home, slug, "previous", before) == MT_OK) {
+        snprintf(dir, PATH_MAX, "%s", before);
+        return true;
+    }
+    return !mti_discover_find(p, slug, before, &trusted);
+}
+
 /* What was installed comes before the folders. */
 static void discover_installed(mti_plugins *p)
 {
@@ -76,7 +93,7 @@ static void discover_installed(mti_plugins *p)
     snprintf(store, sizeof store, "%s/store", p->host->plugin_home);
     int n = scandir(store, &list, NULL, alphasort);
     for (int i = 0; i < n; i++) {
-        if (list[i]->d_name[0] != '.' && mti_version_link_read(p->host->plugin_home, list[i]->d_name, "current", dir) == MT_OK)
+        if (list[i]->d_name[0] != '.' && find_installed(p, list[i]->d_name, dir))
             discover_one(p, dir, list[i]->d_name, false);
         free(list[i]);
     }

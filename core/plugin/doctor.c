@@ -1,4 +1,5 @@
 #include "plugin/doctor.h"
+#include "plugin/hold.h"
 #include "plugin/manager.h"
 
 #include <stdarg.h>
@@ -69,6 +70,10 @@ static void check_state(const mti_doctor *d, mti_writer *w)
         tell(w, "state", OK, NULL, "It is active.");
     else if (state == MTI_PLUGIN_FAILED)
         tell(w, "state", ERROR, "Remove the cause, then switch it on again: mortise plugin enable SLUG.", "It failed: %s", why);
+    else if (state == MTI_PLUGIN_QUARANTINED)
+        tell(w, "state", ERROR, "Install another version, or let it try again: mortise plugin release SLUG.", "It is in quarantine: %s.", why);
+    else if (mti_record_rests(d->r))
+        tell(w, "state", WARNING, "Start the server without --safe-mode.", "The server runs in safe mode.");
     else if (!wanted)
         tell(w, "state", OK, NULL, "It is switched off.");
     else
@@ -187,6 +192,14 @@ static void check_crashes(const mti_doctor *d, mti_writer *w)
         tell(w, "crashes", OK, NULL, "The host never died in its code since the server was started.");
 }
 
+static void check_quarantine(const mti_doctor *d, mti_writer *w)
+{
+    unsigned n = mti_record_held_count(d->r);
+    if (n)
+        tell(w, "quarantine", ERROR, "See the log for host.died and what plugin info tells; mortise plugin release SLUG lets it try again.",
+             "It does not serve %u organization%s, for its code brought the host down on their requests.", n, n > 1 ? "s" : "");
+}
+
 void mti_doctor_write(const mti_doctor *d, mti_writer *w)
 {
     mti_writer_array(w);
@@ -201,6 +214,7 @@ void mti_doctor_write(const mti_doctor *d, mti_writer *w)
         check_hooks(d, w);
         check_errors(d, w);
         check_crashes(d, w);
+        check_quarantine(d, w);
     }
     mti_writer_array_end(w);
 }

@@ -1,10 +1,11 @@
 /* What the request layer asks of a plugin by its slot, and the count of who is inside. */
+#include "plugin/hold.h"
 #include "plugin/manager.h"
 #include "plugin/record.h"
 
 const char *mti_record_state_name(int state)
 {
-    static const char *const names[] = {"discovered", "loaded", "active", "inactive", "waiting", "failed", "staged", "retired"};
+    static const char *const names[] = {"discovered", "loaded", "active", "inactive", "waiting", "failed", "staged", "retired", "quarantined"};
     return names[state];
 }
 
@@ -67,6 +68,7 @@ mt_status mti_plugin_enter(mti_plugins *p, mt_call *c, uint16_t slot)
     mti_plugin_record *r = p->records[slot];
     int state = atomic_load(&r->state);
     if (state == MTI_PLUGIN_ACTIVE || state == MTI_PLUGIN_RETIRED) {
+        MT_TRY(mti_record_refuse_held(r, c));
         if (!r->manifest->db || mti_db_up(r->host->db))
             return MT_OK;
         return mti_fail(&c->error, MT_UNAVAILABLE, "database_unavailable", "The database cannot be reached: try again shortly.");
@@ -74,7 +76,7 @@ mt_status mti_plugin_enter(mti_plugins *p, mt_call *c, uint16_t slot)
     if (state == MTI_PLUGIN_INACTIVE)
         return mti_fail(&c->error, MT_NOT_FOUND, "not_found", "There is nothing at this path.");
     pthread_mutex_lock(&p->lock);
-    mti_fail(&c->error, MT_UNAVAILABLE, "plugin_waiting", "Plugin %s is %s: %s", r->slug, mti_record_state_name(state), r->reason);
+    mti_fail(&c->error, MT_UNAVAILABLE, state == MTI_PLUGIN_QUARANTINED ? "plugin_quarantined" : "plugin_waiting", "Plugin %s is %s: %s", r->slug, mti_record_state_name(state), r->reason);
     pthread_mutex_unlock(&p->lock);
     return MT_UNAVAILABLE;
 }

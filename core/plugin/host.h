@@ -37,7 +37,7 @@ typedef struct mti_host {
     int reload_fd;                           /* where the supervisor is asked for a fresh host */
     const char *scanner;                     /* the program that loads new plugins for the first time; NULL: nothing is scanned */
     const char *plugin_home;                 /* DATA/plugins: installed versions and the copies that are loaded */
-    char (*names)[64];                       /* slugs by slot, where the supervisor reads them after a crash; NULL: nowhere */
+    mti_tag_name *names;                     /* plugins by slot, where the supervisor reads them after a crash; NULL: nowhere */
     _Atomic(bool) migrated;                  /* the core's own schema is there; before that the database counts as down for plugins */
     _Atomic(bool) stopping;
 } mti_host;

@@ -172,12 +172,13 @@ static mt_status open_code(mti_plugin_record *r, const char *object, mti_error *
     return mti_entry_open(r->slug, m->version, object, m->symbol, &r->object, &r->entry, e);
 }
 
-mt_status mti_record_load_from(mti_plugin_record *r, const char *object, mti_error *e)
+static mt_status load_from(mti_plugin_record *r, const char *object, mti_error *e)
 {
     MT_TRY(check_platform(r, e));
     if (r->manifest->file && !r->entry)
         MT_TRY(open_code(r, object, e));
-    mti_contract_destroy(r->contract);       /* of an attempt that failed: no router has it */
+    if (r->contract != r->outline)
+        mti_contract_destroy(r->contract);   /* of an attempt that failed: no router has it */
     r->contract = NULL;
     MT_TRY(mti_contract_load(r->slug, r->manifest->dir, &r->contract, e));
     MT_TRY(bind_operations(r, e));
@@ -188,6 +189,16 @@ mt_status mti_record_load_from(mti_plugin_record *r, const char *object, mti_err
         MT_TRY(start_object(r, e));
     r->loaded = true;
     return MT_OK;
+}
+
+/* What runs from here on is the plugin's: constructors, create, load. */
+mt_status mti_record_load_from(mti_plugin_record *r, const char *object, mti_error *e)
+{
+    uint32_t before = mti_fiber_tag();
+    mti_fiber_set_tag(r->slot);
+    mt_status s = load_from(r, object, e);
+    mti_fiber_set_tag(before);
+    return s;
 }
 
 typedef struct preparation {

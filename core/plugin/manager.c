@@ -1,4 +1,5 @@
 /* The manager as a whole, and the changes that people ask for. */
+#include "plugin/hold.h"
 #include "plugin/manager.h"
 #include "plugin/publish.h"
 #include "plugin/record.h"
@@ -34,6 +35,7 @@ mt_status mti_plugins_create(mti_host *h, mti_contract *builtin, mti_plugins **o
     p->n = 1;
     p->builtin = builtin;
     p->profile = read_profile(h->root);
+    mti_holds_read(p);
     pthread_mutex_init(&p->lock, NULL);
     h->plugins = p;
     *out = p;
@@ -47,6 +49,7 @@ void mti_plugins_destroy(mti_plugins *p)
     mti_publish_dispose(p);
     mti_schema_destroy(p->schema);
     json_decref(p->profile);
+    json_decref(p->quarantine);
     free(p->dirs);
     free(p->built);
     pthread_mutex_destroy(&p->lock);
@@ -65,6 +68,8 @@ mt_status mti_manager_enable(mti_plugins *p, mt_call *c, mti_plugin_record *r)
         mti_settle(p, c);
         if (atomic_load(&r->state) == MTI_PLUGIN_FAILED)
             s = mti_fail(&c->error, MT_CONFLICT, "plugin_failed", "%s", r->reason);
+        else if (atomic_load(&r->state) == MTI_PLUGIN_QUARANTINED)
+            s = mti_hold_refuse(p, r->manifest, &c->error);
     }
     mti_turn_end(p);
     return s;

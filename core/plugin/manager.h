@@ -34,6 +34,11 @@ mt_status mti_plugins_check(mti_plugins *p, mt_call *c, mt_slice file, const jso
 mt_status mti_plugins_rollback(mti_plugins *p, mt_call *c, mt_slice slug);
 /* Takes an installed plugin away, with its tables when purge says so. MT_CONFLICT names what holds it, or says that it was never installed. */
 mt_status mti_plugins_uninstall(mti_plugins *p, mt_call *c, mt_slice slug, bool purge);
+/* Out of quarantine, for everybody and every organization: it starts at once, and its crashes are forgotten. Nothing to
+ * release is no error. MT_NOT_FOUND plugin_unknown. On any loop, in a fiber. */
+mt_status mti_plugins_release(mti_plugins *p, mt_call *c, mt_slice slug);
+/* Whether this start loads essential plugins only. Any thread. */
+bool mti_plugins_safe_mode(const mti_plugins *p);
 /* Validates a configuration by the plugin's config_schema, keeps it and puts it into effect. On any loop, in a fiber. MT_INVALID with the pointer;
  * a plugin that reads its configuration only when it becomes active sees it after the next activation. */
 mt_status mti_plugins_configure(mti_plugins *p, mt_call *c, mt_slice slug, const json_t *config);

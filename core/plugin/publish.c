@@ -46,7 +46,7 @@ static void retire(mti_host *h, mti_router *router, char *openapi, char *page)
 static bool routed(const mti_plugin_record *r)
 {
     int s = atomic_load(&r->state);
-    return r->contract && atomic_load(&r->current) && (s == MTI_PLUGIN_ACTIVE || s == MTI_PLUGIN_WAITING || (s == MTI_PLUGIN_LOADED && atomic_load(&r->wanted)));
+    return r->contract && atomic_load(&r->current) && (s == MTI_PLUGIN_ACTIVE || s == MTI_PLUGIN_WAITING || s == MTI_PLUGIN_QUARANTINED || (s == MTI_PLUGIN_LOADED && atomic_load(&r->wanted)));
 }
 
 static unsigned collect(const mti_plugins *p, mti_contract **list)

@@ -34,7 +34,7 @@ mti_plugin_record *mti_record_create(mti_plugins *p, const char *slug)
     r->slot = (uint16_t)p->n;
     p->records[r->slot] = r;
     if (p->host->names)
-        snprintf(p->host->names[r->slot], sizeof *p->host->names, "%s", slug);
+        snprintf(p->host->names[r->slot].slug, sizeof p->host->names->slug, "%s", slug);
     atomic_store(&p->n, r->slot + 1u);       /* from here on other threads see it */
     return r;
 }
@@ -42,6 +42,9 @@ mti_plugin_record *mti_record_create(mti_plugins *p, const char *slug)
 void mti_record_take(mti_plugin_record *r, mti_manifest *m)
 {
     r->manifest = m;
+    if (r->host->names)
+        snprintf(r->host->names[r->slot].version, sizeof r->host->names->version, "%s", m->version);
+    mti_record_hold(r);
     if (!m->db)
         return;
     snprintf(r->role_name, sizeof r->role_name, "mt_p_%s", r->slug);
@@ -50,12 +53,17 @@ void mti_record_take(mti_plugin_record *r, mti_manifest *m)
 
 void mti_record_destroy(mti_plugin_record *r)
 {
+    mti_fiber_set_tag(r->slot);
     if (r->created && r->entry->unload)
         r->entry->unload(r->self);
     mti_worker_destroy(r->worker);
+    mti_fiber_set_tag(0);
     for (unsigned i = 0; i < r->n_policies; i++)
         mti_policy_release(r->policies[i]);
+    if (r->outline != r->contract)
+        mti_contract_destroy(r->outline);
     mti_contract_destroy(r->contract);
+    free((void *)atomic_load(&r->held));
     json_decref(atomic_load(&r->config));
     mti_manifest_destroy(r->manifest);
     free((char *)r->slug);

@@ -18,6 +18,7 @@ typedef enum mti_plugin_state {
     MTI_PLUGIN_DISCOVERED, MTI_PLUGIN_LOADED, MTI_PLUGIN_ACTIVE, MTI_PLUGIN_INACTIVE, MTI_PLUGIN_WAITING, MTI_PLUGIN_FAILED,
     MTI_PLUGIN_STAGED,           /* a version that is being prepared beside the one that serves */
     MTI_PLUGIN_RETIRED,          /* a version that was replaced: who is inside goes on, nobody new comes in */
+    MTI_PLUGIN_QUARANTINED,      /* the host died in its code too often: not loaded (hold.h) */
 } mti_plugin_state;
 
 /* Who is inside a version, by loop. A call's services count apart: a plugin that is switched off does not wait for them. */
@@ -37,6 +38,8 @@ typedef struct mti_plugin_record {
     mti_host *host;
     mti_manifest *manifest;                  /* NULL when plugin.json is broken: then the state is failed */
     mti_contract *contract;
+    mti_contract *outline;                   /* the contract of a version in quarantine, which is not loaded; routers have it, so it stays */
+    _Atomic(struct mti_held *) held;         /* organizations that it may not serve (hold.h); NULL: none */
     char digest[65];                         /* of its files (package/package.h); "" before it was loaded */
     void *object;                            /* of dlopen; never closed once its code ran */
     int64_t object_bytes;
@@ -79,8 +82,14 @@ struct mti_plugins {
     const void *host_tables[64];             /* by catalogue index */
     struct mti_consumer *consumers;
     json_t *profile;                         /* slugs that are on by default */
+    json_t *quarantine;                      /* as the file has it (loop 0) */
+    bool safe_mode;
 };
 
+/* hold.c: who must not run; record_hold when its manifest is known; release in a fiber of loop 0. */
+typedef struct mti_held mti_held;
+void mti_record_hold(mti_plugin_record *r);
+mt_status mti_manager_release(mti_plugins *p, mt_call *c, mti_plugin_record *r);
 /* record.c. NULL when every slot is used. */
 mti_plugin_record *mti_record_create(mti_plugins *p, const char *slug);
 void mti_record_take(mti_plugin_record *r, mti_manifest *m);

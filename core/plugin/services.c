@@ -1,5 +1,6 @@
 /* Which interfaces a plugin gets, and who serves a service call. */
 #include "plugin/api.h"
+#include "plugin/hold.h"
 #include "plugin/manager.h"
 #include "plugin/record.h"
 
@@ -92,12 +93,18 @@ static const mti_provider *pinned(const mt_call *c, int service, mt_slice slug)
     return NULL;
 }
 
+/* A provider in quarantine for the call's organization is none. */
+static bool serves(const mt_call *c, const mti_provider *provider)
+{
+    return !provider || !mti_record_held_for(c->host->plugins->records[provider->slot], c);
+}
+
 const mti_provider *mti_provider_for(mt_call *c, int service)
 {
     const mti_provider *provider = pinned(c, service, (mt_slice){0});
     while (!provider && (provider = atomic_load_explicit(&c->host->plugins->chosen[service], memory_order_acquire)) && !pin(c, service, provider))
         provider = NULL;
-    return provider;
+    return serves(c, provider) ? provider : NULL;
 }
 
 static const mti_provider *active_provider(const mti_plugin_record *r, int service)
@@ -114,7 +121,7 @@ const mti_provider *mti_provider_named(mt_call *c, int service, mt_slice slug)
         if (mt_slice_eq(slug, mt_str(r->slug)) && (provider = active_provider(r, service)) && !pin(c, service, provider))
             provider = NULL;
     }
-    return provider;
+    return serves(c, provider) ? provider : NULL;
 }
 
 static mt_status service_provider(mt_call *c, mt_slice interface, uint32_t index, mt_slice *slug)

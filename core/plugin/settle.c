@@ -1,4 +1,5 @@
 /* Brings every wished-for plugin as far as it gets, one change at a time. */
+#include "plugin/hold.h"
 #include "plugin/manager.h"
 #include "plugin/publish.h"
 #include "plugin/record.h"
@@ -11,6 +12,8 @@ static bool advance(mti_plugins *p, mti_plugin_record *r, mt_call *c)
     char why[384];
     int state = atomic_load(&r->state);
     if (!r->manifest || state == MTI_PLUGIN_ACTIVE || state == MTI_PLUGIN_FAILED)
+        return false;
+    if (!mti_record_may_run(r))
         return false;
     if (!r->loaded)
         mti_record_load_or_fail(r);
@@ -101,7 +104,7 @@ static bool advance_all(mti_plugins *p, mt_call *c)
 static void rest(mti_plugin_record *r)
 {
     int state = atomic_load(&r->state);
-    if (!atomic_load(&r->wanted) && (state == MTI_PLUGIN_LOADED || state == MTI_PLUGIN_WAITING))
+    if (!atomic_load(&r->wanted) && (state == MTI_PLUGIN_LOADED || state == MTI_PLUGIN_WAITING || state == MTI_PLUGIN_QUARANTINED))
         mti_record_state(r, MTI_PLUGIN_INACTIVE, NULL);
 }
 

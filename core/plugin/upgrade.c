@@ -3,6 +3,7 @@
  * migrations (under which its queries must go on working), the contract, routes, the new version's activate. Then one publication switches routes,
  * hooks and services, and the old version drains.
  */
+#include "plugin/hold.h"
 #include "plugin/manager.h"
 #include "plugin/publish.h"
 #include "plugin/record.h"
@@ -242,6 +243,7 @@ static mt_status run(upgrade *x, mti_version *v)
     if (!mti_database_usable(x->p->host))
         return mti_fail(&x->c->error, MT_UNAVAILABLE, "database_unavailable", "The database cannot be reached: plugins are changed when it is back.");
     MT_TRY(mti_manager_refuse(x->p, x->c, v->manifest, x->old));
+    MT_TRY(mti_hold_refuse(x->p, v->manifest, &x->c->error));
     bool same = x->old && !strcmp(x->old->digest, v->digest) && atomic_load(&x->old->state) == MTI_PLUGIN_ACTIVE;
     mt_status s = same ? configure(x) : replace(x, v);
     json_decref(x->config);

@@ -37,6 +37,7 @@ static mt_status answer_health(mt_call *c, bool gate)
     mti_writer_key_string(&w, "version", mt_str(h->version));
     mti_writer_key_string(&w, "database", up ? MT_SLICE("up") : MT_SLICE("down"));
     mti_writer_key_string(&w, "reason", why[0] ? mt_str(why) : (mt_slice){0});
+    mti_writer_key_bool(&w, "safe_mode", mti_plugins_safe_mode(h->plugins));
     mti_writer_key_bool(&w, "models_loaded", mti_service_ready(h->plugins, MTI_SVC_EMBEDDER));
     mti_writer_key_bool(&w, "vector_db_connected", mti_service_ready(h->plugins, MTI_SVC_VECTOR_INDEX));
     mti_writer_object_end(&w);
@@ -120,6 +121,12 @@ static mt_status on_plugin_enable(void *self, mt_call *c)
 static mt_status on_plugin_disable(void *self, mt_call *c)
 {
     MT_TRY(mti_plugins_disable(c->host->plugins, c, c->values->params[0]));
+    return answer_plugin(c, c->values->params[0]);
+}
+
+static mt_status on_plugin_release(void *self, mt_call *c)
+{
+    MT_TRY(mti_plugins_release(c->host->plugins, c, c->values->params[0]));
     return answer_plugin(c, c->values->params[0]);
 }
 
@@ -249,7 +256,7 @@ mt_status mti_builtin_bind(mti_contract *k, mti_error *e)
 {
     static const mt_handler_entry handlers[] = {
         {"on_health", on_health}, {"on_ready", on_ready}, {"on_openapi", on_openapi}, {"on_docs", on_docs}, {"on_metrics", on_metrics},
-        {"on_plugins", on_plugins}, {"on_plugin", on_plugin}, {"on_plugin_status", on_plugin_status}, {"on_plugin_enable", on_plugin_enable}, {"on_plugin_disable", on_plugin_disable},
+        {"on_plugins", on_plugins}, {"on_plugin", on_plugin}, {"on_plugin_status", on_plugin_status}, {"on_plugin_enable", on_plugin_enable}, {"on_plugin_disable", on_plugin_disable}, {"on_plugin_release", on_plugin_release},
         {"on_plugin_install", on_plugin_install}, {"on_plugin_check", on_plugin_check}, {"on_plugin_rollback", on_plugin_rollback}, {"on_plugin_uninstall", on_plugin_uninstall},
         {"on_plugin_config", on_plugin_config}, {"on_plugin_configure", on_plugin_configure},
         {"on_hooks", on_hooks}, {"on_events", mti_on_events}, {"on_traces", mti_on_traces}, {"on_trace", mti_on_trace}, {"on_policy_test", on_policy_test}};

@@ -70,7 +70,8 @@ bool mti_supervisor_inherit(const mti_config *c, mti_host_setup *setup)
     close(boards_fd);
     *setup = (mti_host_setup){.config = c, .listen_fd = listen_fd, .admin_fd = admin_fd, .overlap = overlap, .ready_fd = ready_fd, .stop_fd = stop_fd,
                               .database_url = url ? strdup(url) : mti_config_str(c, "database.url"), .board = boards->of[board].words,
-                              .names = boards->of[board].names, .crashes = boards->crashes};
+                              .names = boards->of[board].names,
+                              .note = &boards->of[board].note, .crashes = boards->crashes};
     unsetenv(VARIABLE);
     unsetenv(DATABASE);
     return true;

@@ -65,6 +65,7 @@ static _Noreturn void run_host(mti_supervisor *s, unsigned index, bool overlap, 
         .database_url = s->db ? mti_managed_url(s->db) : mti_config_str(s->config, "database.url"),
         .board = s->boards->of[index].words,
         .names = s->boards->of[index].names,
+        .note = &s->boards->of[index].note,
         .crashes = s->boards->crashes,
     };
     exit(s->host_main(&setup));
@@ -210,8 +211,8 @@ static void name_one(const mti_board *b, uint32_t tag, char *out, size_t size)
 {
     if (!tag)
         snprintf(out, size, "host");
-    else if (tag < BOARD_NAMES && b->names[tag][0])
-        snprintf(out, size, "%.63s", b->names[tag]);
+    else if (tag < BOARD_NAMES && b->names[tag].slug[0])
+        snprintf(out, size, "%.63s", b->names[tag].slug);
     else
         snprintf(out, size, "slot-%u", tag);
 }
@@ -220,9 +221,9 @@ static void name_one(const mti_board *b, uint32_t tag, char *out, size_t size)
 static void name_running(const mti_board *b, char *out, size_t size)
 {
     size_t used = 0;
-    uint32_t noted = b->words[BOARD_WORDS - 1];
+    uint32_t noted = atomic_load(&b->note.tag);
     *out = 0;
-    if (noted & MTI_CRASH_MARK) {
+    if (noted) {
         name_one(b, noted & ~MTI_CRASH_MARK, out, size);
         return;
     }
@@ -260,10 +261,45 @@ static void count_crash(mti_boards *b, const char *plugin)
         atomic_fetch_add(&row->n, 1);
 }
 
-static void report_death(mti_supervisor *s, const mti_generation *g, int wstatus)
+/* The plugin that did it, when that is certain: the thread noted it, or the process left from the only plugin that ran. A signal from outside is nobody's. */
+static uint32_t culprit(const mti_board *b, int wstatus)
 {
-    char plugin[512], how[48];
-    name_running(&s->boards->of[index_of(s, g)], plugin, sizeof plugin);
+    uint32_t found = 0, noted = atomic_load(&b->note.tag);
+    if (noted)
+        return noted & ~MTI_CRASH_MARK;
+    for (int i = 0; i < BOARD_WORDS && WIFEXITED(wstatus); i++) {
+        if (b->words[i] && found && b->words[i] != found)
+            return 0;
+        found = b->words[i] ? b->words[i] : found;
+    }
+    return found;
+}
+
+/* True when it is a plugin's fault. */
+static bool remember(const mti_supervisor *s, const mti_board *b, int wstatus, const char *how)
+{
+    mti_death d = {0};
+    mti_uuid org;
+    uint32_t tag = culprit(b, wstatus);
+    if (!tag || tag >= BOARD_NAMES || !b->names[tag].slug[0])
+        return false;
+    d.plugin = b->names[tag];
+    d.plugin.slug[sizeof d.plugin.slug - 1] = d.plugin.version[sizeof d.plugin.version - 1] = 0;
+    snprintf(d.how, sizeof d.how, "%s", how);
+    memcpy(&org, b->note.org_id, sizeof org);
+    if (!mti_uuid_is_nil(org))
+        mti_uuid_format(org, d.org);
+    snprintf(d.operation, sizeof d.operation, "%.63s", b->note.operation);
+    mti_death_remember(s, &d);
+    return true;
+}
+
+/* True when it is a plugin's fault. */
+static bool report_death(mti_supervisor *s, const mti_generation *g, int wstatus)
+{
+    char plugin[512], how[24];
+    const mti_board *b = &s->boards->of[index_of(s, g)];
+    name_running(b, plugin, sizeof plugin);
     count_crash(s->boards, plugin);
     if (WIFSIGNALED(wstatus))
         snprintf(how, sizeof how, "SIG%s",
@@ -272,6 +308,7 @@ static void report_death(mti_supervisor *s, const mti_generation *g, int wstatus
         snprintf(how, sizeof how, "exit-%d", WEXITSTATUS(wstatus));
     mti_log(MTI_LOG_ERROR, "host.died", "pid=%d how=%s plugin=%s uptime_ms=%lld", (int)g->pid, how,
             plugin, (long long)((mti_mono_us() - g->started_us) / 1000));
+    return remember(s, b, wstatus, how);
 }
 
 static void plan_restart(mti_supervisor *s, int64_t started_us)
@@ -289,14 +326,14 @@ static void plan_restart(mti_supervisor *s, int64_t started_us)
 }
 
 /* The one that served is gone: one that starts beside it takes its place at once. */
-static void replace_host(mti_supervisor *s, const mti_generation *dead, bool clean)
+static void replace_host(mti_supervisor *s, const mti_generation *dead, bool at_once)
 {
     s->host = NULL;
     if (s->stopping)
         return;
     if (s->next)
         s->host_start_at = 0; /* hand_over comes when it is ready */
-    else if (clean)
+    else if (at_once)
         delay_start(s, 0);
     else
         plan_restart(s, dead->started_us);
@@ -304,13 +341,14 @@ static void replace_host(mti_supervisor *s, const mti_generation *dead, bool cle
 
 void mti_host_died(mti_supervisor *s, mti_generation *g, int wstatus)
 {
-    bool clean = WIFEXITED(wstatus) && WEXITSTATUS(wstatus) == 0;
+    bool noted = atomic_load(&s->boards->of[index_of(s, g)].note.tag), plugin = false;
+    bool clean = WIFEXITED(wstatus) && WEXITSTATUS(wstatus) == 0 && !noted;
     if (g->ready_fd >= 0 && !g->ready)
         mti_host_ready(s, g); /* it may have become ready and died between two polls */
     if (clean && !g->leaving)
         mti_log(MTI_LOG_INFO, "host.left", "pid=%d", (int)g->pid); /* it asks for a fresh one */
-    else if (!g->leaving)
-        report_death(s, g, wstatus);
+    else if (!g->leaving || noted)
+        plugin = report_death(s, g, wstatus);
     else
         mti_log(MTI_LOG_INFO, "host.stopped", "pid=%d clean=%s", (int)g->pid,
                 clean ? "true" : "false");
@@ -318,7 +356,7 @@ void mti_host_died(mti_supervisor *s, mti_generation *g, int wstatus)
     close_fd(&g->ready_fd);
     close_fd(&g->stop_fd);
     g->pid = 0;
-    if (!s->was_ever_ready && WIFEXITED(wstatus) && !clean)
+    if (!s->was_ever_ready && WIFEXITED(wstatus) && !clean && !plugin)
         s->failed = s->stopping = true;
     if (g == s->next) {
         s->next = NULL;
@@ -326,7 +364,7 @@ void mti_host_died(mti_supervisor *s, mti_generation *g, int wstatus)
         if (!s->host && !s->stopping)
             delay_start(s, 0);
     } else if (g == s->host) {
-        replace_host(s, &dead, clean || dead.leaving);
+        replace_host(s, &dead, clean || dead.leaving || plugin); /* quarantine ends what a plugin repeats */
     }
     mti_claim_note_host(s);
 }

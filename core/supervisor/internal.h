@@ -13,7 +13,8 @@ enum { BOARD_WORDS = 64, BOARD_NAMES = 256, GENERATIONS = 4, MAX_WORDS = 64 };
 /* In memory shared with a host. */
 typedef struct mti_board {
     volatile uint32_t words[BOARD_WORDS];
-    char names[BOARD_NAMES][64];
+    mti_tag_name names[BOARD_NAMES];
+    mti_crash_note note;
 } mti_board;
 
 /* All of that memory: a board a generation, and what is counted over all of them. */
@@ -75,5 +76,12 @@ void mti_host_died(mti_supervisor *s, mti_generation *g, int wstatus);
 /* exec.c: this process as it was started, for hosts that are executed. */
 mt_status mti_exec_prepare(mti_supervisor *s, mti_error *e);
 _Noreturn void mti_exec_host(mti_supervisor *s, unsigned board, bool overlap, int ready_fd, int stop_fd);
+
+/* quarantine.c: remembers that the host died in this plugin's code, which may put it into quarantine. org, operation: "" when not known. */
+typedef struct mti_death {
+    mti_tag_name plugin;
+    char org[37], operation[64], how[24];
+} mti_death;
+void mti_death_remember(const mti_supervisor *s, const mti_death *d);
 
 #endif

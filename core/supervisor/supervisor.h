@@ -19,7 +19,8 @@ typedef struct mti_host_setup {
     bool overlap;                /* another host serves still: accept only when all that can be up is up */
     int ready_fd;                /* the host writes one byte when it accepts requests; later ones ask for a reload */
     volatile uint32_t *board;    /* shared: one tag word a loop (loop/watchdog.h), 64 words */
-    char (*names)[64];           /* shared: the plugin slug of each tag below 256, NUL-terminated; the host fills it, death reports read it */
+    mti_tag_name *names;         /* shared: the plugin of each tag below 256; the host fills it, death reports read it */
+    mti_crash_note *note;        /* shared: what a dying thread leaves */
     const mti_crash_row *crashes;/* shared: MTI_CRASH_ROWS of them */
     int stop_fd;                 /* readable when the supervisor wants a graceful stop: a byte when another host serves already, else its end */
 } mti_host_setup;

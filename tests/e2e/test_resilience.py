@@ -251,7 +251,8 @@ def start_postgres(cluster, sockets):
 
 @pytest.fixture(scope="module")
 def crashing(request):
-    made = servers.Server(name="test_crashes", plugins=[servers.plugin_folder("crasher")], enable=["crasher"]).start()
+    made = servers.Server(name="test_crashes", plugins=[servers.plugin_folder("crasher")], enable=["crasher"],
+                          env={"MORTISE_QUARANTINE_CRASHES": "1000"}).start()
     yield made
     made.dispose(failed=request.module.__name__ in FAILED)
 

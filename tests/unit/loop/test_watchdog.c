@@ -170,7 +170,7 @@ static void a_stall_is_logged_once(void **state)
     mti_watchdog_set_namer(name_tag);
     mti_watchdog_set_board(board, 2);
     mti_loop *l = mti_loop_create(1);
-    mti_watchdog_start(&l, 1, 50);
+    mti_watchdog_start(&l, 1, 50, 0);
     mti_loop_post(l, on_start_burn, l);
     mti_loop_run(l);
     mti_watchdog_stop();
@@ -199,7 +199,7 @@ static void an_idle_loop_is_no_stall(void **state)
     unlink(path);
     mti_log_setup(fd, MTI_LOG_INFO, MTI_LOG_LOGFMT);
     mti_loop *l = mti_loop_create(0);
-    mti_watchdog_start(&l, 1, 20);
+    mti_watchdog_start(&l, 1, 20, 0);
     mti_timer_start(l, 120, on_timer_stop, l);
     mti_loop_run(l);
     mti_watchdog_stop();

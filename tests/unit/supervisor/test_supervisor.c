@@ -60,7 +60,7 @@ static void answer(const mti_host_setup *h, int fd, const char *word)
         snprintf(text, sizeof text, "%d", (int)getpid());
         say(fd, text);
     } else if (strcmp(word, "crash") == 0) {
-        strcpy(h->names[7], "bad-plugin");
+        strcpy(h->names[7].slug, "bad-plugin");
         h->board[3] = 7;
         kill(getpid(), SIGSEGV);
     } else if (strcmp(word, "exit") == 0) {

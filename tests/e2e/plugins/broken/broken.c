@@ -1,9 +1,13 @@
 /* One source for the plugins that must fail: FAULT says how. */
 #include <mortise/entry.h>
 
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
-enum { ABI = 1, SIZE, SLUG_, VERSION, CREATE, LOAD, ACTIVATE, SLOW };
+enum { ABI = 1, SIZE, SLUG_, VERSION, CREATE, LOAD, ACTIVATE, SLOW, CRASHLOAD, CRASHACTIVATE, EXITLOAD, FOREVER };
 
 #define NAME_(slug) slug##_plugin
 #define NAME(slug) NAME_(slug)
@@ -15,18 +19,48 @@ static mt_status create(void **self)
     return FAULT == CREATE ? MT_NO_MEMORY : MT_OK;
 }
 
+/* The process that tries a new plugin first sees a good one. */
+static bool is_tried(void)
+{
+    char line[256] = "";
+    FILE *f = fopen("/proc/self/cmdline", "r");
+    size_t n = f ? fread(line, 1, sizeof line - 1, f) : 0;
+    if (f)
+        fclose(f);
+    return memmem(line, n, "plugin-scan", 11) != NULL;
+}
+
 static mt_status load(void *self, const mt_host *host)
 {
+    if (FAULT == CRASHLOAD && !is_tried())
+        raise(SIGSEGV);
+    if (FAULT == EXITLOAD && !is_tried())
+        exit(1);
     mt_bind(host);
     return FAULT == LOAD ? MT_UNSUPPORTED : MT_OK;
 }
 
 static mt_status activate(void *self, mt_call *c)
 {
+    if (FAULT == CRASHACTIVATE)
+        raise(SIGSEGV);
     if (FAULT == SLOW)
         return mt_sleep(c, 3000);
     return FAULT == ACTIVATE ? mt_problem(c, 500, MT_SLICE("no_luck"), MT_SLICE("today is not the day"), MT_SLICE("")) : MT_OK;
 }
+
+static void deactivate(void *self, mt_call *c)
+{
+    for (volatile unsigned n = 1; FAULT == FOREVER; n++)
+        ;
+}
+
+static mt_status on_hello(void *self, mt_call *c)
+{
+    return mt_respond(c, 204, (mt_slice){0});
+}
+
+static const mt_handler_entry handlers[] = {{"on_hello", on_hello}};
 
 MT_EXPORT const mt_plugin NAME(SLUG) = {.abi = FAULT == ABI ? 999 : MT_ABI,
                                         .size = FAULT == SIZE ? 8 : sizeof(mt_plugin),
@@ -34,4 +68,7 @@ MT_EXPORT const mt_plugin NAME(SLUG) = {.abi = FAULT == ABI ? 999 : MT_ABI,
                                         .version = FAULT == VERSION ? "9.9.9" : "0.1.0",
                                         .create = create,
                                         .load = load,
-                                        .activate = activate};
+                                        .activate = activate,
+                                        .deactivate = deactivate,
+                                        .handlers = handlers,
+                                        .n_handlers = 1};

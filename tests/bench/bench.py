@@ -11,6 +11,7 @@ import sys
 
 import ann
 import embedding
+import llm as local
 import quality as cranfield
 import retrieval as searches
 import upstreams as chats
@@ -177,6 +178,12 @@ def retrieval(b):
     return searches.measure(b.server("retrieval", lambda: Mortise(BUILD)), ORGANIZATION, WORKSPACE)
 
 
+def llm(b):
+    """The local chat model with one, eight and fifty questions at once over HTTP, beside a bare llama.cpp loop."""
+    m = b.server("llm", lambda: Mortise(BUILD))
+    return local.measure(m, os.path.join(HERE, "bench_llm"), CACHE, WORKSPACE, 3 if b.smoke else 24, min(b.rounds, 3))
+
+
 def upstreams(b):
     """Two thousand streamed chats at once through a fake upstream, beside the same chats straight to it; twice, so that what is left over shows."""
     start = lambda: b.server("upstreams", lambda: Mortise(BUILD, options={"MORTISE_OUTBOUND_ALLOW_PRIVATE": "true"}))
@@ -190,10 +197,11 @@ BOUNDS = {"full_chain": (("ratio", "cpu_ratio"), ">=", 0.5), "named_query": (("r
           "lua_policy": (("value",), "<=", 10), "worker_hook": (("value",), "<=", 30), "memory": (("ratio",), "<=", 1.1),
           "ann_search": (("ratio", "cpu_ratio"), ">=", 0.9), "ann_filter_recall": (("value",), ">=", 0.99), "ann_memory": (("ratio",), "<=", 1.1),
           "ann_open": (("value",), "<=", 1000), "quality_text": (("ratio",), ">=", 1), "quality_hybrid": (("ratio",), ">=", 1),
+          "llm_1": (("ratio", "cpu_ratio"), ">=", 0.9), "llm_8": (("ratio", "cpu_ratio"), ">=", 0.9), "llm_50": (("ratio", "cpu_ratio"), ">=", 0.9),
           "embedding": (("ratio", "cpu_ratio"), ">=", 1.5), "search_hybrid": (("value", "cpu_ms"), "<=", 10),
           "upstreams": (("value",), "<=", 5), "upstreams_lost": (("value",), "<=", 0), "upstreams_memory": (("ratio",), "<=", 1.1)}
 MEASUREMENTS = {{embed: "embedding", vector_search: "ann"}.get(f, f.__name__): f
-                for f in (http_hello, full_chain, named_query, policed_query, hook_dispatch, lua_policy, trace, worker, loop, embed, vector_search, quality, retrieval, upstreams, memory)}
+                for f in (http_hello, full_chain, named_query, policed_query, hook_dispatch, lua_policy, trace, worker, loop, embed, vector_search, quality, retrieval, llm, upstreams, memory)}
 
 
 SIZES = {"10k": 10_000, "100k": 100_000, "300k": 300_000, "1m": 1_000_000}

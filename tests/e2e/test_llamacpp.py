@@ -117,19 +117,19 @@ def check_promise(answers, promise, delay):
         assert status == 200 or retry >= 1
 
 
-@pytest.mark.parametrize("promise, some_refused", [(8.0, False), (0.6, True)])
-def test_fifty_at_once_are_answered_in_time_or_refused(server, tenants, promise, some_refused):
-    configure(server, first_token_ms=int(promise * 1000))
+@pytest.mark.parametrize("promise, sequences", [(8.0, 8), (0.6, 1)])
+def test_fifty_at_once_are_answered_in_time_or_refused(server, tenants, promise, sequences):
+    configure(server, first_token_ms=int(promise * 1000), sequences=sequences)
     ask(tenants[0].api, max_tokens=1, status=(200, 429))    # loaded; on a busy machine that alone may take longer than was promised
     by_tenant, delay = rush(tenants, 50)
     check_promise(by_tenant[0] + by_tenant[1], promise, delay)
     answered = [sum(status == 200 for status, _, _ in answers) for answers in by_tenant]
     assert sum(answered) > 0
-    if some_refused:
-        assert sum(answered) < 50
+    if sequences == 1:
+        assert sum(answered) < 50                           # not so many can be in time, one after the other
     else:
         assert min(answered) * 3 >= sum(answered), answered
-    assert ask(tenants[1].api, status=200)                  # nothing stays
+    until("nothing stays: the next is answered", lambda: ask(tenants[1].api, status=(200, 429)).status_code == 200)
 
 
 # --- one at a time ---

@@ -5,12 +5,12 @@
 
 #include <stdio.h>
 
-bool mti_record_isolated(const mti_plugin_record *r)
+bool mti_isolated(const mti_host *h, const char *slug)
 {
-    const char *list = mti_config_str(r->host->config, "plugins.isolated");
-    size_t n = strlen(r->slug);
+    const char *list = h->config ? mti_config_str(h->config, "plugins.isolated") : "";
+    size_t n = strlen(slug);
     for (const char *at = list; at && *at; at += strcspn(at, ",") + (at[strcspn(at, ",")] == ','))
-        if (strcspn(at, ",") == n && !strncmp(at, r->slug, n))
+        if (strcspn(at, ",") == n && !strncmp(at, slug, n))
             return true;
     return false;
 }

@@ -6,7 +6,9 @@ import http.server
 import json
 import os
 import pathlib
+import shutil
 import signal
+import tempfile
 import threading
 
 import pytest
@@ -28,8 +30,11 @@ in_workers = pytest.mark.parametrize("place", ["process"], indirect=True)
 def place(request):
     """A server whose three plugins run inside the host, and one where they run in workers."""
     args = [*ARGS, *(["--plugins.isolated", SLUGS] if request.param == "process" else [])]
-    for server in harness.run_server(request, plugins=FOLDERS, enable=[*PLUGINS, "escape", "scripted"], args=args):
-        server.isolation = request.param
+    trace = pathlib.Path(tempfile.mkdtemp(prefix="mortise-escape-")) / "trace"
+    request.addfinalizer(lambda: shutil.rmtree(trace.parent))
+    env = {"ESCAPE_TRACE": str(trace)}
+    for server in harness.run_server(request, plugins=FOLDERS, enable=[*PLUGINS, "escape", "scripted"], args=args, env=env):
+        server.isolation, server.trace = request.param, trace
         with server.admin() as api:
             server.api = api
             yield server
@@ -64,6 +69,11 @@ def web():
 
 def info(place, slug):
     return place.api.call("GET", f"/plugins/{slug}").data
+
+
+def test_its_code_runs_nowhere_else(place):
+    """Not even to be looked at, before it is loaded the first time."""
+    assert place.trace.exists() == (place.isolation == "none")
 
 
 # --- the same tests, in both places ---

@@ -278,7 +278,7 @@ static void test_not_in_a_worker(void **state)
     refused("{" CODE ",\"hooks\":[{\"name\":\"limit.check\",\"handler\":\"on_check\"}]}", "not_isolable", "limit.check");
     assert_null(record->object);
     assert_int_equal(mti_config_set(config, "plugins.isolated", "sampl,other", "test", &error), MT_OK);
-    assert_false(mti_record_isolated(record));
+    assert_false(mti_isolated(&host, "sample"));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -156,6 +156,9 @@ static bool tried_early, worked_early;
 
 __attribute__((constructor)) static void early(void)
 {
+    const char *trace = getenv("ESCAPE_TRACE");      /* whoever loads it with the host's environment leaves one */
+    if (trace)
+        creat(trace, 0600);
     tried_early = true;
     worked_early = reads("/etc/passwd") || socket(AF_INET, SOCK_STREAM, 0) >= 0;
 }

@@ -73,7 +73,7 @@ enum { MTI_WORKER_STARTING, MTI_WORKER_RUNNING, MTI_WORKER_RESTARTING, MTI_WORKE
 
 /* spawn.c: starts the process and reads what it says into w->hello. Blocks: pool thread, or the main thread before the loops run. */
 mt_status mti_worker_spawn(mti_worker *w, mti_error *e);
-void mti_worker_reap(mti_worker *w);         /* blocks shortly: it was killed */
+int mti_worker_reap(mti_worker *w);          /* blocks shortly: it was killed. How it ended, as waitpid tells */
 void mti_worker_kill(mti_worker *w, const char *why);        /* any loop whose lane is open; loop 0 */
 
 /* visit.c */

@@ -138,6 +138,8 @@ static int allow(scmp_filter_ctx f)
     static const int controls[] = {F_GETFL, F_GETFD, F_SETFD, F_DUPFD_CLOEXEC};
     for (size_t i = 0; rc == 0 && i < sizeof controls / sizeof *controls; i++)
         rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)controls[i]));
+    /* abort() signals the process itself */
+    rc = rc ? rc : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
     /* limits may be read */
     rc = rc ? rc : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2, SCMP_A0(SCMP_CMP_EQ, 0), SCMP_A2(SCMP_CMP_EQ, 0));
     /* glibc asks for the first and then does without */

@@ -101,8 +101,7 @@ static mt_status greet(mti_worker *w, mti_error *e)
         return refused(w, &f, e);
     if (s == MT_OK && f.kind == MTI_FRAME_HELLO)
         return MT_OK;
-    return s == MT_TIMEOUT ? mti_fail(e, MT_INVALID, "worker_slow", "plugin %s: its worker did not start within 10 seconds", w->o.slug)
-                           : mti_fail(e, MT_INVALID, "worker_died", "plugin %s: its worker died while it loaded the plugin", w->o.slug);
+    return s == MT_TIMEOUT ? mti_fail(e, MT_INVALID, "worker_slow", "plugin %s: its worker did not start within 10 seconds", w->o.slug) : MT_UNAVAILABLE;
 }
 
 mt_status mti_worker_spawn(mti_worker *w, mti_error *e)
@@ -130,12 +129,15 @@ mt_status mti_worker_spawn(mti_worker *w, mti_error *e)
         close(w->fds[i]);
     if (rc == 0) {
         kill(pid, SIGKILL);
-        mti_worker_reap(w);
+        int how = mti_worker_reap(w);
+        if (s == MT_UNAVAILABLE)
+            s = mti_fail(e, MT_INVALID, "worker_died", "plugin %s: its worker died while it loaded the plugin%s%s", w->o.slug,
+                         WIFSIGNALED(how) ? ", of SIG" : "", WIFSIGNALED(how) ? sigabbrev_np(WTERMSIG(how)) : "");
     }
     return s;
 }
 
-void mti_worker_reap(mti_worker *w)
+int mti_worker_reap(mti_worker *w)
 {
     int status = 0;
     pid_t pid = atomic_load(&w->pid);
@@ -146,6 +148,7 @@ void mti_worker_reap(mti_worker *w)
         mti_log(MTI_LOG_INFO, "worker.ended", "plugin=%s pid=%d signal=%s", w->o.slug, (int)pid, sigabbrev_np(WTERMSIG(status)));
     else
         mti_log(MTI_LOG_INFO, "worker.ended", "plugin=%s pid=%d status=%d", w->o.slug, (int)pid, WEXITSTATUS(status));
+    return status;
 }
 
 void mti_worker_kill(mti_worker *w, const char *why)

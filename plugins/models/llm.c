@@ -252,7 +252,7 @@ static void tell_when(generation *g)
     }
     int64_t wait_ms = soonest > now && soonest != INT64_MAX ? (soonest - now) / 1000 : g->retry_ms;
     if (wait_ms > 0)
-        mt_respond_header(g->c, MT_SLICE("retry-after"), mt_printf(g->c, "%lld", (long long)(wait_ms / 1000 + 1)));
+        mt_respond_header(g->c, MT_SLICE("retry-after"), mt_printf(g->c, "%lld", (long long)(wait_ms + 999) / 1000));
 }
 
 /* The route, then the models that stand in for it. A fallback's own fallbacks do not count. */

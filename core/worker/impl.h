@@ -1,4 +1,4 @@
-/* The host's side of a worker, shared by worker.c, spawn.c, visit.c and entries.c. */
+/* The host's side of a worker, shared by worker.c, spawn.c, visit.c, answer.c and entries.c. */
 #ifndef MTI_WORKER_IMPL_H
 #define MTI_WORKER_IMPL_H
 
@@ -80,6 +80,9 @@ void mti_worker_kill(mti_worker *w, const char *why);        /* any loop whose l
 mt_status mti_visit_handler(void *self, mt_call *c, uint32_t method, bool early);
 mt_outcome mti_visit_hook(void *self, mt_call *c, unsigned index, const void *in, mt_patch *out);
 bool mti_visit_frame(void *lane, const mti_frame *f, const char *payload);
+void mti_visit_drop_frame(mti_visit *v);     /* it was dealt with */
+/* answer.c: v->frame is an ASK; serves it and sends the answer. */
+void mti_visit_answer(mti_visit *v);
 void mti_visit_lose(mti_worker_lane *l);     /* all of the lane: the process is gone */
 
 /* entries.c: the table of w->entry from what the worker said. */

@@ -87,6 +87,8 @@ mt_status mti_db_describe(mt_call *c, const mti_db_role *role, const mti_query *
 /* LISTEN: fn runs on the loop's thread for each notification of channel; after a reconnect it is called once with a NULL payload: drop all that is cached.
  * One connection a host does the listening; it posts to every loop that subscribed. */
 void mti_db_listen(mti_db *db, mti_loop *l, const char *channel, void (*fn)(void *arg, const char *payload), void *arg);
+/* No fn of this loop is called any more, whatever was posted. On the loop's thread. */
+void mti_db_mute(mti_db *db, mti_loop *l);
 
 /* Wide-open SQL of the core itself (supervisor, migrations, tests): simple protocol, several statements; on the write lane as the connection's own role. */
 mt_status mti_db_exec(mt_call *c, const char *sql);

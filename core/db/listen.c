@@ -13,6 +13,7 @@ typedef struct subscription {
     char *channel;
     void (*fn)(void *arg, const char *payload);
     void *arg;
+    bool muted; /* read and written on its loop's thread */
 } subscription;
 
 struct mti_listener {
@@ -37,7 +38,8 @@ static mti_listener *listener_of(mti_db *db)
 static void on_message(void *arg)
 {
     message *m = arg;
-    m->to->fn(m->to->arg, m->payload);
+    if (!m->to->muted)
+        m->to->fn(m->to->arg, m->payload);
     free(m->payload);
     free(m);
 }
@@ -144,6 +146,15 @@ void mti_listener_destroy(mti_db *db)
         free(s);
     }
     free(l);
+}
+
+void mti_db_mute(mti_db *db, mti_loop *l)
+{
+    pthread_mutex_lock(&db->mutex);
+    for (subscription *s = db->listener ? db->listener->all : NULL; s; s = s->next)
+        if (s->loop == l)
+            s->muted = true;
+    pthread_mutex_unlock(&db->mutex);
 }
 
 static void on_subscribed(void *arg)

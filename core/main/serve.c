@@ -39,6 +39,8 @@ typedef struct process {
     pthread_t threads[MTI_MAX_LOOPS];
     mti_watch *stop_watch;
     mti_timer *again;            /* settles once more, while something is not up; NULL: none is due. Loop 0 */
+    unsigned settling;           /* fibers that bring plugins up. Loop 0 */
+    uint16_t looks[MTI_MAX_LOOPS];   /* for a loop to be empty; its own */
     unsigned draining;           /* loops whose connections are not gone yet */
     bool stopping;
     bool handing_over;           /* another host serves already: nothing is hurried */
@@ -96,7 +98,7 @@ static void settle(void *arg)
         if (s != MT_OK)
             mti_log(MTI_LOG_ERROR, "migrate.failed", "code=%s detail=%s", c.error.code, c.error.detail);
     }
-    if (!mti_db_up(p->host.db) || p->host.migrated)
+    if (!p->stopping && (!mti_db_up(p->host.db) || p->host.migrated))
         mti_plugins_settle(p->host.plugins, &c);
     mti_call_dispose(&c);
 }
@@ -108,7 +110,9 @@ static void settle_until_done(void *arg)
 {
     process *p = arg;
     char why[400];
+    p->settling++;
     settle(p);
+    p->settling--;
     const bool done = p->host.migrated && mti_plugins_readiness(p->host.plugins, why, sizeof why) != MTI_NOT_READY;
     if (done && p->setup->overlap && !p->began) {   /* all is up that another host still serves */
         p->began = true;
@@ -169,6 +173,8 @@ static void listen_on_loop(void *arg)
         say(p, "1");
 }
 
+static void on_stop(void *arg, unsigned ready);
+
 static void attach_loop(void *arg)
 {
     process *p = arg;
@@ -182,21 +188,37 @@ static void attach_loop(void *arg)
     mti_http_client_create(l, &(mti_http_client_options){.max_connections = outbound, .max_host_connections = outbound, .max_exchanges = 2 * outbound});
     if (!p->setup->overlap)
         listen_on_loop(p);
-    if (!mti_loop_index(l))
-        mti_housekeeping_start(&p->host);
+    if (mti_loop_index(l))
+        return;
+    mti_housekeeping_start(&p->host);
+    p->stop_watch = mti_watch_start(l, p->setup->stop_fd, MTI_READ, on_stop, p);   /* only now: what it ends has begun */
+}
+
+enum { EMPTY_MS = 5, EMPTY_LOOKS = 1000 };
+
+/* Fibers that were asked to end may still be on their way out. */
+static void end_when_empty(void *arg)
+{
+    process *p = arg;
+    mti_loop *l = mti_loop_current();
+    if (mti_fiber_live(l) && p->looks[mti_loop_index(l)]++ < EMPTY_LOOKS)
+        mti_timer_start(l, EMPTY_MS, end_when_empty, p);
+    else
+        mti_loop_stop(l);
 }
 
 static void end_loop(void *arg)
 {
     process *p = arg;
     mti_loop *l = mti_loop_current();
+    mti_db_mute(p->host.db, l);              /* a notification may be on its way to what now goes */
     mti_http_client_destroy(mti_http_client_of(l));
     mti_feed_detach(p->host.feed, l);
     mti_org_policies_stop(&p->host, l);
     mti_identities_detach(p->host.identities, l);
     mti_db_detach(p->host.db, l);
     mti_trace_dispose(l);
-    mti_loop_stop(l);
+    end_when_empty(p);
 }
 
 static void end_plugins(void *arg)
@@ -204,6 +226,8 @@ static void end_plugins(void *arg)
     process *p = arg;
     mt_call c;
     while (p->quieting && !p->hurried && mti_sleep(JOBS_MS) == MT_OK)
+        ;
+    while (p->settling && mti_sleep(EMPTY_MS) == MT_OK)   /* it needs what is taken down below */
         ;
     mti_platform_call(&c, &p->host, p->host.loops[0], "host.stop");
     mti_plugins_stop(p->host.plugins, &c);
@@ -386,7 +410,6 @@ static void run(process *p)
         mti_loop_post(h->loops[i], attach_loop, p);
     mti_loop_post(h->loops[0], settle_soon, p);
     p->tls_look = mti_timer_start(h->loops[0], TLS_LOOK_MS, look_at_tls, p);
-    p->stop_watch = mti_watch_start(h->loops[0], p->setup->stop_fd, MTI_READ, on_stop, p);
     for (unsigned i = 1; i < h->n_loops; i++)
         pthread_create(&p->threads[i], NULL, run_loop, h->loops[i]);
     if (!p->setup->overlap)

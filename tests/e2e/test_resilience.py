@@ -200,6 +200,19 @@ def test_what_is_said_while_the_database_is_down(own):
     until("writes too", lambda: tenant.api.post(f"/workspaces/{tenant.workspace}/notes", json={"title": "after"}).status_code == 201, 5)
 
 
+@pytest.mark.parametrize("step", ["postgres.start", "host.started", "database.up", "migration.applied"])
+def test_a_stop_while_it_starts_is_clean(step, tmp_path):
+    """At whatever step: what has begun is ended, nobody is killed or dies."""
+    log = tmp_path / "log"
+    with open(log, "wb") as out:
+        process = subprocess.Popen([servers.BINARY, "serve", "--data", tmp_path / "data", "--port", "0"], stdout=out, stderr=out)
+    until(f"{step} is reached", lambda: f"event={step}" in log.read_text() or process.poll() is not None, pause=0.001)
+    process.terminate()
+    assert process.wait(30) == 0
+    text = log.read_text()
+    assert f"event={step}" in text and "host.died" not in text and "clean=false" not in text and "loop.misuse" not in text, text
+
+
 def test_start_with_the_database_down(own):
     """DATABASE_URL names a server that is not there yet: plugins wait, the host answers, and goes on when it comes."""
     first = own()

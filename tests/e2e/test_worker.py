@@ -266,7 +266,7 @@ def test_what_the_kernel_says_of_it(place):
     pid = info(place, "escape")["worker"]["pid"]
     status = dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
     assert (status["NoNewPrivs"], status["Seccomp"], int(status["CapEff"], 16), int(status["CapPrm"], 16)) == ("1", "2", 0, 0)
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and all(folder.stat().st_mode & 0o001 for folder in servers.TEST_PLUGINS.parents):   # else nobody could not read the plugin
         assert status["Uid"].split() == ["65534"] * 4
     open_files = {os.readlink(link) for link in pathlib.Path(f"/proc/{pid}/fd").iterdir()}
     assert {name.split(":")[0] for name in open_files} == {"/dev/null", "socket", "anon_inode"}

@@ -1,12 +1,13 @@
 /*
  * Loaded before the host (LD_PRELOAD), it ends the process with SIGKILL at named steps of its work with files. The orders are the lines of the file that
  * KILL_AT names, the first one first, "STEP WHEN PART N": a step is rename, fsync, pwrite, ftruncate, unlink or posix_spawn; WHEN is before, after or half (a
- * write of which half arrives); PART is part of the path, N counts such steps from 1. An order is struck out before it is carried out, so the next one stands
+ * write of which half arrives); PART is part of the path, with * and ? as a shell has them, N counts such steps from 1. An order is struck out before it is carried out, so the next one stands
  * when the next process starts; the last one takes the file along. At posix_spawn the child dies, not the host.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <limits.h>
 #include <signal.h>
 #include <spawn.h>
@@ -33,6 +34,13 @@ static void strike_out(const char *orders, const char *rest)
         abort();
 }
 
+static bool matches(const char *path, const char *part)
+{
+    char pattern[300];
+    snprintf(pattern, sizeof pattern, "*%s*", part);
+    return fnmatch(pattern, path, 0) == 0;
+}
+
 static bool is_order(const char *orders, const char *step, const char *when, const char *path)
 {
     char text[PATH_MAX], what[32], at[32], part[256];
@@ -43,7 +51,7 @@ static bool is_order(const char *orders, const char *step, const char *when, con
     ssize_t n = read(fd, text, sizeof text - 1);
     close(fd);
     text[n > 0 ? n : 0] = 0;
-    if (sscanf(text, "%31s %31s %255s %d %n", what, at, part, &wanted, &used) != 4 || strcmp(what, step) || strcmp(at, when) || !strstr(path, part) ||
+    if (sscanf(text, "%31s %31s %255s %d %n", what, at, part, &wanted, &used) != 4 || strcmp(what, step) || strcmp(at, when) || !matches(path, part) ||
         ++seen != wanted)
         return false;
     strike_out(orders, text + used);

@@ -73,12 +73,13 @@ class Chats:
         try:
             reader, writer = await asyncio.open_connection(self.to.hostname, self.to.port)
             writer.write(self.request)
-            while b"[DONE]" not in rest and (part := await reader.read(65536)):
+            done = False
+            while not done and (part := await reader.read(65536)):
                 at, (lines, _, rest) = now(), (rest + part).rpartition(b"\n\n")
                 stamps = STAMP.findall(lines)
                 self.ways += [at - int(stamp) for stamp in stamps]
                 seen += len(stamps)
-                rest = rest or lines[-32:]
+                done = b"[DONE]" in lines
             writer.close()
         except OSError:
             pass

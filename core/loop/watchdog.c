@@ -164,9 +164,9 @@ static void look(watched *w)
 {
     int64_t now;
     uint64_t turn = atomic_load_explicit(&w->loop->turns, memory_order_relaxed);
-    look_for_hang(w, turn == w->turn);
     if (!cpu_ns(w->loop, &now))
-        return;
+        return;                  /* it does not run: what it looks at is not there yet, or not any more */
+    look_for_hang(w, turn == w->turn);
     if (turn != w->turn || !w->base_ns) {
         w->turn = turn;
         w->base_ns = now;

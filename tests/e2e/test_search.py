@@ -1,5 +1,6 @@
 """Search by words, by meaning and both: modes, settings, filters, highlights, languages; the indexes follow the rows whatever happens to their files."""
 import glob
+import json
 import os
 
 import pytest
@@ -26,8 +27,8 @@ def docs(tenant):
     return {i["document"]["file_name"]: i["document"]["id"] for i in items}
 
 
-def search(tenant, query, **body):
-    return tenant.api.call("POST", f"/workspaces/{tenant.workspace}/search", json={"query": query, **body}).data
+def search(tenant, query, workspace=None, **body):
+    return tenant.api.call("POST", f"/workspaces/{workspace or tenant.workspace}/search", json={"query": query, **body}).data
 
 
 def names(tenant, query, **body):
@@ -167,6 +168,22 @@ def test_filters_hold_in_every_mode(tenant, docs, mode):
     assert {r["document_id"] for r in found} == set(wanted)
     assert set(names(tenant, "rent of the month", mode=mode, filter={"file_name": "clause5.txt"})) == {"clause5.txt"}
     assert search(tenant, "rent", mode=mode, filter={"file_name": "clause5.txt", "document_ids": wanted})["results"] == []
+
+
+@pytest.mark.parametrize("mode", ["text", "vector", "hybrid"])
+def test_a_filter_keeps_much_or_little(tenant, docs, mode):
+    """Few candidates, many passages. One that keeps all changes nothing; one that keeps a single passage finds it, though by its rank no index would name it."""
+    workspace = tenant.new_workspace(f"filtered-{mode}")
+    upload = lambda name, text, kind: tenant.api.call("POST", f"/workspaces/{workspace}/documents/upload", (200, 202), params={"wait": "true"},
+                                                      files=[("file", (name, text.encode()))], data={"metadata": json.dumps({"kind": kind, "all": 1})})
+    for n in range(40):
+        upload(f"{n}.txt", f"The rent of the month is due, rent and rent again, says clause {n}.", "lease")
+    upload("rare.txt", "Granite quarries near the river, with a single word on rent at the very end of a long text about stone, dust and hammers.", "rare")
+    ask = lambda **body: [(r["file_name"], r["score"]) for r in search(tenant, "rent of the month", workspace=workspace, mode=mode, candidates=5, limit=5, **body)["results"]]
+    assert len(ask()) == 5 and ask(filter={"metadata": {"all": 1}}) == ask()
+    assert "rare.txt" not in [name for name, _ in ask()]
+    assert [name for name, _ in ask(filter={"metadata": {"kind": "rare"}})] == ["rare.txt"]
+    assert ask(filter={"metadata": {"kind": "none"}}) == []
 
 
 def test_metadata_filter(tenant, docs, server):

@@ -1,4 +1,4 @@
-/* What h2.c, h2_head.c and h2_guard.c share: a connection of HTTP/2 and its streams. Everything belongs to one loop. */
+/* What h2.c, h2_exchange.c, h2_head.c and h2_guard.c share: a connection of HTTP/2 and its streams. Everything belongs to one loop. */
 #ifndef MTI_HTTP_H2_H
 #define MTI_HTTP_H2_H
 
@@ -68,8 +68,14 @@ struct http_h2_conn {
 
 /* h2.c */
 void http_h2_flush(http_h2_conn *c); /* may close the connection */
+
+/* h2_exchange.c */
+extern const http_transport http_h2_transport;
 void http_h2_answer_problem(http_h2_stream *s, int status, const char *code);
+int http_h2_on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *conn);
+void http_h2_body_look(http_h2_stream *s); /* the reader gets it when it is whole, or too large */
 void http_h2_body_late(http_h2_stream *s);
+void http_h2_linger(http_h2_stream *s);    /* answered before its body ended */
 
 /* h2_head.c */
 void http_h2_head_add(http_h2_head *h, mt_slice name, mt_slice value);

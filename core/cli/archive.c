@@ -13,6 +13,8 @@
 
 enum { MAX_ARGUMENTS = 24 };
 
+const char *const mti_archive_folders[] = {"blobs", "models", "plugins/store", NULL};
+
 static mt_status start_database(mti_archive *a, mti_error *e)
 {
     MT_TRY(mti_managed_start(a->dir, &a->db, e));
@@ -128,5 +130,5 @@ mt_status mti_archive_pg(mti_archive *a, const char *program, char *const argume
                         "%s is not installed: apt-get install postgresql-client-15.", program);
     for (int i = 0; arguments[i] && i < MAX_ARGUMENTS; i++)
         argv[i + 1] = arguments[i];
-    return mti_process_run(argv, out, quiet, e);
+    return mti_process_run(argv, out, quiet, 0, e);
 }

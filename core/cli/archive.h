@@ -10,6 +10,9 @@
 
 #define MTI_ARCHIVE_FORMAT "mortise-backup-1"
 
+/* The folders of a data folder that nothing else can make again; NULL ends the list. */
+extern const char *const mti_archive_folders[];
+
 typedef struct mti_archive {
     mti_cli *cli;
     char dir[PATH_MAX];  /* the data folder, absolute */

@@ -1,4 +1,4 @@
-/* mortise backup: database, blobs and keys in one tar file. */
+/* mortise backup: database, files and keys in one tar file. */
 #include <errno.h>
 #include <glob.h>
 #include <stdio.h>
@@ -39,24 +39,28 @@ static mt_status dump_database(mti_archive *a, mti_error *e)
     return mti_archive_pg(a, "pg_dump", (char *[]){"-Fc", "-w", "-f", dump, NULL}, NULL, false, e);
 }
 
-/* Blobs and key files straight from the data folder, the rest from the work folder. */
+/* Folders and key files straight from the data folder, the rest from the work folder. tar exits
+ * with 1 when a file went while it read: a server that works deletes documents. */
 static mt_status write_tar(mti_archive *a, const char *file, mti_error *e)
 {
+    enum { SOME_FILES_DIFFER = 1 };
     char part[PATH_MAX], pattern[PATH_MAX + 16];
     char *argv[64] = {"tar",       "-cf",           part, "-C",  a->work, "manifest.json",
                       "roles.sql", "database.dump", "-C", a->dir};
     int n = 10;
     glob_t found = {0};
     snprintf(part, sizeof part, "%.4000s.part", file);
-    snprintf(pattern, sizeof pattern, "%s/blobs", a->dir);
-    if (access(pattern, F_OK) == 0)
-        argv[n++] = "blobs";
+    for (const char *const *folder = mti_archive_folders; *folder; folder++) {
+        snprintf(pattern, sizeof pattern, "%s/%s", a->dir, *folder);
+        if (access(pattern, F_OK) == 0)
+            argv[n++] = (char *)*folder;
+    }
     snprintf(pattern, sizeof pattern, "%s/*.key", a->dir);
     if (glob(pattern, 0, NULL, &found) == 0)
         for (size_t i = 0; i < found.gl_pathc && n < 62; i++)
             argv[n++] = strrchr(found.gl_pathv[i], '/') + 1;
     mode_t old = umask(077);
-    mt_status s = mti_process_run(argv, NULL, false, e);
+    mt_status s = mti_process_run(argv, NULL, false, SOME_FILES_DIFFER, e);
     umask(old);
     globfree(&found);
     if (s == MT_OK && rename(part, file) != 0)
@@ -98,11 +102,11 @@ static int run(mti_cli *cli)
 const mti_command mti_cmd_backup = {
     .name = "backup",
     .arguments = "FILE [--data DIR]",
-    .summary = "Write database, blobs and keys to one tar file.",
+    .summary = "Write database, files and keys to one tar file.",
     .help = "Works beside a running server, or starts its PostgreSQL for the time. The file is a "
             "tar of manifest.json, roles.sql,\n"
-            "database.dump (pg_dump's custom format), blobs/ and the key files, and readable by "
-            "its owner only. With a database URL its\n"
+            "database.dump (pg_dump's custom format), blobs/, models/ (organizations' own), "
+            "plugins/store/ (what was installed)\nand the key files, and readable by its owner only. With a database URL its\n"
             "role must be allowed to read every row (a superuser, or BYPASSRLS).\n\n"
             "examples:\n  mortise backup monday.tar\n  mortise backup /backup/mortise.tar --data "
             "/srv/mortise",

@@ -17,7 +17,7 @@ static mt_status unpack(mti_archive *a, const char *file, mti_error *e)
     mti_buf text;
     json_t *manifest = NULL;
     MT_TRY(mti_process_run(
-        (char *[]){"tar", "-xf", (char *)file, "-C", a->work, "--no-same-owner", NULL}, NULL, false,
+        (char *[]){"tar", "-xf", (char *)file, "-C", a->work, "--no-same-owner", NULL}, NULL, false, 0,
         e));
     mti_archive_path(a, "manifest.json", path);
     if (mti_buf_read_file(&text, path, 65536) == MT_OK)
@@ -85,40 +85,49 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     return remove(path);
 }
 
-/* Moves a part from the work folder into the data folder, in the place of what is there. */
-static mt_status put_file(const char *from, const char *dir, mti_error *e)
+static void remove_all(const mti_archive *a, const char *name)
 {
-    char to[PATH_MAX + 256];
-    snprintf(to, sizeof to, "%s%s", dir, strrchr(from, '/'));
-    nftw(to, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    char path[PATH_MAX + 256];
+    snprintf(path, sizeof path, "%s/%s", a->dir, name);
+    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Moves name from the work folder into the data folder, in the place of what is there. */
+static mt_status put(mti_archive *a, const char *name, mti_error *e)
+{
+    char from[PATH_MAX], to[PATH_MAX + 256];
+    mti_archive_path(a, name, from);
+    snprintf(to, sizeof to, "%s/%s", a->dir, name);
+    if (strchr(name, '/')) { /* plugins/ of plugins/store */
+        char *end = strrchr(to, '/');
+        *end = 0;
+        mkdir(to, 0700);
+        *end = '/';
+    }
+    remove_all(a, name);
     if (rename(from, to) == 0)
         return MT_OK;
     return mti_fail(e, MT_INTERNAL, "cannot_write", "%.300s: %s.", to, strerror(errno));
 }
 
-static mt_status put_files(mti_archive *a, mti_error *e)
+static mt_status put_files(mti_archive *a, bool force, mti_error *e)
 {
     char path[PATH_MAX];
     glob_t found;
     mt_status s = MT_OK;
-    mti_archive_path(a, "blobs", path);
-    if (access(path, F_OK) == 0)
-        MT_TRY(put_file(path, a->dir, e));
+    for (const char *const *folder = mti_archive_folders; *folder; folder++) {
+        mti_archive_path(a, *folder, path);
+        if (access(path, F_OK) == 0)
+            MT_TRY(put(a, *folder, e));
+        else if (force)
+            remove_all(a, *folder);
+    }
     mti_archive_path(a, "*.key", path);
     if (glob(path, 0, NULL, &found) == 0)
         for (size_t i = 0; i < found.gl_pathc && s == MT_OK; i++)
-            s = put_file(found.gl_pathv[i], a->dir, e);
+            s = put(a, strrchr(found.gl_pathv[i], '/') + 1, e);
     globfree(&found);
     return s;
-}
-
-/* Index files are derived from rows and are made anew; those of the old database would be ahead or
- * foreign. */
-static void remove_indexes(const mti_archive *a)
-{
-    char path[PATH_MAX + 16];
-    snprintf(path, sizeof path, "%s/indexes", a->dir);
-    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static mt_status restore(mti_archive *a, mti_cli *cli, bool force, mti_error *e)
@@ -127,8 +136,8 @@ static mt_status restore(mti_archive *a, mti_cli *cli, bool force, mti_error *e)
     MT_TRY(unpack(a, cli->argv[0], e));
     MT_TRY(force ? empty_database(a, e) : check_empty(a, e));
     MT_TRY(load_database(a, e));
-    MT_TRY(put_files(a, e));
-    remove_indexes(a);
+    MT_TRY(put_files(a, force, e));
+    remove_all(a, "indexes"); /* derived from rows: those of the old database would be ahead, or foreign */
     return MT_OK;
 }
 
@@ -156,7 +165,7 @@ const mti_command mti_cmd_restore = {
     .arguments = "FILE [--data DIR] [--force]",
     .summary = "Put a backup into an empty data folder.",
     .help = "Refuses while a server runs on DIR, and refuses a database that has tables.\n\n"
-            "  --force   remove what is there first: database, blobs and keys\n\n"
+            "  --force   remove what is there first: database, files and keys\n\n"
             "examples:\n  mortise restore monday.tar --data /srv/new\n  mortise restore monday.tar "
             "--force",
     .run = run,

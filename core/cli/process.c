@@ -25,7 +25,7 @@ static void read_all(int fd, mti_buf *out)
             mti_buf_add(out, piece, (size_t)n);
 }
 
-mt_status mti_process_run(char *const argv[], mti_buf *out, bool quiet, mti_error *e)
+mt_status mti_process_run(char *const argv[], mti_buf *out, bool quiet, int warning, mti_error *e)
 {
     int ends[2] = {-1, -1}, status = -1;
     if (out && pipe2(ends, O_CLOEXEC) != 0)
@@ -42,7 +42,7 @@ mt_status mti_process_run(char *const argv[], mti_buf *out, bool quiet, mti_erro
         close(ends[0]);
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
-    if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+    if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) <= warning)
         return MT_OK;
     return mti_fail(e, MT_INTERNAL, "program_failed", "%.200s failed%s.", argv[0],
                     quiet ? "" : "; its words are above");

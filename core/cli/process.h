@@ -6,7 +6,8 @@
 #include "base/error.h"
 
 /* Runs argv[0] (a path, or found in PATH). Its output goes to out (NULL: it is dropped), its errors
- * to our stderr. quiet drops those too. MT_INTERNAL program_failed unless it exits 0. */
-mt_status mti_process_run(char *const argv[], mti_buf *out, bool quiet, mti_error *e);
+ * to our stderr. quiet drops those too. MT_INTERNAL program_failed unless it exits 0, or with at
+ * most `warning`, which some programs have for a success with a remark. */
+mt_status mti_process_run(char *const argv[], mti_buf *out, bool quiet, int warning, mti_error *e);
 
 #endif

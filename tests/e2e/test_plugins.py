@@ -9,6 +9,7 @@ import pytest
 
 import client
 import server as servers
+import test_model_registry as registry
 from server import until
 
 EXAMPLES = servers.BUILD / "examples"
@@ -221,12 +222,14 @@ def test_health_and_policy_test(server, tmp_path):
 
 
 def test_backup_and_restore(server, tenant, tmp_path):
-    """Beside the running server, into a folder of its own: the same notes, documents, sessions, keys and blobs answer there."""
+    """Beside the running server, into a folder of its own: the same notes, documents, keys, blobs, models and installed plugins answer there."""
     api, w = tenant.api, f"/workspaces/{tenant.workspace}"
     api.call("POST", w + "/notes", 201, json={"title": "before the backup"})
     api.upload(tenant.workspace, ("backup.txt", b"The archive of the harbour office burned in 1871, only the tide tables were saved."))
     question = "What was saved from the fire in the harbour office?"
     before = {"notes": api.pages(w + "/notes", limit=200), "documents": api.pages(w + "/documents", limit=200), "search": api.search(tenant.workspace, question)}
+    model = registry.upload(api, name="ours", type="custom", weights=registry.gguf())
+    server.cli("plugin", "install", servers.TEST_PLUGINS / "evolving")
     archive = tmp_path / "backup.tar"
     server.cli("backup", archive)
     assert archive.stat().st_mode & 0o077 == 0
@@ -243,9 +246,25 @@ def test_backup_and_restore(server, tenant, tmp_path):
             there.call("POST", w + "/notes", 201, json={"title": "written after the restore"})
             item = there.upload(tenant.workspace, ("again.txt", b"The archive of the harbour office burned in 1871, only the tide tables were saved."))[0]
             assert item["duplicate"]
+            assert there.call("GET", f"/models/{model['id']}").data["sha256"] == model["sha256"]
+        assert registry.stored(other, tenant.org) == registry.stored(server, tenant.org)
+        with other.admin() as admin:
+            assert admin.call("GET", "/plugins/evolving").data["state"] == "active"
         assert other.cli("restore", archive, check=False).returncode == 1, "not into a folder in use"
     finally:
         other.dispose()
+
+
+def test_a_backup_holds_when_a_file_goes_meanwhile(server, tmp_path, monkeypatch):
+    """tar says 1 for that; any worse end leaves no file."""
+    tar = tmp_path / "tar"
+    monkeypatch.setitem(server.env, "PATH", f"{tmp_path}:{server.env['PATH']}")
+    for end in 1, 2:
+        tar.write_text(f'#!/bin/sh\n/bin/tar "$@" && exit {end}\n')
+        tar.chmod(0o755)
+        archive = tmp_path / f"{end}.tar"
+        assert server.cli("backup", archive, check=False).returncode == end - 1
+        assert archive.exists() == (end == 1) and not (tmp_path / f"{end}.tar.part").exists()
 
 
 def test_two_servers_do_not_share_a_folder(server):

@@ -14,7 +14,7 @@ CREATE TABLE models.usage (
   latency       bigint[] NOT NULL,   -- calls by the length of their answer: 48 buckets, half an octave each from 1 ms
   PRIMARY KEY (org_id, day, model, provider),
   CONSTRAINT usage_organization FOREIGN KEY (org_id) REFERENCES tenancy.organization (org_id) ON DELETE CASCADE);
-SELECT mt.tenant_table('models.usage');
+SELECT mt.tenant_table('models.usage', log => false);
 
 CREATE TABLE models.settings (
   org_id            uuid NOT NULL DEFAULT mt.org_id(),

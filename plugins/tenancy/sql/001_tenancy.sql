@@ -103,4 +103,4 @@ SELECT mt.tenant_table('tenancy.workspace', quota => 'workspaces', directory => 
 SELECT mt.tenant_table('tenancy.agent', quota => 'agents');
 SELECT mt.tenant_table('tenancy.agent_prompt');
 SELECT mt.tenant_table('tenancy.api_key', quota => 'api_keys', mask => '{hash}', directory => 'credential');
-SELECT mt.tenant_table('tenancy.api_key_use');
+SELECT mt.tenant_table('tenancy.api_key_use', log => false);

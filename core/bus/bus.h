@@ -84,6 +84,10 @@ void mti_bus_set_enabled(mti_bus *b, bool (*fn)(const mt_call *c, uint16_t owner
  * patches dropped.
  */
 mt_outcome mti_bus_emit(mti_bus *b, mt_call *c, int hook, void *payload);
+/* As above; what patches must keep to besides the catalogue's schemas. A handler whose patch does not
+ * has failed. rules: may be NULL. */
+struct mti_patch_rules;
+mt_outcome mti_bus_emit_under(mti_bus *b, mt_call *c, int hook, void *payload, const struct mti_patch_rules *rules);
 
 /* What the handlers of an owner did since the bus was made, whichever snapshot held them. us: what they kept their loops busy. Any thread. */
 typedef struct mti_bus_owner_stats {

@@ -98,10 +98,12 @@ typedef struct mti_bus_frame {
     struct mti_bus_frame *up;
     const mti_bus *bus;
     const mti_hook_info *info;
+    const mti_patch_rules *rules;
     uint64_t started;            /* ticks when the current handler began */
     int64_t cpu_ns, turn_us;     /* at that moment; cpu_ns only for a handler that overran before */
     unsigned depth;
     bool denied;                 /* mti_bus_deny was called */
+    bool refused;                /* its patches could not be applied; c->error says why */
     bool own;                    /* the handler is the organization's own */
 } mti_bus_frame;
 

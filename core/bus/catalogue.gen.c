@@ -3,138 +3,138 @@
 
 #include <mortise/hooks.h>
 
-#define FIELD(type, member, kind, patch) {#member, kind, offsetof(type, member), patch}
+#define FIELD(type, member, kind, patch, schema) {#member, kind, offsetof(type, member), patch, schema}
 
 static const mti_hook_field http_request_fields[] = {
-    FIELD(mt_http_request, method, MTI_F_SLICE, false),
-    FIELD(mt_http_request, path, MTI_F_SLICE, false),
-    FIELD(mt_http_request, query, MTI_F_SLICE, false),
-    FIELD(mt_http_request, peer, MTI_F_SLICE, false),
-    FIELD(mt_http_request, operation, MTI_F_SLICE, false),
+    FIELD(mt_http_request, method, MTI_F_SLICE, false, NULL),
+    FIELD(mt_http_request, path, MTI_F_SLICE, false, NULL),
+    FIELD(mt_http_request, query, MTI_F_SLICE, false, NULL),
+    FIELD(mt_http_request, peer, MTI_F_SLICE, false, NULL),
+    FIELD(mt_http_request, operation, MTI_F_SLICE, false, NULL),
 };
 
 static const mti_hook_field auth_authenticate_fields[] = {
-    FIELD(mt_auth_authenticate, method, MTI_F_SLICE, false),
-    FIELD(mt_auth_authenticate, path, MTI_F_SLICE, false),
-    FIELD(mt_auth_authenticate, peer, MTI_F_SLICE, false),
-    FIELD(mt_auth_authenticate, scheme, MTI_F_SLICE, false),
-    FIELD(mt_auth_authenticate, credential, MTI_F_SLICE, false),
+    FIELD(mt_auth_authenticate, method, MTI_F_SLICE, false, NULL),
+    FIELD(mt_auth_authenticate, path, MTI_F_SLICE, false, NULL),
+    FIELD(mt_auth_authenticate, peer, MTI_F_SLICE, false, NULL),
+    FIELD(mt_auth_authenticate, scheme, MTI_F_SLICE, false, NULL),
+    FIELD(mt_auth_authenticate, credential, MTI_F_SLICE, false, NULL),
 };
 
 static const mti_hook_field auth_authorize_fields[] = {
-    FIELD(mt_auth_authorize, operation, MTI_F_SLICE, false),
-    FIELD(mt_auth_authorize, permission, MTI_F_SLICE, false),
-    FIELD(mt_auth_authorize, org_id, MTI_F_SLICE, false),
-    FIELD(mt_auth_authorize, workspace_id, MTI_F_SLICE, false),
-    FIELD(mt_auth_authorize, subject_id, MTI_F_SLICE, false),
+    FIELD(mt_auth_authorize, operation, MTI_F_SLICE, false, NULL),
+    FIELD(mt_auth_authorize, permission, MTI_F_SLICE, false, NULL),
+    FIELD(mt_auth_authorize, org_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_auth_authorize, workspace_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_auth_authorize, subject_id, MTI_F_SLICE, false, NULL),
 };
 
 static const mti_hook_field limit_check_fields[] = {
-    FIELD(mt_limit_check, operation, MTI_F_SLICE, false),
-    FIELD(mt_limit_check, rate_class, MTI_F_SLICE, false),
-    FIELD(mt_limit_check, org_id, MTI_F_SLICE, false),
-    FIELD(mt_limit_check, workspace_id, MTI_F_SLICE, false),
-    FIELD(mt_limit_check, subject_id, MTI_F_SLICE, false),
-    FIELD(mt_limit_check, cost, MTI_F_U32, false),
-    FIELD(mt_limit_check, rate_per_minute, MTI_F_U32, false),
+    FIELD(mt_limit_check, operation, MTI_F_SLICE, false, NULL),
+    FIELD(mt_limit_check, rate_class, MTI_F_SLICE, false, NULL),
+    FIELD(mt_limit_check, org_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_limit_check, workspace_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_limit_check, subject_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_limit_check, cost, MTI_F_U32, false, NULL),
+    FIELD(mt_limit_check, rate_per_minute, MTI_F_U32, false, NULL),
 };
 
 static const mti_hook_field http_response_fields[] = {
-    FIELD(mt_http_response, operation, MTI_F_SLICE, false),
-    FIELD(mt_http_response, status, MTI_F_I32, false),
-    FIELD(mt_http_response, body, MTI_F_JSON, true),
+    FIELD(mt_http_response, operation, MTI_F_SLICE, false, NULL),
+    FIELD(mt_http_response, status, MTI_F_I32, false, NULL),
+    FIELD(mt_http_response, body, MTI_F_JSON, true, NULL),
 };
 
 static const mti_hook_field http_done_fields[] = {
-    FIELD(mt_http_done, operation, MTI_F_SLICE, false),
-    FIELD(mt_http_done, status, MTI_F_I32, false),
-    FIELD(mt_http_done, org_id, MTI_F_SLICE, false),
-    FIELD(mt_http_done, workspace_id, MTI_F_SLICE, false),
-    FIELD(mt_http_done, subject_id, MTI_F_SLICE, false),
-    FIELD(mt_http_done, duration_us, MTI_F_I64, false),
-    FIELD(mt_http_done, bytes_in, MTI_F_I64, false),
-    FIELD(mt_http_done, bytes_out, MTI_F_I64, false),
-    FIELD(mt_http_done, outcome, MTI_F_SLICE, false),
+    FIELD(mt_http_done, operation, MTI_F_SLICE, false, NULL),
+    FIELD(mt_http_done, status, MTI_F_I32, false, NULL),
+    FIELD(mt_http_done, org_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_http_done, workspace_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_http_done, subject_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_http_done, duration_us, MTI_F_I64, false, NULL),
+    FIELD(mt_http_done, bytes_in, MTI_F_I64, false, NULL),
+    FIELD(mt_http_done, bytes_out, MTI_F_I64, false, NULL),
+    FIELD(mt_http_done, outcome, MTI_F_SLICE, false, NULL),
 };
 
 static const mti_hook_field document_uploaded_fields[] = {
-    FIELD(mt_document_uploaded, workspace_id, MTI_F_SLICE, false),
-    FIELD(mt_document_uploaded, file_name, MTI_F_SLICE, true),
-    FIELD(mt_document_uploaded, content_type, MTI_F_SLICE, false),
-    FIELD(mt_document_uploaded, bytes, MTI_F_I64, false),
-    FIELD(mt_document_uploaded, sha256, MTI_F_SLICE, false),
+    FIELD(mt_document_uploaded, workspace_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_document_uploaded, file_name, MTI_F_SLICE, true, "{\"type\": \"string\", \"minLength\": 1, \"maxLength\": 255, \"pattern\": \"^[^/\\\\\\\\\\\\x00-\\\\x1f\\\\x7f]+$\"}"),
+    FIELD(mt_document_uploaded, content_type, MTI_F_SLICE, false, NULL),
+    FIELD(mt_document_uploaded, bytes, MTI_F_I64, false, NULL),
+    FIELD(mt_document_uploaded, sha256, MTI_F_SLICE, false, NULL),
 };
 
 static const mti_hook_field document_indexed_fields[] = {
-    FIELD(mt_document_indexed, workspace_id, MTI_F_SLICE, false),
-    FIELD(mt_document_indexed, document_id, MTI_F_SLICE, false),
-    FIELD(mt_document_indexed, chunks, MTI_F_I64, false),
+    FIELD(mt_document_indexed, workspace_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_document_indexed, document_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_document_indexed, chunks, MTI_F_I64, false, NULL),
 };
 
 static const mti_hook_field document_failed_fields[] = {
-    FIELD(mt_document_failed, workspace_id, MTI_F_SLICE, false),
-    FIELD(mt_document_failed, document_id, MTI_F_SLICE, false),
-    FIELD(mt_document_failed, reason, MTI_F_SLICE, false),
+    FIELD(mt_document_failed, workspace_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_document_failed, document_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_document_failed, reason, MTI_F_SLICE, false, NULL),
 };
 
 static const mti_hook_field workspace_deleting_fields[] = {
-    FIELD(mt_workspace_deleting, workspace_id, MTI_F_SLICE, false),
+    FIELD(mt_workspace_deleting, workspace_id, MTI_F_SLICE, false, NULL),
 };
 
 static const mti_hook_field organization_deleted_fields[] = {
-    FIELD(mt_organization_deleted, organization_id, MTI_F_SLICE, false),
+    FIELD(mt_organization_deleted, organization_id, MTI_F_SLICE, false, NULL),
 };
 
 static const mti_hook_field metrics_collect_fields[] = {
-    FIELD(mt_metrics_collect, at_us, MTI_F_I64, false),
+    FIELD(mt_metrics_collect, at_us, MTI_F_I64, false, NULL),
 };
 
 static const mti_hook_field retrieval_results_fields[] = {
-    FIELD(mt_retrieval_results, workspace_id, MTI_F_SLICE, false),
-    FIELD(mt_retrieval_results, query, MTI_F_SLICE, false),
-    FIELD(mt_retrieval_results, results, MTI_F_JSON, true),
+    FIELD(mt_retrieval_results, workspace_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_retrieval_results, query, MTI_F_SLICE, false, NULL),
+    FIELD(mt_retrieval_results, results, MTI_F_JSON, true, "{\"type\": \"array\", \"items\": {\"type\": \"object\", \"required\": [\"document_id\", \"chunk_id\", \"score\", \"text\"], \"properties\": {\"document_id\": {\"type\": \"string\"}, \"chunk_id\": {\"type\": \"string\"}, \"score\": {\"type\": \"number\"}, \"text\": {\"type\": \"string\"}}}}"),
 };
 
 static const mti_hook_field chat_prepare_fields[] = {
-    FIELD(mt_chat_prepare, workspace_id, MTI_F_SLICE, false),
-    FIELD(mt_chat_prepare, agent_id, MTI_F_SLICE, false),
-    FIELD(mt_chat_prepare, session_id, MTI_F_SLICE, false),
-    FIELD(mt_chat_prepare, query, MTI_F_SLICE, true),
-    FIELD(mt_chat_prepare, system, MTI_F_SLICE, true),
-    FIELD(mt_chat_prepare, model, MTI_F_SLICE, true),
-    FIELD(mt_chat_prepare, temperature, MTI_F_F64, true),
+    FIELD(mt_chat_prepare, workspace_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_chat_prepare, agent_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_chat_prepare, session_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_chat_prepare, query, MTI_F_SLICE, true, "{\"type\": \"string\", \"minLength\": 1}"),
+    FIELD(mt_chat_prepare, system, MTI_F_SLICE, true, NULL),
+    FIELD(mt_chat_prepare, model, MTI_F_SLICE, true, NULL),
+    FIELD(mt_chat_prepare, temperature, MTI_F_F64, true, "{\"maximum\": 2}"),
 };
 
 static const mti_hook_field chat_sentence_fields[] = {
-    FIELD(mt_chat_sentence, workspace_id, MTI_F_SLICE, false),
-    FIELD(mt_chat_sentence, agent_id, MTI_F_SLICE, false),
-    FIELD(mt_chat_sentence, session_id, MTI_F_SLICE, false),
-    FIELD(mt_chat_sentence, query, MTI_F_SLICE, false),
-    FIELD(mt_chat_sentence, text, MTI_F_SLICE, true),
+    FIELD(mt_chat_sentence, workspace_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_chat_sentence, agent_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_chat_sentence, session_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_chat_sentence, query, MTI_F_SLICE, false, NULL),
+    FIELD(mt_chat_sentence, text, MTI_F_SLICE, true, "{\"type\": \"string\"}"),
 };
 
 static const mti_hook_field tool_call_fields[] = {
-    FIELD(mt_tool_call, workspace_id, MTI_F_SLICE, false),
-    FIELD(mt_tool_call, agent_id, MTI_F_SLICE, false),
-    FIELD(mt_tool_call, session_id, MTI_F_SLICE, false),
-    FIELD(mt_tool_call, tool, MTI_F_SLICE, false),
-    FIELD(mt_tool_call, arguments, MTI_F_JSON, false),
+    FIELD(mt_tool_call, workspace_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_tool_call, agent_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_tool_call, session_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_tool_call, tool, MTI_F_SLICE, false, NULL),
+    FIELD(mt_tool_call, arguments, MTI_F_JSON, false, NULL),
 };
 
 static const mti_hook_field chat_answered_fields[] = {
-    FIELD(mt_chat_answered, workspace_id, MTI_F_SLICE, false),
-    FIELD(mt_chat_answered, session_id, MTI_F_SLICE, false),
-    FIELD(mt_chat_answered, query, MTI_F_SLICE, false),
-    FIELD(mt_chat_answered, answer, MTI_F_SLICE, false),
-    FIELD(mt_chat_answered, confidence, MTI_F_F64, false),
+    FIELD(mt_chat_answered, workspace_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_chat_answered, session_id, MTI_F_SLICE, false, NULL),
+    FIELD(mt_chat_answered, query, MTI_F_SLICE, false, NULL),
+    FIELD(mt_chat_answered, answer, MTI_F_SLICE, false, NULL),
+    FIELD(mt_chat_answered, confidence, MTI_F_F64, false, NULL),
 };
 
 static const mti_hook_field code_analyze_fields[] = {
-    FIELD(mt_code_analyze, language, MTI_F_SLICE, false),
-    FIELD(mt_code_analyze, file_name, MTI_F_SLICE, false),
-    FIELD(mt_code_analyze, source, MTI_F_SLICE, false),
-    FIELD(mt_code_analyze, findings, MTI_F_JSON, true),
-    FIELD(mt_code_analyze, score, MTI_F_F64, true),
+    FIELD(mt_code_analyze, language, MTI_F_SLICE, false, NULL),
+    FIELD(mt_code_analyze, file_name, MTI_F_SLICE, false, NULL),
+    FIELD(mt_code_analyze, source, MTI_F_SLICE, false, NULL),
+    FIELD(mt_code_analyze, findings, MTI_F_JSON, true, "{\"type\": \"array\", \"items\": {\"type\": \"object\"}}"),
+    FIELD(mt_code_analyze, score, MTI_F_F64, true, "{\"minimum\": 0, \"maximum\": 100}"),
 };
 
 const mti_hook_info mti_hook_catalogue[] = {

@@ -19,6 +19,7 @@ typedef struct mti_hook_field {
     mti_field_type type;
     uint16_t offset;             /* in the payload struct, after its size member */
     bool patchable;
+    const char *schema;          /* of what may be patched into it, JSON; NULL: any value of its type */
 } mti_hook_field;
 
 typedef struct mti_hook_info {

@@ -126,7 +126,7 @@ static void trace_handler(mt_call *c, const mti_bus_frame *f, const mti_bus_entr
     }
     mti_buf detail;
     mti_buf_init(&detail, 4096);
-    mti_patch_trace(p, mti_trace_values(), PATCHES_KEPT, &detail);
+    mti_patch_trace(p, f->refused ? &c->error : NULL, mti_trace_values(), PATCHES_KEPT, &detail);
     mti_trace_span(c, MTI_TRACE_HOOK, f->info->name, owner, from, f->started, OUTCOMES[outcome], detail.p);
     mti_buf_dispose(&detail);
 }
@@ -142,8 +142,12 @@ static mt_outcome settle(mt_call *c, mti_bus_frame *f, mti_bus_entry *e, mti_bus
             mti_bus_deny(c, 403, MT_SLICE("denied"),
                          MT_SLICE("Refused by a policy of this installation."));
     } else if (outcome == MT_CONTINUE || outcome == MT_STOP) {
-        if (mti_patch_apply(p, payload, &c->error) != MT_OK)
+        f->refused = mti_patch_apply(p, payload, &c->error) != MT_OK;
+        if (f->refused) {
+            c->error.status = MT_INTERNAL;   /* the handler's mistake, not the client's */
+            c->error.http = 0;
             outcome = MT_ERROR;
+        }
     } else {
         outcome = MT_ERROR;
     }
@@ -166,13 +170,14 @@ static mt_outcome run_one(mti_bus_frame *f, mt_call *c, mti_bus_entry *e, mti_bu
 {
     mt_patch p;
     mti_patch_init(&p, c, f->info);
+    p.rules = f->rules;
     if (st->overruns)
         f->cpu_ns = mti_thread_cpu_ns();
     if (f->info->suspends && c->loop)
         f->turn_us = mti_loop_now_us(c->loop);
     c->plugin = e->owner;
     mti_fiber_set_tag(e->owner);
-    f->denied = false;
+    f->denied = f->refused = false;
     uint64_t started = f->started;
     mt_outcome outcome = e->run(e->self, c, payload, &p);
     f->started = mti_ticks();
@@ -250,7 +255,7 @@ static mt_outcome refuse(mt_call *c, const mti_hook_info *info, const char *why)
     return info->fail_closed ? MT_ERROR : MT_CONTINUE;
 }
 
-mt_outcome mti_bus_emit(mti_bus *b, mt_call *c, int hook, void *payload)
+mt_outcome mti_bus_emit_under(mti_bus *b, mt_call *c, int hook, void *payload, const mti_patch_rules *rules)
 {
     mti_bus_snapshot *s = atomic_load_explicit(&b->current, memory_order_acquire);
     mti_bus_cursor at;
@@ -261,7 +266,7 @@ mt_outcome mti_bus_emit(mti_bus *b, mt_call *c, int hook, void *payload)
     if (*(const uint32_t *)payload != info->size)
         return refuse(c, info, "was emitted with a payload of another size");
     mti_bus_frame f = {
-        .up = c->hook, .bus = b, .info = info, .depth = c->hook ? c->hook->depth + 1 : 0};
+        .up = c->hook, .bus = b, .info = info, .rules = rules, .depth = c->hook ? c->hook->depth + 1 : 0};
     if (f.depth > DEPTH_MAX)
         return refuse(c, info, "is nested too deeply in other hooks");
     uint16_t caller = c->plugin;
@@ -274,4 +279,9 @@ mt_outcome mti_bus_emit(mti_bus *b, mt_call *c, int hook, void *payload)
     c->plugin = caller;
     mti_fiber_set_tag(caller);
     return outcome;
+}
+
+mt_outcome mti_bus_emit(mti_bus *b, mt_call *c, int hook, void *payload)
+{
+    return mti_bus_emit_under(b, c, hook, payload, NULL);
 }

@@ -220,6 +220,8 @@ mt_status mti_patch_apply(mt_patch *p, void *payload, mti_error *e)
     open_field o = {0};
     mt_status st = apply_all(p, &o, payload, e);
     json_decref(o.root);
+    if (st == MT_OK)
+        st = mti_patch_check(p, before, payload, e);
     if (st != MT_OK)
         memcpy(payload, before, size);
     return st;
@@ -289,22 +291,35 @@ static void op_trace(const mti_patch_op *op, bool values, mti_buf *out)
     mti_buf_addc(out, '}');
 }
 
-void mti_patch_trace(const mt_patch *p, bool values, size_t most, mti_buf *out)
+/* In at most half of what there is: the sentence is left out when it is longer. */
+static void refusal_write(const mti_error *why, size_t most, mti_buf *out)
+{
+    mti_buf detail;
+    mti_buf_init(&detail, most / 2);
+    mti_buf_adds(&detail, ",\"detail\":");
+    mti_buf_add_json(&detail, mt_str(why->detail));
+    mti_buf_addf(out, "{\"refused\":\"%s\"%s}", why->code, detail.status == MT_OK ? detail.p : "");
+    mti_buf_dispose(&detail);
+}
+
+void mti_patch_trace(const mt_patch *p, const mti_error *refused, bool values, size_t most, mti_buf *out)
 {
     unsigned told = 0;
     mti_buf_addc(out, '[');
+    if (refused)
+        refusal_write(refused, most, out);
     for (const mti_patch_op *op = p->first; op; op = op->next, told++) {
         mti_buf one;
         mti_buf_init(&one, most);
         op_trace(op, values, &one);
         bool fits = one.status == MT_OK && out->len + one.len + 24 <= most;
         if (fits)
-            mti_buf_addf(out, "%s%s", told ? "," : "", one.p);
+            mti_buf_addf(out, "%s%s", out->len > 1 ? "," : "", one.p);
         mti_buf_dispose(&one);
         if (!fits)
             break;
     }
     if (told < p->count)
-        mti_buf_addf(out, "%s{\"more\":%u}", told ? "," : "", p->count - told);
+        mti_buf_addf(out, "%s{\"more\":%u}", out->len > 1 ? "," : "", p->count - told);
     mti_buf_addc(out, ']');
 }

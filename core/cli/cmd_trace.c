@@ -25,7 +25,9 @@ static void print_patches(const json_t *patches)
     {
         json_t *value = json_object_get(p, "value");
         char *text = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-        if (json_object_get(p, "more"))
+        if (json_object_get(p, "refused"))
+            printf("  not applied (%s)", text_or(p, "detail", text_or(p, "refused", "?")));
+        else if (json_object_get(p, "more"))
             printf("%s and %.0f more", i ? "," : "  sets", number(p, "more"));
         else if (text)
             printf("%s %s = %s", i ? "," : "  sets", text_or(p, "pointer", "?"), text);

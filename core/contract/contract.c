@@ -4,6 +4,7 @@
 #include "contract/expand.h"
 
 #include <ctype.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -453,10 +454,40 @@ void mti_contract_destroy(mti_contract *k)
     if (!k)
         return;
     for (unsigned i = 0; i < k->n_operations; i++)
-        free(k->operations[i].metric);
+        free(k->operations[i].metric), mti_schema_destroy(k->operations[i].returns_check);
     mti_arena_dispose(&k->arena);
     json_decref(k->api);
     free(k);
+}
+
+static mti_schema *compile_returns(const mti_operation *op)
+{
+    char status[12], method[12];
+    mti_buf at;
+    mti_schema *s = NULL;
+    snprintf(status, sizeof status, "%d", op->status);
+    snprintf(method, sizeof method, "%s", op->method);
+    for (char *p = method; *p; p++)
+        *p = (char)tolower((unsigned char)*p);
+    const char *const tokens[] = {"paths", op->path, method, "responses", status, "content", "application/json", "schema"};
+    mti_buf_init(&at, 4096);
+    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++)
+        mti_json_pointer_add(&at, mt_str(tokens[i]));
+    mt_status st = mti_schema_compile_at(op->contract->api, mti_buf_slice(&at), NULL, NULL, 0, &s, NULL);
+    mti_buf_dispose(&at);
+    return st == MT_OK ? s : NULL;
+}
+
+/* Answers are checked when a filter has changed one, which few operations ever see: so nothing is compiled before. */
+const mti_schema *mti_operation_returns_check(const mti_operation *op)
+{
+    mti_schema *s = atomic_load(&op->returns_check), *first = NULL;
+    if (s || !op->returns || !(s = compile_returns(op)))
+        return s;
+    if (atomic_compare_exchange_strong(&((mti_operation *)op)->returns_check, &first, s))
+        return s;
+    mti_schema_destroy(s);
+    return first;
 }
 
 const mti_query *mti_contract_query(const mti_contract *k, mt_slice name)

@@ -43,6 +43,7 @@ typedef struct mti_operation {
     const char *body_limit_option;           /* an option in MiB in its place; NULL: none */
     const char *returns;                     /* schema name, without "[]"; NULL: nothing or a raw answer */
     bool list;                               /* x-returns ends with "[]" */
+    _Atomic(mti_schema *) returns_check;     /* see mti_operation_returns_check */
     int status;                              /* of success */
     bool stream;                             /* x-stream: sse */
     bool openai_problems;                    /* x-problem: openai: errors in the format of OpenAI's API */
@@ -72,6 +73,10 @@ void mti_contract_destroy(mti_contract *k);
 
 /* Prepares every query under the role and compares parameters and columns with api.json (CONTRACT.md rule 2). In a fiber. The first drift is in c->error. */
 mt_status mti_contract_check(mt_call *c, const mti_db_role *role, mti_contract *k);
+
+/* What the JSON of a successful answer has to be, as /v1/openapi.json tells; compiled when it is first asked for. NULL: the contract says nothing.
+ * Any thread. */
+const mti_schema *mti_operation_returns_check(const mti_operation *op);
 
 const mti_query *mti_contract_query(const mti_contract *k, mt_slice name);
 /* The parameter types of a query after check; NULL before. */

@@ -2,6 +2,7 @@
 #include "request/request.h"
 
 #include "base/log.h"
+#include "bus/patch.h"
 #include "db/db.h"
 #include "json/writer.h"
 #include "plugin/manager.h"
@@ -53,6 +54,13 @@ mt_status mti_answer_raw(mti_request *r, int status, mt_slice type, mt_slice bod
     return mti_http_respond(r->http, status, type, body);
 }
 
+/* A filter's change has to leave a success as the contract tells it. */
+static const mti_schema *answer_schema(void *arg, const mti_hook_field *f)
+{
+    const mti_request *r = arg;
+    return r->match.op ? mti_operation_returns_check(r->match.op) : NULL;
+}
+
 /* Runs the response filters over a whole JSON body, when there are any. */
 static mt_status filter(mti_request *r, int *status, mt_slice *json)
 {
@@ -60,7 +68,8 @@ static mt_status filter(mti_request *r, int *status, mt_slice *json)
     if (!json->len || json->len > FILTER_LIMIT || !mti_bus_has(r->host->bus, MTI_HOOK_HTTP_RESPONSE, c))
         return MT_OK;
     mt_http_response in = {.size = sizeof in, .operation = mt_str(c->operation), .status = *status, .body = *json};
-    if (mti_bus_emit(r->host->bus, c, MTI_HOOK_HTTP_RESPONSE, &in) == MT_DENY)
+    const mti_patch_rules rules = {answer_schema, r};
+    if (mti_bus_emit_under(r->host->bus, c, MTI_HOOK_HTTP_RESPONSE, &in, *status < 300 ? &rules : NULL) == MT_DENY)
         return MT_DENIED;
     *json = in.body;
     return MT_OK;

@@ -241,13 +241,20 @@ def hook_ids_h(interfaces, hooks):
                                        ["enum mti_hook_id {"] + names + ["    MTI_HOOK_COUNT,", "};"])
 
 
+def c_text(text):
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def catalogue_c(interfaces, hooks):
     out = [f"/* {BANNER} */", '#include "bus/catalogue.h"', "", "#include <mortise/hooks.h>", "",
-           "#define FIELD(type, member, kind, patch) {#member, kind, offsetof(type, member), patch}", ""]
+           "#define FIELD(type, member, kind, patch, schema) {#member, kind, offsetof(type, member), patch, schema}", ""]
     for h in hooks:
         out += [f"static const mti_hook_field {hook_struct(h)[3:]}_fields[] = {{"]
-        out += [f"    FIELD({hook_struct(h)}, {name}, {FIELD_TYPES[kind]}, {'true' if 'patch' in flags else 'false'}),"
-                for name, kind, *flags in h["fields"]]
+        for name, kind, *flags in h["fields"]:
+            schema = c_text(json.dumps(flags[1])) if len(flags) > 1 else "NULL"
+            patch = "true" if "patch" in flags else "false"
+            out += [f"    FIELD({hook_struct(h)}, {name}, {FIELD_TYPES[kind]}, {patch}, {schema}),"]
         out += ["};", ""]
     out += ["const mti_hook_info mti_hook_catalogue[] = {"]
     for h in hooks:
@@ -571,11 +578,14 @@ def reference_md(interfaces, hooks):
             out += [f"### {i.prefix}{f.name}", "", "```c",
                     *wrap_call(f"{spaced(f.c_type)}{i.prefix}{f.name}(", f.call + f.asked, ");"), "```", "", f.doc, ""]
             out += [f"- {title}: {f.facts[key]}" for key, title in FACTS] + [""]
-    out += ["## Hooks", "", "An action tells, a filter may patch (fields marked so), deny or stop.", ""]
+    out += ["## Hooks", "", "An action tells, a filter may patch (fields marked so, within the schema that stands there), deny or stop.", ""]
     for h in hooks:
         out += [f"### {h['name']}", "", h["doc"], "", f"`{hook_struct(h)}` · {hook_facts(h)}"
                 + (" · always runs" if h.get("always") else ""), "", "| field | type | |", "|---|---|---|"]
-        out += [f"| {name} | {kind} | {'may be patched' if 'patch' in flags else ''} |" for name, kind, *flags in h["fields"]] + [""]
+        for name, kind, *flags in h["fields"]:
+            schema = f": `{json.dumps(flags[1])}`" if len(flags) > 1 else ""
+            out += [f"| {name} | {kind} | {'may be patched' if flags else ''}{schema} |"]
+        out += [""]
     return out
 
 

@@ -4,6 +4,7 @@ MORTISE_FAULTS=100 lets a hundred faults happen instead of each kind once."""
 import itertools
 import json
 import os
+import re
 import threading
 import time
 
@@ -144,6 +145,26 @@ def test_a_slow_filter_is_bypassed(faulty):
         until("it is bypassed and told", lambda: admin.call("POST", "/faulty/slow").data == {"calm": True} and faulty.events("hook.bypassed"), 20)
         doctor = admin.call("GET", "/plugins/faulty/status").data["checks"]
         assert any(check["status"] == "error" and "bypassed" in check["detail"] for check in doctor), doctor
+
+
+def test_a_patch_that_breaks_the_schema(faulty):
+    """The patch is refused, told in the trace and counted; the answer is what it was."""
+    up_with_faulty(faulty)
+    with faulty.admin() as admin:
+        before = errors_of(admin, "faulty", "hook")
+        answer = admin.request("POST", "/faulty/patch", headers={"mortise-trace": "1"})
+        assert answer.status_code == 200 and answer.json() == {"calm": True}
+        trace = admin.call("GET", f"/traces/{answer.headers['mortise-trace-id']}").data
+        span = next(s for s in trace["spans"] if s["owner"] == "faulty.on_patch")
+        assert span["outcome"] == "error" and span["patches"][1]["pointer"] == "/body/calm", span
+        assert span["patches"][0]["refused"] == "patch_breaks_schema" and "/body/calm" in span["patches"][0]["detail"]
+        assert errors_of(admin, "faulty", "hook") == before + 1
+        assert "not applied (/body/calm" in faulty.cli("trace", answer.headers["mortise-trace-id"]).stdout
+
+
+def errors_of(admin, slug, kind):
+    found = re.search(rf'^mortise_plugin_errors_total{{plugin="{slug}",kind="{kind}"}} (\S+)$', admin.get("/metrics").text, re.M)
+    return float(found[1]) if found else 0
 
 
 @pytest.mark.parametrize("how", ["fork", "child", "socket", "leak"])

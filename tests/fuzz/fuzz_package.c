@@ -52,7 +52,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     mti_buf tar, packed;
     mti_error e = {0};
     if (!folder[0]) {
-        snprintf(folder, sizeof folder, "/tmp/mortise-fuzz-XXXXXX");
+        const char *tmp = getenv("TMPDIR");
+        snprintf(folder, sizeof folder, "%.40s/mortise-fuzz-XXXXXX", tmp ? tmp : "/tmp");
         must(mkdtemp(folder) != NULL, "no folder");
     }
     snprintf(to, sizeof to, "%s/to", folder);

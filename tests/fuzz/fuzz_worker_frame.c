@@ -1,11 +1,13 @@
-/* What a worker may send: a method (four bytes), then the payload of a question, of a hook's answer or of a greeting. Tables of the host that look at
- * everything they are given stand behind it. */
+/* What a worker may send, by the first byte: questions one after the other (odd), a hook's answer (a multiple of four), or a stream of frames in
+ * pieces, as the socket gives them. Tables of the host that look at everything they are given stand behind it. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "bus/bus.h"
 #include "worker/serve.h"
+
+#include "../../core/worker/channel.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -80,6 +82,21 @@ static const void *table_of(uint32_t interface)
     return NULL;
 }
 
+/* A question; false: it is no call of that function. */
+static bool serve_one(mt_call *c, mti_grants *grants, uint32_t method, const char *p, size_t len)
+{
+    mti_arena scratch;
+    mti_arena_init(&scratch, 1 << 20);
+    mti_serving s = {.in = {.p = p, .end = p + len, .arena = &scratch}, .c = c, .table = table_of(method >> 6), .grants = grants};
+    mti_buf_init(&s.out, 1 << 20);
+    mti_serve(&s, method);
+    if (!s.broken && s.out.len < 4)
+        abort();             /* every question that is understood is answered */
+    mti_buf_dispose(&s.out);
+    mti_arena_dispose(&scratch);
+    return !s.broken;
+}
+
 /* Questions one after the other in one call, so that handles of the first may come back; each is parted by its length. */
 static void serve_all(mt_call *c, const char *p, size_t size)
 {
@@ -93,15 +110,7 @@ static void serve_all(mt_call *c, const char *p, size_t size)
         size -= 6;
         if (len > size)
             len = (uint16_t)size;
-        mti_arena scratch;
-        mti_arena_init(&scratch, 1 << 20);
-        mti_serving s = {.in = {.p = p, .end = p + len, .arena = &scratch}, .c = c, .table = table_of(method >> 6), .grants = &grants};
-        mti_buf_init(&s.out, 1 << 20);
-        mti_serve(&s, method);
-        if (!s.broken && s.out.len < 4)
-            abort();         /* every question that is understood is answered */
-        mti_buf_dispose(&s.out);
-        mti_arena_dispose(&scratch);
+        serve_one(c, &grants, method, p, len);
         p += len;
         size -= len;
     }
@@ -122,16 +131,65 @@ static void hook_answer(mt_call *c, unsigned hook, const char *p, size_t size)
         mti_patch_apply(&patch, payload, &e);
 }
 
+/* A worker's stream, cut anywhere. */
+typedef struct stream {
+    mt_call *c;
+    mti_grants grants;
+} stream;
+
+static bool on_frame(void *ctx, const mti_frame *f, const char *payload)
+{
+    stream *s = ctx;
+    look((mt_slice){payload, f->len});
+    if (f->kind == MTI_FRAME_ASK)
+        return serve_one(s->c, &s->grants, f->method, payload, f->len);
+    if (f->kind == MTI_FRAME_DONE)
+        hook_answer(s->c, f->method, payload, f->len);
+    return f->kind >= MTI_FRAME_START && f->kind <= MTI_FRAME_PONG;
+}
+
+static bool is_whole(const mti_channel *ch)
+{
+    mti_frame f;
+    if (ch->in_len < sizeof f)
+        return false;
+    memcpy(&f, ch->in, sizeof f);
+    return ch->in_len - sizeof f >= f.len;
+}
+
+static void frames(mt_call *c, size_t piece, const char *p, size_t size)
+{
+    stream s = {.c = c};
+    mti_channel ch = {.fd = -1, .on_frame = on_frame, .ctx = &s};
+    bool good = true;
+    while (good && size) {
+        size_t n = piece < size ? piece : size;
+        good = make_room(&ch);
+        memcpy(ch.in + ch.in_len, p, n);
+        ch.in_len += n;
+        good = take_frames(&ch);
+        if (good && is_whole(&ch))
+            abort();         /* it was left lying */
+        p += n;
+        size -= n;
+    }
+    free(ch.in);
+    mti_grants_dispose(&s.grants);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     mt_call c = {0};
+    const char *rest = (const char *)data + 2;
     if (size < 2)
         return 0;
     mti_arena_init(&c.arena, 0);
     if (data[0] & 1)
-        serve_all(&c, (const char *)data + 1, size - 1);
+        serve_all(&c, rest - 1, size - 1);
+    else if (data[0] & 2)
+        frames(&c, 1u + data[1], rest, size - 2);
     else
-        hook_answer(&c, data[1], (const char *)data + 2, size - 2);
+        hook_answer(&c, data[1], rest, size - 2);
     mti_arena_dispose(&c.arena);
     return 0;
 }

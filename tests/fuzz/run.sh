@@ -20,12 +20,13 @@ fi
 
 # fuzz_one PROGRAM: prints "ok NAME …" or "failed NAME" and the report.
 fuzz_one() {
-    local name log
+    local name log words=()
     name=$(basename "$1")
     name=${name#fuzz_}
     log=$build/$name.log
     mkdir -p "$build/corpus/$name" "$build/crashes"
-    if "$1" -max_total_time="$seconds" -max_len=16384 -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -use_value_profile=1 \
+    [ ! -f "$root/tests/fuzz/$name.dict" ] || words=("-dict=$root/tests/fuzz/$name.dict")
+    if "$1" -max_total_time="$seconds" -max_len=16384 -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -use_value_profile=1 "${words[@]}" \
         -artifact_prefix="$build/crashes/$name-" "$build/corpus/$name" "$root/tests/fuzz/corpus/$name" >"$log" 2>&1; then
         echo "ok $name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") runs, coverage $(grep -o 'cov: [0-9]*' "$log" | tail -n 1)"
     else

@@ -203,6 +203,40 @@ static void trace_tells_who_changed_what(void **state)
     mti_buf_dispose(&json);
 }
 
+static mt_outcome on_hot(void *self, mt_call *c, const void *in, mt_patch *out)
+{
+    bool set = mti_patch_set_text(out, MT_SLICE("/system"), MT_SLICE("hot")) == MT_OK && mti_patch_set(out, MT_SLICE("/temperature"), MT_SLICE("99")) == MT_OK;
+    return set ? MT_CONTINUE : MT_ERROR;
+}
+
+static mt_outcome on_bad_score(void *self, mt_call *c, const void *in, mt_patch *out)
+{
+    return mti_patch_set(out, MT_SLICE("/score"), MT_SLICE("-1")) == MT_OK ? MT_CONTINUE : MT_ERROR;
+}
+
+/* A patch that breaks the schema is the handler's failure: the hook's rule decides. */
+static void a_patch_that_breaks_its_schema_is_refused(void **state)
+{
+    world *w = *state;
+    note n = {0};
+    mti_bus_owner_stats s;
+    stand(w, MTI_HOOK_CHAT_PREPARE, 1, on_hot, NULL);
+    stand(w, MTI_HOOK_CODE_ANALYZE, 1, on_bad_score, NULL);
+    stand(w, MTI_HOOK_CODE_ANALYZE, 2, on_a, &n);
+    mti_bus_publish(w->bus);
+    mt_chat_prepare chat = {.size = sizeof chat, .query = MT_SLICE("q")};
+    assert_int_equal(mti_bus_emit(w->bus, &w->call, MTI_HOOK_CHAT_PREPARE, &chat), MT_ERROR);
+    assert_null(chat.system.p);
+    assert_string_equal(w->call.error.code, "patch_breaks_schema");
+    assert_int_equal(mti_error_http(&w->call.error), 500);
+    mt_code_analyze code = {.size = sizeof code, .findings = MT_SLICE("[]"), .score = 50};
+    assert_int_equal(mti_bus_emit(w->bus, &w->call, MTI_HOOK_CODE_ANALYZE, &code), MT_CONTINUE);
+    assert_true(code.score == 50);
+    assert_string_equal(n.seen, "a");
+    mti_bus_owner_read(w->bus, 7, &s);
+    assert_int_equal(s.errors, 2);
+}
+
 static void a_wrong_payload_size_is_refused(void **state)
 {
     world *w = *state;
@@ -286,6 +320,7 @@ int main(void)
         T(always_runs_everybody_and_actions_cannot_deny),
         T(the_next_handler_sees_the_patch),
         T(trace_tells_who_changed_what),
+        T(a_patch_that_breaks_its_schema_is_refused),
         T(a_wrong_payload_size_is_refused),
         T(endless_nesting_ends),
         T(organizations_switch_plugins),

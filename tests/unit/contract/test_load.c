@@ -106,6 +106,28 @@ static void test_lookups(void **state)
     mti_contract_destroy(k);
 }
 
+static mt_status answer_holds(const mti_operation *op, const char *text)
+{
+    json_t *v;
+    assert_int_equal(mti_json_parse(mt_str(text), 0, &v, NULL), MT_OK);
+    mt_status s = mti_schema_validate(mti_operation_returns_check(op), v, NULL, NULL);
+    json_decref(v);
+    return s;
+}
+
+static void test_answers_have_schemas(void **state)
+{
+    mti_contract *k = load(API, SQL);
+    const mti_operation *list = operation(k, "shop.list"), *add = operation(k, "shop.add");
+    assert_int_equal(answer_holds(add, "{\"id\": \"a\", \"more\": 1}"), MT_OK);
+    assert_int_equal(answer_holds(add, "{\"name\": \"a\"}"), MT_INVALID);
+    assert_int_equal(answer_holds(list, "{\"items\": [{\"id\": \"a\"}], \"next_cursor\": null}"), MT_OK);
+    assert_int_equal(answer_holds(list, "{\"items\": [{\"id\": 7}], \"next_cursor\": null}"), MT_INVALID);
+    assert_ptr_equal(mti_operation_returns_check(list), mti_operation_returns_check(list));
+    assert_null(mti_operation_returns_check(operation(k, "shop.say")));
+    mti_contract_destroy(k);
+}
+
 static void test_bodies_are_closed(void **state)
 {
     mti_contract *k = load(API, SQL);
@@ -381,6 +403,7 @@ int main(void)
         cmocka_unit_test(test_good),
         cmocka_unit_test(test_good_flags),
         cmocka_unit_test(test_lookups),
+        cmocka_unit_test(test_answers_have_schemas),
         cmocka_unit_test(test_bodies_are_closed),
         cmocka_unit_test(test_missing_files),
         cmocka_unit_test(test_documents_that_are_not),

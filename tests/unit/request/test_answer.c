@@ -12,18 +12,18 @@ static bool fake_has(const mti_bus *b, int hook, const mt_call *c)
 {
     return patched.p != NULL || outcome != MT_CONTINUE;
 }
-static mt_outcome fake_emit(mti_bus *b, mt_call *c, int hook, void *payload);
+static mt_outcome fake_emit_under(mti_bus *b, mt_call *c, int hook, void *payload, const struct mti_patch_rules *rules);
 static mt_status fake_keep(mti_request *r, int status, mt_slice body)
 {
     return kept;
 }
 
 #define mti_bus_has          fake_has
-#define mti_bus_emit         fake_emit
+#define mti_bus_emit_under   fake_emit_under
 #define mti_idempotency_keep fake_keep
 #include "../../../core/request/answer.c"
 
-static mt_outcome fake_emit(mti_bus *b, mt_call *c, int hook, void *payload)
+static mt_outcome fake_emit_under(mti_bus *b, mt_call *c, int hook, void *payload, const struct mti_patch_rules *rules)
 {
     if (patched.p)
         ((mt_http_response *)payload)->body = patched;

@@ -318,6 +318,7 @@ static void close_idle(http_loop *hl)
 {
     while (hl->handshakes)
         handshake_end(hl->handshakes);
+    hl->h2o.shutdown_requested = 2; /* from now on a connection whose answer said nothing of it ends with it, too */
     h2o_http1_close_idle(&hl->h2o);
 }
 

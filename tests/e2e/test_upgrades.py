@@ -10,6 +10,7 @@ import threading
 import pytest
 
 import client
+import harness
 import server as servers
 from server import until
 
@@ -210,6 +211,24 @@ def test_reloads_under_load(server, admin, maker):
     assert not server.events("host.killed") and not server.events("host.died")
     with server.admin() as again:
         assert version(again) == "1.1.90000"
+
+
+def test_reloads_under_load_of_a_plugin_in_a_worker(request, maker):
+    """Each host has a worker of its own: the one before ends with its host, and no sooner."""
+    args = ["--plugins.isolated", "evolving"]
+    for server in harness.run_server(request, args=args):
+        install(server, maker.make("1.1.90000"))
+        with server.admin() as admin:
+            worker = plugin(admin)["worker"]["pid"]
+        with Load(server) as load:
+            for _ in range(RELOADS):
+                pid = server.host_pid()
+                server.cli("reload")
+                assert server.host_pid() != pid
+        print(f"{load.requests} requests during {RELOADS} reloads")
+        until("the hosts before are gone", lambda: len((server.data / "host.pid").read_text().splitlines()) == 1)
+        until("and their workers", lambda: not servers.alive(worker))
+        assert not server.events("host.killed") and not server.events("host.died") and not server.events("worker.killed")
 
 
 def test_a_reload_takes_a_new_configuration(server, maker):

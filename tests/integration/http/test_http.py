@@ -719,7 +719,8 @@ def test_drain_closes_idle_and_finishes_running():
     start = time.monotonic()
     p.process.terminate()
     assert is_closed(idle, 0.4)
-    assert read_answer(busy)[2] == b"slept\n" and is_closed(busy)
+    answer = read_answer(busy)
+    assert b"connection: close" in answer[1].lower() and answer[2] == b"slept\n" and is_closed(busy), "it is told with the answer"
     assert p.stop() == 0 and time.monotonic() - start < 3
 
 

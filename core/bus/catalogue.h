@@ -33,6 +33,7 @@ typedef struct mti_hook_info {
                       organization */
     uint32_t budget_us;
     uint16_t size;               /* sizeof the payload struct */
+    uint16_t least;              /* of a payload of the first SDK that had it */
     const mti_hook_field *fields;
     uint16_t n_fields;
 } mti_hook_info;
@@ -42,6 +43,13 @@ extern const unsigned mti_hook_count;
 
 /* Index of a hook by name, or -1. */
 int mti_hook_find(mt_slice name);
+
+/*
+ * An emitter of another SDK gives a payload of another size. begin answers one of this host's: the given one, or a copy in room (hook->size bytes),
+ * cut, or with zeros at its end; NULL for one that is shorter than any SDK's. end copies back what the emitter can see.
+ */
+void *mti_payload_begin(const mti_hook_info *hook, void *given, void *room);
+void mti_payload_end(const mti_hook_info *hook, void *given, const void *whole);
 
 /* Indexes of the hooks that the host itself emits: enum mti_hook_id { MTI_HOOK_HTTP_REQUEST, … } */
 #include "bus/hook_ids.gen.h"

@@ -9,12 +9,16 @@
 static mt_outcome hook_emit(mt_call *c, mt_slice name, void *payload)
 {
     int hook = mti_hook_find(name);
-    if (hook < 0 || *(const uint32_t *)payload != mti_hook_catalogue[hook].size) {
+    const mti_hook_info *info = hook < 0 ? NULL : &mti_hook_catalogue[hook];
+    char room[info ? info->size : 1] __attribute__((aligned(8)));
+    void *whole = info ? mti_payload_begin(info, payload, room) : NULL;
+    if (!whole) {
         mti_fail(&c->error, MT_INTERNAL, "hook_unknown", "Hook %.*s is not in the catalogue, or its payload has another size.", (int)name.len, name.p);
         return MT_ERROR;
     }
     uint16_t plugin = c->plugin;
-    mt_outcome o = mti_bus_emit(c->host->bus, c, hook, payload);
+    mt_outcome o = mti_bus_emit(c->host->bus, c, hook, whole);
+    mti_payload_end(info, payload, whole);
     c->plugin = plugin;
     mti_fiber_set_tag(plugin);
     return o;

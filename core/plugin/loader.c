@@ -71,7 +71,7 @@ static mt_status bind_services(mti_plugin_record *r, mti_error *e)
                 table = r->entry->services[n].table;
         if (!info)
             return mti_fail(e, MT_INVALID, "service_unknown", "plugin %s provides %s, which is no service of this host", r->slug, id);
-        if (!table || *(const uint32_t *)table < info->table_size)
+        if (!table || *(const uint32_t *)table < info->least_size)
             return mti_fail(e, MT_INVALID, "service_missing", "plugin %s provides %s, but its entry table has no complete table of it", r->slug, id);
         r->providers[info->service] = (mti_provider){.table = table, .slot = r->slot};
     }

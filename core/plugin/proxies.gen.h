@@ -41,7 +41,7 @@ typedef struct mti_interface_info {
     const char *permission; /* NULL: always granted */
     int service;
     const void *proxy; /* services: the table that consumers get */
-    uint32_t table_size; /* services: of the provider's table; host: of the host's */
+    uint32_t least_size; /* of the table; services: of the provider's */
 } mti_interface_info;
 
 /* Around a provider's code: counts the call (plugin/meter.h) and records it in the trace. c->plugin is the provider. */

@@ -781,7 +781,7 @@ static mt_slice ask_http_header(mt_call *c, mt_handle stream, mt_slice name)
     mti_put_handle(&a.out, stream);
     mti_put_slice(&a.out, name);
     mt_status answer = mti_ask_send(&a, MTI_KEEP_CALL, stream);
-    mt_slice value = (mt_slice){NULL, 0};
+    mt_slice value = mt_str(NULL);
     mti_give_slice(&a.in, &value, answer);
     mti_ask_end(&a);
     return value;
@@ -1747,7 +1747,7 @@ static mt_slice ask_request_param(mt_call *c, mt_slice name)
     mti_ask_host(&a, c, MTI_METHOD_REQUEST_PARAM);
     mti_put_slice(&a.out, name);
     mt_status answer = mti_ask_send(&a, MTI_KEEP_CALL, 0);
-    mt_slice value = (mt_slice){NULL, 0};
+    mt_slice value = mt_str(NULL);
     mti_give_slice(&a.in, &value, answer);
     mti_ask_end(&a);
     return value;
@@ -1759,7 +1759,7 @@ static mt_slice ask_request_header(mt_call *c, mt_slice name)
     mti_ask_host(&a, c, MTI_METHOD_REQUEST_HEADER);
     mti_put_slice(&a.out, name);
     mt_status answer = mti_ask_send(&a, MTI_KEEP_CALL, 0);
-    mt_slice value = (mt_slice){NULL, 0};
+    mt_slice value = mt_str(NULL);
     mti_give_slice(&a.in, &value, answer);
     mti_ask_end(&a);
     return value;
@@ -1770,7 +1770,7 @@ static mt_slice ask_request_body(mt_call *c)
     mti_ask a;
     mti_ask_host(&a, c, MTI_METHOD_REQUEST_BODY);
     mt_status answer = mti_ask_send(&a, MTI_KEEP_CALL, 0);
-    mt_slice value = (mt_slice){NULL, 0};
+    mt_slice value = mt_str(NULL);
     mti_give_slice(&a.in, &value, answer);
     mti_ask_end(&a);
     return value;
@@ -1782,7 +1782,7 @@ static mt_slice ask_request_body_text(mt_call *c, mt_slice pointer)
     mti_ask_host(&a, c, MTI_METHOD_REQUEST_BODY_TEXT);
     mti_put_slice(&a.out, pointer);
     mt_status answer = mti_ask_send(&a, MTI_KEEP_CALL, 0);
-    mt_slice value = (mt_slice){NULL, 0};
+    mt_slice value = mt_str(NULL);
     mti_give_slice(&a.in, &value, answer);
     mti_ask_end(&a);
     return value;
@@ -1819,7 +1819,7 @@ static mt_slice ask_request_org_id(mt_call *c)
     mti_ask a;
     mti_ask_host(&a, c, MTI_METHOD_REQUEST_ORG_ID);
     mt_status answer = mti_ask_send(&a, MTI_KEEP_CALL, 0);
-    mt_slice value = (mt_slice){NULL, 0};
+    mt_slice value = mt_str(NULL);
     mti_give_slice(&a.in, &value, answer);
     mti_ask_end(&a);
     return value;
@@ -1830,7 +1830,7 @@ static mt_slice ask_request_workspace_id(mt_call *c)
     mti_ask a;
     mti_ask_host(&a, c, MTI_METHOD_REQUEST_WORKSPACE_ID);
     mt_status answer = mti_ask_send(&a, MTI_KEEP_CALL, 0);
-    mt_slice value = (mt_slice){NULL, 0};
+    mt_slice value = mt_str(NULL);
     mti_give_slice(&a.in, &value, answer);
     mti_ask_end(&a);
     return value;
@@ -1841,7 +1841,7 @@ static mt_slice ask_request_subject_id(mt_call *c)
     mti_ask a;
     mti_ask_host(&a, c, MTI_METHOD_REQUEST_SUBJECT_ID);
     mt_status answer = mti_ask_send(&a, MTI_KEEP_CALL, 0);
-    mt_slice value = (mt_slice){NULL, 0};
+    mt_slice value = mt_str(NULL);
     mti_give_slice(&a.in, &value, answer);
     mti_ask_end(&a);
     return value;
@@ -1852,7 +1852,7 @@ static mt_slice ask_request_caller(mt_call *c)
     mti_ask a;
     mti_ask_host(&a, c, MTI_METHOD_REQUEST_CALLER);
     mt_status answer = mti_ask_send(&a, MTI_KEEP_CALL, 0);
-    mt_slice value = (mt_slice){NULL, 0};
+    mt_slice value = mt_str(NULL);
     mti_give_slice(&a.in, &value, answer);
     mti_ask_end(&a);
     return value;
@@ -1921,7 +1921,7 @@ static mt_slice ask_request_config(mt_call *c, mt_slice pointer)
     mti_ask_host(&a, c, MTI_METHOD_REQUEST_CONFIG);
     mti_put_slice(&a.out, pointer);
     mt_status answer = mti_ask_send(&a, MTI_KEEP_CALL, 0);
-    mt_slice value = (mt_slice){NULL, 0};
+    mt_slice value = mt_str(NULL);
     mti_give_slice(&a.in, &value, answer);
     mti_ask_end(&a);
     return value;
@@ -1933,7 +1933,7 @@ static mt_slice ask_request_setting(mt_call *c, mt_slice name)
     mti_ask_host(&a, c, MTI_METHOD_REQUEST_SETTING);
     mti_put_slice(&a.out, name);
     mt_status answer = mti_ask_send(&a, MTI_KEEP_CALL, 0);
-    mt_slice value = (mt_slice){NULL, 0};
+    mt_slice value = mt_str(NULL);
     mti_give_slice(&a.in, &value, answer);
     mti_ask_end(&a);
     return value;

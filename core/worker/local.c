@@ -125,16 +125,18 @@ static mt_outcome hook_emit(mt_call *c, mt_slice name, void *payload)
 {
     int i = mti_hook_find(name);
     const mti_hook_info *hook = i < 0 ? NULL : &mti_hook_catalogue[i];
+    char room[hook ? hook->size : 1] __attribute__((aligned(8)));
+    void *whole = hook ? mti_payload_begin(hook, payload, room) : NULL;
     mti_buf out;
     char *answer;
     size_t len;
-    if (!hook || *(const uint32_t *)payload != hook->size) {
+    if (!whole) {
         mti_fail(&c->error, MT_INTERNAL, "hook_unknown", "Hook %.*s is not in the catalogue, or its payload has another size.", (int)name.len, name.p);
         return MT_ERROR;
     }
     mti_buf_init(&out, MTI_FRAME_MAX);
     mti_put_u32(&out, (uint32_t)i);
-    mti_put_payload(&out, hook, payload);
+    mti_put_payload(&out, hook, whole);
     mt_status s = out.status == MT_OK ? mti_run_ask(mti_run_of(c), MTI_ASK_EMIT, &out, &answer, &len) : out.status;
     mti_buf_dispose(&out);
     if (s != MT_OK)
@@ -144,7 +146,9 @@ static mt_outcome hook_emit(mt_call *c, mt_slice name, void *payload)
         memcpy(kept, answer, len);
     free(answer);
     mti_unpack in = {.p = kept, .end = kept + (kept ? len : 0), .arena = &c->arena};
-    return take_emitted(c, &in, hook, payload);
+    mt_outcome o = take_emitted(c, &in, hook, whole);
+    mti_payload_end(hook, payload, whole);
+    return o;
 }
 
 static mt_status hook_set(mt_call *c, mt_patch *out, mt_slice pointer, mt_slice json)

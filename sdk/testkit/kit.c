@@ -177,7 +177,7 @@ void mt_testkit_service(mt_testkit *kit, const char *id, const void *provider, v
     const mti_interface_info *info = find_interface(mt_str(id));
     if (!info || info->service < 0)
         kit_wrong("%s is no service", id);
-    if (provider && *(const uint32_t *)provider < info->table_size)
+    if (provider && *(const uint32_t *)provider < info->least_size)
         kit_wrong("the table for %s is shorter than its interface's", id);
     kit->providers[info->service] = (mti_provider){.table = provider, .self = self, .slot = 1};
 }
@@ -191,7 +191,7 @@ static bool bind_services(mt_testkit *kit)
         const mti_interface_info *info = find_interface(mt_str(s->id));
         if (!info || info->service < 0)
             return refuse("the entry table offers %s, which is no service of this host", s->id);
-        if (!s->table || *(const uint32_t *)s->table < info->table_size)
+        if (!s->table || *(const uint32_t *)s->table < info->least_size)
             return refuse("the entry table offers %s without a complete table of it", s->id);
         mt_testkit_service(kit, s->id, s->table, kit->self);
     }

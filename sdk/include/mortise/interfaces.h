@@ -384,7 +384,7 @@ static inline uint32_t mt_db_rows(mt_call *c, mt_handle result)
 static inline mt_slice mt_db_value(mt_call *c, mt_handle result, uint32_t row, mt_slice column)
 {
     if (!mt_db_1_api)
-        return (mt_slice){NULL, 0};
+        return mt_str(NULL);
     return (mt_db_1_api->value)(c, result, row, column);
 }
 
@@ -786,7 +786,7 @@ static inline mt_status mt_http_close(mt_call *c, mt_handle stream)
 static inline mt_slice mt_http_header(mt_call *c, mt_handle stream, mt_slice name)
 {
     if (!mt_http_1_api)
-        return (mt_slice){NULL, 0};
+        return mt_str(NULL);
     return (mt_http_1_api->header)(c, stream, name);
 }
 
@@ -826,7 +826,7 @@ static inline mt_status mt_json_parse(mt_call *c, mt_slice text, mt_handle *out)
 static inline mt_slice mt_json_text(mt_call *c, mt_handle doc, mt_slice pointer)
 {
     if (!mt_json_1_api)
-        return (mt_slice){NULL, 0};
+        return mt_str(NULL);
     return (mt_json_1_api->text)(c, doc, pointer);
 }
 
@@ -1624,7 +1624,7 @@ extern MT_HIDDEN const mt_request_1 *mt_request_1_api;
 static inline mt_slice mt_param(mt_call *c, mt_slice name)
 {
     if (!mt_request_1_api)
-        return (mt_slice){NULL, 0};
+        return mt_str(NULL);
     return (mt_request_1_api->param)(c, name);
 }
 
@@ -1635,7 +1635,7 @@ static inline mt_slice mt_param(mt_call *c, mt_slice name)
 static inline mt_slice mt_header(mt_call *c, mt_slice name)
 {
     if (!mt_request_1_api)
-        return (mt_slice){NULL, 0};
+        return mt_str(NULL);
     return (mt_request_1_api->header)(c, name);
 }
 
@@ -1646,7 +1646,7 @@ static inline mt_slice mt_header(mt_call *c, mt_slice name)
 static inline mt_slice mt_body(mt_call *c)
 {
     if (!mt_request_1_api)
-        return (mt_slice){NULL, 0};
+        return mt_str(NULL);
     return (mt_request_1_api->body)(c);
 }
 
@@ -1657,7 +1657,7 @@ static inline mt_slice mt_body(mt_call *c)
 static inline mt_slice mt_body_text(mt_call *c, mt_slice pointer)
 {
     if (!mt_request_1_api)
-        return (mt_slice){NULL, 0};
+        return mt_str(NULL);
     return (mt_request_1_api->body_text)(c, pointer);
 }
 
@@ -1691,7 +1691,7 @@ static inline mt_status mt_file(mt_call *c, uint32_t index, mt_slice *field, mt_
 static inline mt_slice mt_org_id(mt_call *c)
 {
     if (!mt_request_1_api)
-        return (mt_slice){NULL, 0};
+        return mt_str(NULL);
     return (mt_request_1_api->org_id)(c);
 }
 
@@ -1702,7 +1702,7 @@ static inline mt_slice mt_org_id(mt_call *c)
 static inline mt_slice mt_workspace_id(mt_call *c)
 {
     if (!mt_request_1_api)
-        return (mt_slice){NULL, 0};
+        return mt_str(NULL);
     return (mt_request_1_api->workspace_id)(c);
 }
 
@@ -1713,7 +1713,7 @@ static inline mt_slice mt_workspace_id(mt_call *c)
 static inline mt_slice mt_subject_id(mt_call *c)
 {
     if (!mt_request_1_api)
-        return (mt_slice){NULL, 0};
+        return mt_str(NULL);
     return (mt_request_1_api->subject_id)(c);
 }
 
@@ -1724,7 +1724,7 @@ static inline mt_slice mt_subject_id(mt_call *c)
 static inline mt_slice mt_caller(mt_call *c)
 {
     if (!mt_request_1_api)
-        return (mt_slice){NULL, 0};
+        return mt_str(NULL);
     return (mt_request_1_api->caller)(c);
 }
 
@@ -1735,7 +1735,7 @@ static inline mt_slice mt_caller(mt_call *c)
 static inline mt_slice mt_new_id(mt_call *c)
 {
     if (!mt_request_1_api)
-        return (mt_slice){NULL, 0};
+        return mt_str(NULL);
     return (mt_request_1_api->new_id)(c);
 }
 
@@ -1818,7 +1818,7 @@ static inline mt_status mt_problem(mt_call *c, int32_t status, mt_slice code, mt
 static inline mt_slice mt_problem_code(mt_call *c)
 {
     if (!mt_request_1_api)
-        return (mt_slice){NULL, 0};
+        return mt_str(NULL);
     return (mt_request_1_api->problem_code)(c);
 }
 
@@ -1829,7 +1829,7 @@ static inline mt_slice mt_problem_code(mt_call *c)
 static inline mt_slice mt_problem_detail(mt_call *c)
 {
     if (!mt_request_1_api)
-        return (mt_slice){NULL, 0};
+        return mt_str(NULL);
     return (mt_request_1_api->problem_detail)(c);
 }
 
@@ -1860,7 +1860,7 @@ static inline mt_status mt_sleep(mt_call *c, int64_t ms)
 static inline mt_slice mt_config(mt_call *c, mt_slice pointer)
 {
     if (!mt_request_1_api)
-        return (mt_slice){NULL, 0};
+        return mt_str(NULL);
     return (mt_request_1_api->config)(c, pointer);
 }
 
@@ -1872,7 +1872,7 @@ static inline mt_slice mt_config(mt_call *c, mt_slice pointer)
 static inline mt_slice mt_setting(mt_call *c, mt_slice name)
 {
     if (!mt_request_1_api)
-        return (mt_slice){NULL, 0};
+        return mt_str(NULL);
     return (mt_request_1_api->setting)(c, name);
 }
 

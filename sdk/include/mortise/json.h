@@ -41,11 +41,11 @@ static inline __attribute__((format(printf, 2, 3))) mt_slice mt_printf(mt_call *
     va_end(args);
     char *p = len < 0 ? NULL : (char *)mt_alloc(c, (size_t)len + 1);
     if (!p)
-        return (mt_slice){NULL, 0};
+        return mt_str(NULL);
     va_start(args, fmt);
     vsnprintf(p, (size_t)len + 1, fmt, args);
     va_end(args);
-    return (mt_slice){p, (size_t)len};
+    return mt_bytes(p, (size_t)len);
 }
 
 /*
@@ -146,7 +146,7 @@ static inline void mt_write_int(mt_writer *w, const char *name, int64_t value)
 {
     char text[32];
     int n = snprintf(text, sizeof text, "%lld", (long long)value);
-    mt_write_raw(w, name, (mt_slice){text, (size_t)n});
+    mt_write_raw(w, name, mt_bytes(text, (size_t)n));
 }
 
 /* The shortest text that reads back as the same double; NaN and infinities are null. */
@@ -159,7 +159,7 @@ static inline void mt_write_double(mt_writer *w, const char *name, double value)
         if (strtod(text, NULL) == value)
             break;
     }
-    mt_write_raw(w, name, (mt_slice){text, isfinite(value) ? (size_t)n : 0});
+    mt_write_raw(w, name, mt_bytes(text, isfinite(value) ? (size_t)n : 0));
 }
 
 static inline void mt_write_bool(mt_writer *w, const char *name, bool value)
@@ -207,7 +207,7 @@ static inline void mt_write_close(mt_writer *w)
  */
 static inline mt_status mt_write_end(mt_writer *w, mt_slice *json)
 {
-    *json = (mt_slice){w->p, w->len};
+    *json = mt_bytes(w->p, w->len);
     if (w->status == MT_OK && (w->depth != 0 || w->len == 0))
         w->status = MT_INVALID;
     return w->status;

@@ -82,12 +82,16 @@ typedef struct mt_plugin {
 } mt_plugin;
 
 /* A table of an earlier SDK ends before the members that came later: whether this one has a member. */
-#define MT_PLUGIN_HAS(table, member) ((table)->size >= offsetof(mt_plugin, member) + sizeof((table)->member) && (table)->member)
+#define MT_PLUGIN_HAS(table, member) (MT_HAS(table, member) && (table)->member)
 /* The first SDK's table. */
 #define MT_PLUGIN_LEAST offsetof(mt_plugin, hand_over)
 
 /* Puts the table in the shared object's exports: MT_EXPORT const mt_plugin agents_plugin = { … }; */
+#ifdef __cplusplus
+#define MT_EXPORT extern "C" __attribute__((visibility("default")))
+#else
 #define MT_EXPORT __attribute__((visibility("default")))
+#endif
 
 #ifdef __cplusplus
 }

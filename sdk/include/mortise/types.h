@@ -49,7 +49,11 @@ typedef struct mt_field {
 /* One activity (a request, a job, an activation) with its fiber, arena, deadline and identity. Opaque. */
 typedef struct mt_call mt_call;
 
+#ifdef __cplusplus
+#define MT_SLICE(literal) (mt_slice{"" literal, sizeof(literal) - 1})
+#else
 #define MT_SLICE(literal) ((mt_slice){"" literal, sizeof(literal) - 1})
+#endif
 /* Braces without the compound literal, for constant tables. */
 #define MT_SLICE_INIT(literal) {"" literal, sizeof(literal) - 1}
 
@@ -61,10 +65,23 @@ typedef struct mt_call mt_call;
             return mt_try_status_;                                                                 \
     } while (0)
 
+/* Whether a sized struct or table, perhaps of an older SDK, has a member. */
+#define MT_HAS(p, member)                                                                          \
+    ((p)->size >= (size_t)((const char *)(&(p)->member + 1) - (const char *)(p)))
+
+/* A slice over bytes; borrows. */
+static inline mt_slice mt_bytes(const char *p, size_t len)
+{
+    mt_slice s;
+    s.p = p;
+    s.len = len;
+    return s;
+}
+
 /* A slice over a NUL-terminated string (NULL gives the null slice); borrows. */
 static inline mt_slice mt_str(const char *s)
 {
-    return (mt_slice){s, s ? strlen(s) : 0};
+    return mt_bytes(s, s ? strlen(s) : 0);
 }
 
 static inline bool mt_slice_eq(mt_slice a, mt_slice b)

@@ -1,0 +1,6 @@
+CREATE TABLE rust_tally.choice (
+  org_id uuid NOT NULL DEFAULT mt.org_id(),
+  choice text NOT NULL,
+  votes  integer NOT NULL,
+  PRIMARY KEY (org_id, choice));
+SELECT mt.tenant_table('rust_tally.choice');

@@ -79,7 +79,7 @@ static int uninstall(mti_cli *cli)
     return status;
 }
 
-static const char verbs[] = "Say which: list, info, doctor, enable, disable, check, install, rollback, release, uninstall, pack or new.";
+static const char verbs[] = "Say which: list, info, doctor, enable, disable, check, install, rollback, release, uninstall, new, build, test or pack.";
 
 static int run(mti_cli *cli)
 {
@@ -107,30 +107,38 @@ static int run(mti_cli *cli)
         return mti_plugin_pack(cli);
     if (strcmp(verb, "new") == 0)
         return mti_plugin_new(cli);
+    if (strcmp(verb, "build") == 0)
+        return mti_plugin_build(cli);
+    if (strcmp(verb, "test") == 0)
+        return mti_plugin_test(cli);
     return mti_cli_usage(cli, verbs);
 }
 
 const mti_command mti_cmd_plugin = {
     .name = "plugin",
     .arguments = "VERB [NAME|FILE|FOLDER]",
-    .summary = "List, install, upgrade, switch, pack or begin plugins.",
+    .summary = "Begin, build, test, install, upgrade and switch plugins.",
     .help = "  list              all plugins of the running server with state and reason\n"
             "  info SLUG         one plugin: what it is, offers and needs, and what it did\n"
             "  doctor [SLUG]     what is wrong with it, or with all, and what helps; exit status 1 when there is an error\n"
             "  enable SLUG       switch it on\n"
             "  disable SLUG      switch it off; refused while others need it\n"
-            "  check PATH        what installing a package or a built folder would do, and what is in its way; changes nothing\n"
+            "  check PATH        what installing a package or a plugin's folder would do, and what is in its way; changes nothing\n"
             "  install PATH [--config NAME=VALUE ...]   install it, or let it take the place of the version that serves, newer\n"
             "                    or older, while requests go on; NAME may be a path (retry.times=3), VALUE is JSON or a text\n"
             "  rollback SLUG     back to the version before\n"
             "  release SLUG      take it out of quarantine, where a plugin comes in whose code brought the server down too often\n"
-            "  uninstall SLUG [--purge]   take an installed plugin away; its tables stay unless --purge\n"
-            "  pack FOLDER [--out FILE]   make a package of a built folder (SLUG-VERSION.mortise)\n"
-            "  new NAME [--dir D]   make the folder D/NAME (D: .) with a plugin that builds, tests "
-            "and answers\n\n"
+            "  uninstall SLUG [--purge]   take an installed plugin away; its tables stay unless --purge\n\n"
+            "for developers; FOLDER is the plugin's, the current one when it is left out:\n"
+            "  new NAME [--kind K] [--dir D]   make the folder D/NAME (D: .) with a plugin that builds, tests and answers; K is plugin, llm, tool,\n"
+            "                    policy or query\n"
+            "  new --list        the kinds\n"
+            "  build [FOLDER]    check its files and bring FOLDER/build/plugins/SLUG up to date; needs CMake and a compiler where there is C\n"
+            "  test [FOLDER]     build it, run its unit tests and its policies' cases; no server is needed\n"
+            "  pack [FOLDER] [--out FILE]   build it and make a package (SLUG-VERSION.mortise)\n\n"
             "examples:\n  mortise plugin list\n  mortise plugin info documents --json\n  mortise "
             "plugin disable chat --data /srv/mortise\n"
-            "  mortise plugin install sentiment/build/plugins/sentiment --config greeting=Salve\n"
-            "  mortise plugin new sentiment --dir plugins",
+            "  mortise plugin install sentiment --config greeting=Salve\n"
+            "  mortise plugin new sentiment --kind llm",
     .run = run,
 };

@@ -1,5 +1,6 @@
 /* mortise plugin pack, check and install: a built folder becomes a package, a package goes to the running server. */
 #include "cli/client.h"
+#include "cli/plugin_work.h"
 #include "package/package.h"
 
 #include <errno.h>
@@ -115,24 +116,35 @@ static void print_installed(const json_t *plugin)
            json_string_value(json_object_get(plugin, "state")), reason ? ": " : "", reason ? reason : "");
 }
 
-static int send(mti_cli *cli, const char *verb, const char *name, mt_slice package, const json_t *config)
+mt_status mti_plugin_upload(const mti_cli *cli, const char *verb, const char *folder, const json_t *config, mti_reply *r, mti_error *e)
 {
-    char path[64];
+    char path[64], name[128];
+    mti_buf package;
+    *r = (mti_reply){0};
+    mt_status s = read_package(folder, name, &package, e);
+    char *text = json_object_size(config) ? json_dumps(config, JSON_COMPACT) : NULL;
+    snprintf(path, sizeof path, "/v1/plugins/%s", verb);
+    if (s == MT_OK)
+        s = mti_client_upload_with(cli, path, name, "application/gzip", mti_buf_slice(&package), text, r, e);
+    for (int i = 0; i < RETRIES && s != MT_OK && !strcmp(e->code, "host_reloading"); i++) {
+        usleep(RETRY_MS * 1000);
+        mti_reply_dispose(r);
+        *e = (mti_error){0};
+        s = mti_client_upload_with(cli, path, name, "application/gzip", mti_buf_slice(&package), text, r, e);
+    }
+    mti_buf_dispose(&package);
+    free(text);
+    return s;
+}
+
+static int send_path(mti_cli *cli, const char *verb, const char *path, const mti_work *w, const json_t *config)
+{
     mti_reply r;
     mti_error e = {0};
     int status = 0;
     bool check = !strcmp(verb, "check");
-    char *text = json_object_size(config) ? json_dumps(config, JSON_COMPACT) : NULL;
-    snprintf(path, sizeof path, "/v1/plugins/%s", verb);
-    mt_status s = mti_client_upload_with(cli, path, name, "application/gzip", package, text, &r, &e);
-    for (int i = 0; i < RETRIES && s != MT_OK && !strcmp(e.code, "host_reloading"); i++) {
-        usleep(RETRY_MS * 1000);
-        mti_reply_dispose(&r);
-        e = (mti_error){0};
-        s = mti_client_upload_with(cli, path, name, "application/gzip", package, text, &r, &e);
-    }
-    if (s != MT_OK)
-        status = mti_cli_fail(&e);
+    if (mti_plugin_upload(cli, verb, path, config, &r, &e) != MT_OK)
+        status = mti_work_fail(w, &e);
     else if (check && json_array_size(json_object_get(r.json, "problems")))
         status = 1;
     if (!e.detail[0] && cli->json)
@@ -140,23 +152,21 @@ static int send(mti_cli *cli, const char *verb, const char *name, mt_slice packa
     else if (!e.detail[0])
         (check ? print_plan : print_installed)(r.json);
     mti_reply_dispose(&r);
-    free(text);
     return status;
 }
 
 int mti_plugin_send(mti_cli *cli, const char *verb)
 {
-    char name[128];
-    mti_buf package;
+    char path[PATH_MAX];
     mti_error e = {0};
     json_t *config = take_config(cli);
+    mti_work w = {0};
     int status = 2;
     if (!config)
         return mti_cli_usage(cli, "Configuration is given as --config NAME=VALUE.");
     if (mti_cli_args(cli, 1, 1)) {
-        bool read = read_package(cli->argv[0], name, &package, &e) == MT_OK;
-        status = read ? send(cli, verb, name, mti_buf_slice(&package), config) : mti_cli_fail(&e);
-        mti_buf_dispose(&package);
+        bool found = mti_work_find(cli, cli->argv[0], &w, path, &e) == MT_OK;
+        status = found ? send_path(cli, verb, path, &w, config) : mti_work_fail(&w, &e);
     }
     json_decref(config);
     return status;
@@ -172,17 +182,20 @@ static mt_status write_package(const char *path, mt_slice data, mti_error *e)
 
 int mti_plugin_pack(mti_cli *cli)
 {
-    char name[128], path[160];
+    char name[128] = "", path[160], folder[PATH_MAX];
     mti_buf package;
+    mti_work w = {0};
     mti_error e = {0};
     const char *out = mti_cli_value(cli, "--out");
-    if (!mti_cli_args(cli, 1, 1))
+    if (!mti_cli_args(cli, 0, 1))
         return 2;
     mti_buf_init(&package, 0);
-    mt_status s = name_package(cli->argv[0], name, sizeof name, &e);
+    mt_status s = mti_work_find(cli, cli->argv[0], &w, folder, &e);
+    if (s == MT_OK)
+        s = name_package(folder, name, sizeof name, &e);
     snprintf(path, sizeof path, "%s.mortise", name);
     if (s == MT_OK)
-        s = mti_package_pack(cli->argv[0], name, &package, &e);
+        s = mti_package_pack(folder, name, &package, &e);
     if (s == MT_OK)
         s = write_package(out ? out : path, mti_buf_slice(&package), &e);
     if (s == MT_OK && cli->json)
@@ -190,5 +203,5 @@ int mti_plugin_pack(mti_cli *cli)
     else if (s == MT_OK)
         printf("packed %s (%.1f KiB)\n", out ? out : path, (double)package.len / 1024);
     mti_buf_dispose(&package);
-    return s == MT_OK ? 0 : mti_cli_fail(&e);
+    return s == MT_OK ? 0 : mti_work_fail(&w, &e);
 }

@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "config/config.h"
 #include "contract/expand.h"
+#include "json/place.h"
 
 #include <ctype.h>
 #include <stdatomic.h>
@@ -13,7 +14,8 @@
 typedef struct loader {
     mti_contract *k;
     mti_error *e;
-    const char *path;            /* of the operation being read */
+    const char *dir;
+    const char *path;            /* of the operation being read; a schema's name with the method "schemas" */
     const char *method;
 } loader;
 
@@ -22,10 +24,20 @@ static const char *keep(loader *l, const char *s)
     return s ? mti_arena_strndup(&l->k->arena, s, strlen(s)) : NULL;
 }
 
-static mt_status refuse(loader *l, const char *why, const char *what)
+/* key: of the operation, or NULL for all of it. what: the word that is wrong, or NULL. */
+static mt_status refuse(loader *l, const char *key, const char *why, const char *what)
 {
-    return mti_fail(l->e, MT_INVALID, "contract_invalid", "plugin %s: api.json: %s %s: %s%s%s", l->k->slug, l->method,
-                    l->path, why, what ? ": " : "", what ? what : "");
+    bool schema = !strcmp(l->method, "schemas");
+    const char *const tokens[] = {schema ? "schemas" : "paths", l->path, schema ? NULL : l->method, key};
+    mti_buf at;
+    mti_buf_init(&at, 4096);
+    for (int i = 0; i < 4; i++)
+        if (tokens[i])
+            mti_json_pointer_add(&at, mt_str(tokens[i]));
+    mt_status s = mti_json_refuse(l->dir, "api.json", mti_buf_slice(&at), l->e, "contract_invalid", "%s %s: %s%s%s%s%s", l->method, l->path, key ? key : "",
+                                  key ? " " : "", why, what ? ": " : "", what ? what : "");
+    mti_buf_dispose(&at);
+    return s;
 }
 
 static const char *text_of(const json_t *o, const char *key)
@@ -44,11 +56,11 @@ static bool is_made_of(const char *s, size_t n, const char *also)
 static mt_status read_path_param(loader *l, mti_operation *op, const char *name, size_t n)
 {
     if (op->n_params == MTI_MAX_PARAMS)
-        return refuse(l, "more than 8 path parameters", NULL);
+        return refuse(l, NULL, "more than 8 path parameters", NULL);
     const char *kept = mti_arena_strndup(&l->k->arena, name, n);
     for (unsigned i = 0; i < op->n_params; i++)
         if (!strcmp(op->params[i], kept))
-            return refuse(l, "the path has this parameter twice", kept);
+            return refuse(l, NULL, "the path has this parameter twice", kept);
     op->params[op->n_params++] = kept;
     return MT_OK;
 }
@@ -63,7 +75,7 @@ static mt_status read_path(loader *l, mti_operation *op)
         if (n > 2 && s[0] == '{' && s[n - 1] == '}' && is_made_of(s + 1, n - 2, "_"))
             MT_TRY(read_path_param(l, op, s + 1, n - 2));
         else if (!is_made_of(s, n, "._~-"))
-            return refuse(l, "a path parameter must be a whole segment, and a plain segment has letters, digits and . _ ~ - only", NULL);
+            return refuse(l, NULL, "a path parameter must be a whole segment, and a plain segment has letters, digits and . _ ~ - only", NULL);
     }
     return MT_OK;
 }
@@ -71,6 +83,27 @@ static mt_status read_path(loader *l, mti_operation *op)
 static void destroy_schema(void *s)
 {
     mti_schema_destroy(s);
+}
+
+/* at: of the schema in the expanded document; there the file's schemas lie below components, and its x-params have become x-query-schema. */
+static mt_status refuse_schema(loader *l, mt_slice at, const mti_error *inner)
+{
+    static const char components[] = "/components", grown[] = "/x-query-schema/properties";
+    mti_buf file;
+    mti_buf_init(&file, 8192);
+    if (at.len >= sizeof components - 1 && !memcmp(at.p, components, sizeof components - 1))
+        at = (mt_slice){at.p + sizeof components - 1, at.len - (sizeof components - 1)};
+    mti_buf_addf(&file, "%.*s%s", (int)at.len, at.p, inner->pointer);
+    char *params = file.p ? strstr(file.p, grown) : NULL;
+    if (params) {
+        memcpy(params, "/x-params", 9);
+        memmove(params + 9, params + sizeof grown - 1, strlen(params + sizeof grown - 1) + 1);
+        file.len = strlen(file.p);
+    }
+    mt_status s = mti_json_refuse(l->dir, "api.json", mti_buf_slice(&file), l->e, "contract_invalid", "%s %s: %s: %s", l->method, l->path,
+                                  inner->pointer[0] ? inner->pointer : "schema", inner->detail);
+    mti_buf_dispose(&file);
+    return s;
 }
 
 /* Compiles the schema at a pointer of the expanded document, so that "#/components/schemas/…" resolves. */
@@ -82,11 +115,12 @@ static mt_status compile(loader *l, const char *const *tokens, size_t n, mti_sch
     for (size_t i = 0; i < n; i++)
         mti_json_pointer_add(&at, mt_str(tokens[i]));
     mt_status s = mti_schema_compile_at(l->k->api, mti_buf_slice(&at), NULL, NULL, 0, out, &inner);
-    mti_buf_dispose(&at);
     if (s != MT_OK)
-        return refuse(l, inner.pointer[0] ? inner.pointer : "schema", inner.detail);
-    mti_arena_defer(&l->k->arena, destroy_schema, *out);
-    return MT_OK;
+        refuse_schema(l, mti_buf_slice(&at), &inner);
+    else
+        mti_arena_defer(&l->k->arena, destroy_schema, *out);
+    mti_buf_dispose(&at);
+    return s;
 }
 
 /* Every schema must compile, also one that only answers use: it is published. */
@@ -123,14 +157,14 @@ static mt_status read_schemas(loader *l, mti_operation *op, const json_t *o)
     op->content = op->body ? MTI_CONTENT_JSON : MTI_CONTENT_NONE;
     if (op->body) {
         if (!json_object_get(all, op->body))
-            return refuse(l, "x-body names no schema", op->body);
+            return refuse(l, "x-body", "names no schema", op->body);
         MT_TRY(compile(l, (const char *[]){"components", "schemas", op->body}, 3, &op->body_check));
     }
     const char *content = text_of(o, "x-content");
     if (content && !strcmp(content, "multipart"))
         op->content = MTI_CONTENT_MULTIPART;
     else if (content)
-        return refuse(l, "x-content must be \"multipart\"", content);
+        return refuse(l, "x-content", "must be \"multipart\"", content);
     const char *returns = text_of(o, "x-returns");
     if (!returns)
         return MT_OK;
@@ -138,7 +172,7 @@ static mt_status read_schemas(loader *l, mti_operation *op, const json_t *o)
     op->list = n > 2 && !strcmp(returns + n - 2, "[]");
     op->returns = mti_arena_strndup(&l->k->arena, returns, op->list ? n - 2 : n);
     if (!json_object_get(all, op->returns))
-        return refuse(l, "x-returns names no schema", op->returns);
+        return refuse(l, "x-returns", "names no schema", op->returns);
     return MT_OK;
 }
 
@@ -186,9 +220,9 @@ static mt_status add_query(loader *l, mti_operation *op, const char *name)
 {
     const mti_query *q = name ? mti_contract_query(l->k, mt_str(name)) : NULL;
     if (!q)
-        return refuse(l, "x-query names no query of queries.sql", name);
+        return refuse(l, "x-query", "names no query of queries.sql", name);
     if (op->n_queries && q->kind == MTI_QUERY_MANY)
-        return refuse(l, "only the first of several queries may be :many", name);
+        return refuse(l, NULL, "only the first of several queries may be :many", name);
     op->queries[op->n_queries++] = q;
     return check_names(l, op, q);
 }
@@ -211,19 +245,19 @@ static mt_status read_queries(loader *l, mti_operation *op, const json_t *o)
     const json_t *x = json_object_get(o, "x-query");
     op->handler = keep(l, text_of(o, "x-handler"));
     if (!x != !!op->handler)
-        return refuse(l, "exactly one of x-query and x-handler is needed", NULL);
+        return refuse(l, NULL, "exactly one of x-query and x-handler is needed", NULL);
     if (!x)
         return MT_OK;
     size_t n = json_is_array(x) ? json_array_size(x) : 1;
     if (!n)
-        return refuse(l, "x-query names no query", NULL);
+        return refuse(l, "x-query", "names no query", NULL);
     op->queries = mti_arena_alloc(&l->k->arena, n * sizeof *op->queries);
     for (size_t i = 0; i < n; i++)
         MT_TRY(add_query(l, op, json_string_value(json_is_array(x) ? json_array_get(x, i) : x)));
     if ((op->queries[0]->kind == MTI_QUERY_MANY) != op->list)
-        return refuse(l, "x-returns must end with [] exactly when the query is :many", op->queries[0]->name);
+        return refuse(l, "x-returns", "must end with [] exactly when the query is :many", op->queries[0]->name);
     if (op->list && !can_page(op->queries[0]))
-        return refuse(l, "a list needs cursor=COLUMN, :cursor and :limit in its query, or what does not fit a page is never seen", op->queries[0]->name);
+        return refuse(l, NULL, "a list needs cursor=COLUMN, :cursor and :limit in its query, or what does not fit a page is never seen", op->queries[0]->name);
     return MT_OK;
 }
 
@@ -234,12 +268,12 @@ static mt_status read_permission(loader *l, mti_operation *op, const json_t *o)
     if (!op->permission) {
         if (!strcmp(l->k->slug, "core") && json_is_true(json_object_get(o, "x-public")))
             return MT_OK;
-        return refuse(l, "x-permission is missing: an operation without a permission does not load", NULL);
+        return refuse(l, "x-permission", "is missing: an operation without a permission does not load", NULL);
     }
     if (!is_made_of(op->permission, strlen(op->permission), "_.-"))
-        return refuse(l, "x-permission must be a name of letters, digits and . _ -", op->permission);
+        return refuse(l, "x-permission", "must be a name of letters, digits and . _ -", op->permission);
     op->permission_id = mti_permission_id(op->permission);
-    return op->permission_id >= 0 ? MT_OK : refuse(l, "more than 1,024 permissions", NULL);
+    return op->permission_id >= 0 ? MT_OK : refuse(l, NULL, "more than 1,024 permissions", NULL);
 }
 
 static int default_status(const mti_operation *op)
@@ -272,7 +306,7 @@ static mt_status read_status(loader *l, mti_operation *op, const json_t *o)
     const json_t *given = json_object_get(o, "x-status"), *status = json_is_array(given) ? json_array_get(given, 0) : given;
     op->status = given ? (int)json_integer_value(status) : default_status(op);
     if (op->status < 200 || op->status > 299)
-        return refuse(l, "x-status must be 200 to 299", NULL);
+        return refuse(l, "x-status", "must be 200 to 299", NULL);
     if (!json_is_array(given))
         document_status(l, op, o);
     return MT_OK;
@@ -296,29 +330,29 @@ static mt_status read_choices(loader *l, mti_operation *op, const json_t *o)
     op->openai_problems = problem != NULL;
     op->if_match = !match ? MTI_IF_MATCH_NO : !strcmp(match, "required") ? MTI_IF_MATCH_REQUIRED : MTI_IF_MATCH_OPTIONAL;
     if (scope && strcmp(scope, "platform"))
-        return refuse(l, "x-scope must be \"platform\"", scope);
+        return refuse(l, "x-scope", "must be \"platform\"", scope);
     if (stream && strcmp(stream, "sse"))
-        return refuse(l, "x-stream must be \"sse\"", stream);
+        return refuse(l, "x-stream", "must be \"sse\"", stream);
     if (problem && strcmp(problem, "openai"))
-        return refuse(l, "x-problem must be \"openai\"", problem);
+        return refuse(l, "x-problem", "must be \"openai\"", problem);
     if (match && strcmp(match, "required") && strcmp(match, "optional"))
-        return refuse(l, "x-if-match must be \"required\" or \"optional\"", match);
+        return refuse(l, "x-if-match", "must be \"required\" or \"optional\"", match);
     json_int_t limit = json_integer_value(json_object_get(o, "x-body-limit"));
     op->body_limit_option = keep(l, text_of(o, "x-body-limit-option"));
     if (op->body_limit_option && !is_number_option(op->body_limit_option))
-        return refuse(l, "x-body-limit-option must be the name of an option that is a number", op->body_limit_option);
+        return refuse(l, "x-body-limit-option", "must be the name of an option that is a number", op->body_limit_option);
     op->body_limit = (size_t)limit;
-    return limit < 0 ? refuse(l, "x-body-limit must be a number of bytes", NULL) : MT_OK;
+    return limit < 0 ? refuse(l, "x-body-limit", "must be a number of bytes", NULL) : MT_OK;
 }
 
 static mt_status read_id(loader *l, mti_operation *op, const json_t *o)
 {
     op->id = keep(l, text_of(o, "operationId"));
     if (!op->id || !op->id[0])
-        return refuse(l, "operationId is missing", NULL);
+        return refuse(l, "operationId", "is missing", NULL);
     for (unsigned i = 0; i < l->k->n_operations; i++)
         if (!strcmp(l->k->operations[i].id, op->id))
-            return refuse(l, "another operation has this operationId", op->id);
+            return refuse(l, NULL, "another operation has this operationId", op->id);
     return MT_OK;
 }
 
@@ -362,6 +396,17 @@ static mt_status read_operations(loader *l)
     return MT_OK;
 }
 
+static mt_status refuse_constraint(loader *l, const char *name)
+{
+    mti_buf at;
+    mti_buf_init(&at, 4096);
+    mti_buf_adds(&at, "/x-constraints");
+    mti_json_pointer_add(&at, mt_str(name));
+    mt_status s = mti_json_refuse(l->dir, "api.json", mti_buf_slice(&at), l->e, "contract_invalid", "x-constraints/%s needs a status 4xx and a code", name);
+    mti_buf_dispose(&at);
+    return s;
+}
+
 static mt_status read_constraints(loader *l, const json_t *x)
 {
     mti_constraint *list = mti_arena_alloc(&l->k->arena, (json_object_size(x) + 1) * sizeof *list);
@@ -375,8 +420,7 @@ static mt_status read_constraints(loader *l, const json_t *x)
         c->code = keep(l, text_of(v, "code"));
         c->pointer = keep(l, text_of(v, "pointer"));
         if (c->status < 400 || c->status > 499 || !c->code)
-            return mti_fail(l->e, MT_INVALID, "contract_invalid",
-                            "plugin %s: api.json: x-constraints/%s needs a status 4xx and a code", l->k->slug, name);
+            return refuse_constraint(l, name);
     }
     return MT_OK;
 }
@@ -396,7 +440,7 @@ static mt_status load_queries(loader *l, const char *dir)
     char path[4096];
     mt_status s = read_file(l, dir, "queries.sql", &text, path, sizeof path);
     if (s == MT_OK)
-        s = mti_query_parse(&l->k->arena, keep(l, path), mti_buf_slice(&text), &l->k->queries, &l->k->n_queries, l->e);
+        s = mti_query_parse(&l->k->arena, "queries.sql", mti_buf_slice(&text), &l->k->queries, &l->k->n_queries, l->e);
     else if (s == MT_NOT_FOUND)
         s = MT_OK;
     mti_buf_dispose(&text);
@@ -411,11 +455,11 @@ static mt_status load_api(loader *l, const char *dir)
     mt_status s = read_file(l, dir, "api.json", &text, path, sizeof path);
     if (s == MT_OK) {
         mti_error inner = {0};
-        s = mti_json_parse(mti_buf_slice(&text), 0, &api, &inner);
+        s = mti_json_parse_file("api.json", mti_buf_slice(&text), &api, &inner);
         if (s != MT_OK)
-            mti_fail(l->e, s, "contract_invalid", "%s: %s", path, inner.detail);
+            mti_fail(l->e, s, "contract_invalid", "%s", inner.detail);
         else
-            s = mti_contract_expand(l->k->slug, api, &l->k->api, l->e);
+            s = mti_contract_expand(l->k->slug, dir, api, &l->k->api, l->e);
         if (s == MT_OK)
             s = read_constraints(l, json_object_get(api, "x-constraints"));
         if (s == MT_OK)
@@ -437,7 +481,7 @@ mt_status mti_contract_load(const char *slug, const char *dir, mti_contract **ou
         return mti_fail(e, MT_NO_MEMORY, "no_memory", "out of memory while loading the contract of %s", slug);
     mti_arena_init(&k->arena, 0);
     k->slug = mti_arena_strndup(&k->arena, slug, strlen(slug));
-    loader l = {.k = k, .e = e, .path = "", .method = ""};
+    loader l = {.k = k, .e = e, .dir = dir, .path = "", .method = ""};
     mt_status s = load_queries(&l, dir);
     if (s == MT_OK)
         s = load_api(&l, dir);

@@ -1,5 +1,7 @@
 #include "contract/expand.h"
 
+#include "json/place.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -17,35 +19,62 @@ static const struct key { const char *name; int types; } operation_keys[] = {
 static const struct key document_keys[] = {{"paths", OBJECT}, {"schemas", OBJECT}, {"x-constraints", OBJECT}, {"$schema", TEXT}, {NULL, 0}};
 static const char *const methods_known[] = {"get", "post", "put", "patch", "delete", NULL};
 
-/* where: the place for messages, "" for the document. */
-static mt_status check_keys(const char *slug, const char *where, const json_t *o, const struct key *keys, mti_error *e)
+/* Whose api.json it is: dir NULL when it is in no folder. */
+typedef struct source {
+    const char *slug, *dir;
+    mti_error *e;
+} source;
+
+#define REFUSE(x, pointer, ...) mti_json_refuse((x)->dir, "api.json", mti_buf_slice(pointer), (x)->e, "contract_invalid", __VA_ARGS__)
+
+/* A pointer of the names that are given; dispose of it. */
+static void point(mti_buf *b, const char *first, const char *second, const char *third)
 {
-    const char *name;
+    const char *const names[] = {first, second, third};
+    mti_buf_init(b, 4096);
+    for (int i = 0; i < 3; i++)
+        if (names[i])
+            mti_json_pointer_add(b, mt_str(names[i]));
+}
+
+/* at: the pointer of o; where: the place for people, "" for the document. */
+static mt_status check_keys(const source *x, mti_buf *at, const char *where, const json_t *o, const struct key *keys)
+{
+    const char *name, *colon = *where ? ": " : "";
     json_t *v;
     if (!json_is_object(o))
-        return mti_fail(e, MT_INVALID, "contract_invalid", "plugin %s: api.json: %s is no object", slug, where[0] ? where : "it");
+        return REFUSE(x, at, "%s is no object", where[0] ? where : "it");
+    size_t length = at->len;
     json_object_foreach((json_t *)o, name, v) {
         const struct key *k = keys;
         while (k->name && strcmp(k->name, name))
             k++;
+        if (k->name && k->types >> json_typeof(v) & 1)
+            continue;
+        at->len = length;
+        mti_json_pointer_add(at, mt_str(name));
         if (!k->name)
-            return mti_fail(e, MT_INVALID, "contract_invalid", "plugin %s: api.json: %s: key %s is not known", slug, where, name);
-        if (!(k->types >> json_typeof(v) & 1))
-            return mti_fail(e, MT_INVALID, "contract_invalid", "plugin %s: api.json: %s: key %s has a value of the wrong type%s", slug, where,
-                            name, k->types == OBJECT ? ", it must be an object" : "");
+            return REFUSE(x, at, "%s%skey %s is not known", where, colon, name);
+        return REFUSE(x, at, "%s%skey %s has a value of the wrong type%s", where, colon, name, k->types == OBJECT ? ", it must be an object" : "");
     }
     return MT_OK;
 }
 
 /* A name of a schema is a part of pointers, anchors and generated types. */
-static mt_status check_schemas(const char *slug, const json_t *schemas, mti_error *e)
+static mt_status check_schemas(const source *x, const json_t *schemas)
 {
     const char *name;
     json_t *v;
-    json_object_foreach((json_t *)schemas, name, v)
-        if (!(SCHEMA >> json_typeof(v) & 1) || !name[0] || strlen(name) > 100 ||
-            name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")])
-            return mti_fail(e, MT_INVALID, "contract_invalid", "plugin %s: api.json: schemas/%s is no schema, or its name is no word", slug, name);
+    mti_buf at;
+    json_object_foreach((json_t *)schemas, name, v) {
+        if ((SCHEMA >> json_typeof(v) & 1) && name[0] && strlen(name) <= 100 &&
+            !name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")])
+            continue;
+        point(&at, "schemas", name, NULL);
+        mt_status s = REFUSE(x, &at, "schemas/%s is no schema, or its name is no word", name);
+        mti_buf_dispose(&at);
+        return s;
+    }
     return MT_OK;
 }
 
@@ -283,29 +312,38 @@ static void close_schema(json_t *schema)
         json_object_set_new(schema, "additionalProperties", json_false());
 }
 
-static mt_status check_operation(const char *slug, const char *path, const char *method, const json_t *o, mti_error *e)
+static mt_status check_operation(const source *x, const char *path, const char *method, const json_t *o)
 {
     char where[200];
     const char *const *m = methods_known;
+    mti_buf at;
+    mt_status s;
     while (*m && strcmp(*m, method))
         m++;
-    if (!*m)
-        return mti_fail(e, MT_INVALID, "contract_invalid", "plugin %s: api.json: %s: %s is none of get, post, put, patch, delete", slug, path, method);
+    point(&at, "paths", path, method);
     snprintf(where, sizeof where, "%s %.180s", method, path);
-    return check_keys(slug, where, o, operation_keys, e);
+    if (*m)
+        s = check_keys(x, &at, where, o, operation_keys);
+    else
+        s = REFUSE(x, &at, "%s: %s is none of get, post, put, patch, delete", path, method);
+    mti_buf_dispose(&at);
+    return s;
 }
 
-static mt_status expand_path(const char *slug, const char *path, const json_t *methods, json_t *item, json_t *schemas, mti_error *e)
+static mt_status expand_path(const source *x, const char *path, const json_t *methods, json_t *item, json_t *schemas)
 {
     const char *method;
     json_t *o;
-    if (path[0] != '/')
-        return mti_fail(e, MT_INVALID, "contract_invalid", "plugin %s: api.json: path %s must begin with /", slug, path);
-    if (!json_is_object(methods))
-        return mti_fail(e, MT_INVALID, "contract_invalid", "plugin %s: api.json: path %s is no object of methods", slug, path);
+    if (path[0] != '/' || !json_is_object(methods)) {
+        mti_buf at;
+        point(&at, "paths", path, NULL);
+        mt_status s = REFUSE(x, &at, path[0] != '/' ? "path %s must begin with /" : "path %s is no object of methods", path);
+        mti_buf_dispose(&at);
+        return s;
+    }
     json_object_foreach((json_t *)methods, method, o) {
-        MT_TRY(check_operation(slug, path, method, o, e));
-        json_object_set_new(item, method, expand_operation(slug, path, method, o));
+        MT_TRY(check_operation(x, path, method, o));
+        json_object_set_new(item, method, expand_operation(x->slug, path, method, o));
         const char *body = json_string_value(json_object_get(o, "x-body"));
         if (body)
             close_schema(json_object_get(schemas, body));
@@ -313,29 +351,34 @@ static mt_status expand_path(const char *slug, const char *path, const json_t *m
     return MT_OK;
 }
 
-static mt_status expand_paths(const char *slug, const json_t *api, json_t *paths, json_t *schemas, mti_error *e)
+static mt_status expand_paths(const source *x, const json_t *api, json_t *paths, json_t *schemas)
 {
     const char *path;
     json_t *methods;
     json_object_foreach(json_object_get(api, "paths"), path, methods) {
         json_t *item = json_object();
         json_object_set_new(paths, path, item);
-        MT_TRY(expand_path(slug, path, methods, item, schemas, e));
+        MT_TRY(expand_path(x, path, methods, item, schemas));
     }
     return MT_OK;
 }
 
-mt_status mti_contract_expand(const char *slug, const json_t *api, json_t **out, mti_error *e)
+mt_status mti_contract_expand(const char *slug, const char *dir, const json_t *api, json_t **out, mti_error *e)
 {
+    const source x = {slug, dir, e};
     const char *key;
     json_t *v;
-    MT_TRY(check_keys(slug, "", api, document_keys, e));
-    MT_TRY(check_schemas(slug, json_object_get(api, "schemas"), e));
+    mti_buf root;
+    point(&root, NULL, NULL, NULL);
+    mt_status s = check_keys(&x, &root, "", api, document_keys);
+    mti_buf_dispose(&root);
+    MT_TRY(s);
+    MT_TRY(check_schemas(&x, json_object_get(api, "schemas")));
     json_t *given = json_object_get(api, "schemas");
     json_t *schemas = given ? json_deep_copy(given) : json_object(), *paths = json_object();
     json_object_foreach(schemas, key, v)
         complete_schema(v);
-    mt_status s = expand_paths(slug, api, paths, schemas, e);
+    s = expand_paths(&x, api, paths, schemas);
     if (s != MT_OK) {
         json_decref(paths);
         json_decref(schemas);

@@ -155,7 +155,7 @@ mt_status mti_migration_fail(mt_call *c, const mti_migration *m, const char *tex
     else
         snprintf(message, sizeof message, "%s", mti_db_message(c, NULL));
     mti_db_message(c, &position);
-    return mti_fail(&c->error, MT_INVALID, "migration_failed", "%s:%d: %s", m->path,
+    return mti_fail(&c->error, MT_INVALID, "migration_failed", "%s:%d: %s", mti_migration_file(m),
                     mti_migration_line(text, position, line), message);
 }
 

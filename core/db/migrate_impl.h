@@ -13,6 +13,15 @@ typedef struct mti_migration {
     bool applied;
 } mti_migration;
 
+/* The file as people know it: "sql/001_item.sql". */
+static inline const char *mti_migration_file(const mti_migration *m)
+{
+    const char *slash = strrchr(m->path, '/');
+    while (slash > m->path && slash[-1] != '/')
+        slash--;
+    return slash ? slash : m->path;
+}
+
 /* The files of dir in order, in the call's arena; none when dir does not exist. */
 mt_status mti_migrations_read(mt_call *c, const char *dir, mti_migration **out, size_t *n);
 /* A transaction that holds the lock of all hosts. */

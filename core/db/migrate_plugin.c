@@ -8,7 +8,7 @@
 
 static mt_status fail_line(mt_call *c, const mti_migration *m, int line, const char *what)
 {
-    return mti_fail(&c->error, MT_INVALID, "migration_failed", "%s:%d: %s", m->path, line, what);
+    return mti_fail(&c->error, MT_INVALID, "migration_failed", "%s:%d: %s", mti_migration_file(m), line, what);
 }
 
 static mt_status apply(mt_call *c, const mti_db_role *owner, const mti_migration *m)

@@ -1,5 +1,6 @@
 #include "json/json.h"
 
+#include "json/place.h"
 #include "json/writer.h"
 
 #define DUMP_DEPTH 256
@@ -51,34 +52,32 @@ static void scan_text(mt_slice text, size_t max_depth, scan *s)
     }
 }
 
-static mt_status parse_fail(mti_error *e, int line, int column, const char *why)
+/* name NULL: the text is no file's. */
+static mt_status parse_fail(const char *name, mti_error *e, mti_place at, const char *why)
 {
-    mti_fail(e, MT_INVALID, "json_invalid", "line %d, column %d: %s", line, column, why);
+    if (name)
+        return mti_fail(e, MT_INVALID, "json_invalid", "%s:%d:%d: %s", name, at.line, at.column, why);
+    mti_fail(e, MT_INVALID, "json_invalid", "line %d, column %d: %s", at.line, at.column, why);
     if (e)
         e->http = 400;
     return MT_INVALID;
 }
 
-static mt_status scan_fail(mti_error *e, mt_slice text, const scan *s)
+static mti_place place_of_bad(mt_slice text, const scan *s)
 {
-    int line = 1;
-    const char *start = text.p;
-    for (const char *p = text.p; p < s->bad; p++) {
-        if (*p == '\n') {
-            line++;
-            start = p + 1;
-        }
-    }
-    return parse_fail(e, line, (int)(s->bad - start) + 1, s->why);
+    mti_place at = {1, 1};
+    for (const char *p = text.p; p < s->bad; p++)
+        at = *p == '\n' ? (mti_place){at.line + 1, 1} : (mti_place){at.line, at.column + 1};
+    return at;
 }
 
-mt_status mti_json_parse(mt_slice text, size_t max_depth, json_t **out, mti_error *e)
+static mt_status parse(const char *name, mt_slice text, size_t max_depth, json_t **out, mti_error *e)
 {
     *out = NULL;
     scan s;
     scan_text(text, max_depth ? max_depth : MTI_JSON_DEPTH, &s);
     if (s.bad)
-        return scan_fail(e, text, &s);
+        return parse_fail(name, e, place_of_bad(text, &s), s.why);
     json_error_t je;
     *out =
         json_loadb(text.len ? text.p : "", text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
@@ -86,7 +85,17 @@ mt_status mti_json_parse(mt_slice text, size_t max_depth, json_t **out, mti_erro
         return MT_OK;
     if (json_error_code(&je) == json_error_out_of_memory)
         return mti_fail(e, MT_NO_MEMORY, "no_memory", "out of memory while reading JSON");
-    return parse_fail(e, je.line < 1 ? 1 : je.line, je.column < 1 ? 1 : je.column, je.text);
+    return parse_fail(name, e, (mti_place){je.line < 1 ? 1 : je.line, je.column < 1 ? 1 : je.column}, je.text);
+}
+
+mt_status mti_json_parse(mt_slice text, size_t max_depth, json_t **out, mti_error *e)
+{
+    return parse(NULL, text, max_depth, out, e);
+}
+
+mt_status mti_json_parse_file(const char *name, mt_slice text, json_t **out, mti_error *e)
+{
+    return parse(name, text, 0, out, e);
 }
 
 static bool dump_value(mti_writer *w, const json_t *v, int depth);

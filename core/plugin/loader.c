@@ -4,9 +4,11 @@
 #include "plugin/versions.h"
 
 #include "base/log.h"
+#include "json/place.h"
 #include "package/package.h"
 #include "worker/entry.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,8 +27,29 @@ static mt_handler_fn find_handler(const mti_plugin_record *r, const char *name)
     return NULL;
 }
 
+/* The place in plugin.json: at is its pointer. */
+#define REFUSE(r, e, at, code, ...) mti_json_refuse((r)->manifest->dir, "plugin.json", mt_str(at), e, code, __VA_ARGS__)
+
+static mt_status refuse_handler(const mti_plugin_record *r, const mti_operation *op, mti_error *e)
+{
+    char method[16];
+    mti_buf at;
+    snprintf(method, sizeof method, "%s", op->method);
+    for (char *p = method; *p; p++)
+        *p = (char)tolower((unsigned char)*p);
+    const char *const tokens[] = {"paths", op->path, method, "x-handler"};
+    mti_buf_init(&at, 4096);
+    for (int i = 0; i < 4; i++)
+        mti_json_pointer_add(&at, mt_str(tokens[i]));
+    mt_status s = mti_json_refuse(r->manifest->dir, "api.json", mti_buf_slice(&at), e, "handler_missing",
+                                  "operation %s names handler %s, which the entry table does not have", op->id, op->handler);
+    mti_buf_dispose(&at);
+    return s;
+}
+
 static mt_status bind_operations(mti_plugin_record *r, mti_error *e)
 {
+    char at[48];
     for (unsigned i = 0; i < r->contract->n_operations; i++) {
         mti_operation *op = &r->contract->operations[i];
         op->plugin = r->slot;
@@ -34,31 +57,37 @@ static mt_status bind_operations(mti_plugin_record *r, mti_error *e)
             continue;
         op->run = find_handler(r, op->handler);
         if (!op->run)
-            return mti_fail(e, MT_INVALID, "handler_missing", "plugin %s: operation %s names handler %s, which the entry table does not have", r->slug, op->id, op->handler);
+            return refuse_handler(r, op, e);
     }
-    for (size_t i = 0; i < r->manifest->n_queues; i++)
+    for (size_t i = 0; i < r->manifest->n_queues; i++) {
+        snprintf(at, sizeof at, "/queues/%zu/handler", i);
         if (!find_handler(r, r->manifest->queues[i].handler))
-            return mti_fail(e, MT_INVALID, "handler_missing", "plugin %s: queue %s names handler %s, which the entry table does not have", r->slug, r->manifest->queues[i].name, r->manifest->queues[i].handler);
+            return REFUSE(r, e, at, "handler_missing", "queue %s names handler %s, which the entry table does not have", r->manifest->queues[i].name, r->manifest->queues[i].handler);
+    }
     return MT_OK;
 }
 
 static mt_status bind_hooks(mti_plugin_record *r, mti_error *e)
 {
+    char at[48];
     for (size_t i = 0; i < r->manifest->n_hooks; i++) {
         const mti_manifest_hook *h = &r->manifest->hooks[i];
         bool found = false;
         for (uint32_t n = 0; r->entry && n < r->entry->n_hooks && !found; n++)
             found = !strcmp(r->entry->hooks[n].name, h->handler);
-        if (mti_hook_find(mt_str(h->name)) < 0)
-            return mti_fail(e, MT_INVALID, "hook_unknown", "plugin %s: hook %s is not in the catalogue", r->slug, h->name);
+        bool known = mti_hook_find(mt_str(h->name)) >= 0;
+        snprintf(at, sizeof at, "/hooks/%zu/%s", i, known ? "handler" : "name");
+        if (!known)
+            return REFUSE(r, e, at, "hook_unknown", "hook %s is not in the catalogue", h->name);
         if (!found)
-            return mti_fail(e, MT_INVALID, "handler_missing", "plugin %s: hook %s names handler %s, which the entry table does not have", r->slug, h->name, h->handler);
+            return REFUSE(r, e, at, "handler_missing", "hook %s names handler %s, which the entry table does not have", h->name, h->handler);
     }
     return MT_OK;
 }
 
 static mt_status bind_services(mti_plugin_record *r, mti_error *e)
 {
+    char at[48];
     for (size_t i = 0; i < r->manifest->n_provides; i++) {
         const char *id = r->manifest->provides[i];
         const mti_interface_info *info = NULL;
@@ -69,10 +98,11 @@ static mt_status bind_services(mti_plugin_record *r, mti_error *e)
         for (uint32_t n = 0; r->entry && n < r->entry->n_services; n++)
             if (!strcmp(r->entry->services[n].id, id))
                 table = r->entry->services[n].table;
+        snprintf(at, sizeof at, "/provides/%zu", i);
         if (!info)
-            return mti_fail(e, MT_INVALID, "service_unknown", "plugin %s provides %s, which is no service of this host", r->slug, id);
+            return REFUSE(r, e, at, "service_unknown", "%s is no service of this host", id);
         if (!table || *(const uint32_t *)table < info->least_size)
-            return mti_fail(e, MT_INVALID, "service_missing", "plugin %s provides %s, but its entry table has no complete table of it", r->slug, id);
+            return REFUSE(r, e, at, "service_missing", "it provides %s, but its entry table has no complete table of it", id);
         r->providers[info->service] = (mti_provider){.table = table, .slot = r->slot};
     }
     return MT_OK;

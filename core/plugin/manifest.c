@@ -1,5 +1,7 @@
 #include "plugin/manifest.h"
 
+#include "json/place.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -112,11 +114,14 @@ mt_status mti_manifest_load(const mti_schema *schema, const char *dir, mti_manif
         s = mti_fail(e, s, "manifest_unreadable", "%s cannot be read", path);
         goto out;
     }
-    s = mti_json_parse(mti_buf_slice(&text), 0, &json, &inner);
-    if (s == MT_OK)
-        s = mti_schema_validate(schema, json, &(mti_schema_options){.closed = true, .formats = true}, &inner);
+    s = mti_json_parse_file("plugin.json", mti_buf_slice(&text), &json, &inner);
     if (s != MT_OK) {
-        mti_fail(e, MT_INVALID, "manifest_invalid", "%s: %s%s%s", path, inner.pointer, inner.pointer[0] ? ": " : "", inner.detail);
+        mti_fail(e, s, "manifest_invalid", "%s", inner.detail);
+        goto out;
+    }
+    s = mti_schema_validate(schema, json, &(mti_schema_options){.closed = true, .formats = true}, &inner);
+    if (s != MT_OK) {
+        s = mti_json_refuse(dir, "plugin.json", mt_str(inner.pointer), e, "manifest_invalid", "%s", inner.detail);
         goto out;
     }
     m = calloc(1, sizeof *m);

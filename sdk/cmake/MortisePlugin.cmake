@@ -2,7 +2,7 @@
 
 # mortise_add_plugin(NAME [OUTPUT dir] [LIBRARIES l1 …]): the current folder as a plugin that the host can load. OUTPUT (default:
 # plugins/NAME in the build folder) gets NAME.so, built from the folder's *.c and *.cc, or from NAME.rs by rustc, and copies of its manifest,
-# contract, queries, migrations, policies and files. NAME is the slug. Without sources there is no .so.
+# contract, queries, migrations, policies, README.md, LICENSE, CHANGELOG.md and files/. NAME is the slug. Without sources there is no .so.
 function(mortise_add_plugin name)
   cmake_parse_arguments(P "" "OUTPUT" "LIBRARIES" ${ARGN})
   set(source ${CMAKE_CURRENT_SOURCE_DIR})
@@ -12,7 +12,7 @@ function(mortise_add_plugin name)
     set(P_OUTPUT ${CMAKE_BINARY_DIR}/plugins/${name})
   endif()
   file(GLOB parts CONFIGURE_DEPENDS RELATIVE ${source} ${source}/plugin.json ${source}/api.json ${source}/queries.sql
-       ${source}/sql/*.sql ${source}/policies/*.lua)
+       ${source}/sql/*.sql ${source}/policies/*.lua ${source}/README.md ${source}/LICENSE ${source}/CHANGELOG.md)
   file(GLOB_RECURSE more CONFIGURE_DEPENDS RELATIVE ${source} ${source}/files/*)
   set(copies)
   foreach(part ${parts} ${more})
@@ -53,9 +53,14 @@ function(mortise_rust_library_ kind output)
 endfunction()
 
 # mortise_add_plugin_test(NAME FILE… [LIBRARIES l1 …]): a cmocka program of the plugin's own sources, these files and the fake host.
-# MORTISE_PLUGIN_DIR is the plugin's folder.
+# MORTISE_PLUGIN_DIR is the plugin's folder. Without cmocka there is no test, and CMake says so.
 function(mortise_add_plugin_test name)
   cmake_parse_arguments(T "" "" "LIBRARIES" ${ARGN})
+  find_library(MORTISE_CMOCKA cmocka)
+  if(NOT MORTISE_CMOCKA)
+    message(WARNING "cmocka is not installed (libcmocka-dev): ${name} is built without its tests.")
+    return()
+  endif()
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   if(NOT sources AND EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${name}.rs)
     mortise_rust_library_(staticlib ${CMAKE_CURRENT_BINARY_DIR}/lib${name}_test.a)

@@ -101,7 +101,15 @@ static void test_wrong_use_is_2(void **state)
         {"model pull x", "./mortise model pull"},
         {"backup", "Expected"},
         {"plugin new Bad", "name begins"},
+        {"plugin new Sales!Bot", "as sales-bot"},
+        {"plugin new chat", "chat is taken"},
+        {"plugin new pg_x", "pg_x is taken"},
         {"plugin new ok --dir", "--dir"},
+        {"plugin new ok --kind lmm", "did you mean llm? Kinds: plugin, llm, tool"},
+        {"plugin new ok --kind kubernetes", "no kind \"kubernetes\"? Kinds:"},
+        {"plugin new --list x", "Expected"},
+        {"plugin build a b", "Expected"},
+        {"plugin test a b", "Expected"},
         {"demo x", "Expected"},
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {

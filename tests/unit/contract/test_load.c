@@ -183,7 +183,7 @@ static const char *with(const char *path, const char *o)
 static void test_documents_that_are_not(void **state)
 {
     refused("", NULL, "api.json");
-    refused("{", NULL, "line 1");
+    refused("{", NULL, "api.json:1:");
     refused("[]", NULL, "object");
     refused("null", NULL, "object");
     refused("{\"paths\":[]}", NULL, "object");

@@ -113,8 +113,8 @@ static void test_refused(void **state)
     static const struct {
         const char *text, *why;
     } rows[] = {
-        {"", "line 1"},
-        {"{", "line 1"},
+        {"", "plugin.json:1:"},
+        {"{", "plugin.json:1:"},
         {"[]", "object"},
         {"{}", "slug"},
         {"{\"slug\":\"shop\"}", "version"},

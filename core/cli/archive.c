@@ -1,6 +1,7 @@
 #include "cli/archive.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <libpq-fe.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli/process.h"
+#include "secrets/keyring.h"
 #include "supervisor/supervisor.h"
 
 enum { MAX_ARGUMENTS = 24 };
@@ -131,4 +133,18 @@ mt_status mti_archive_pg(mti_archive *a, const char *program, char *const argume
     for (int i = 0; arguments[i] && i < MAX_ARGUMENTS; i++)
         argv[i + 1] = arguments[i];
     return mti_process_run(argv, out, quiet, 0, e);
+}
+
+mt_status mti_archive_copy_key(const char *from, const char *to, mti_error *e)
+{
+    mti_buf text;
+    mt_status s = mti_buf_read_file(&text, from, 65536);
+    int fd = s == MT_OK ? open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+    bool ok = fd >= 0 && write(fd, text.p, text.len) == (ssize_t)text.len && fsync(fd) == 0;
+    if (!ok)
+        s = mti_fail(e, MT_INTERNAL, "key_not_copied", "%.150s cannot be copied to %.150s: %s.", from, to, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    mti_buf_wipe(&text);
+    return s;
 }

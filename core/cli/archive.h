@@ -31,6 +31,8 @@ void mti_archive_close(mti_archive *a);
  * in no argument list). arguments end with NULL. out may be NULL. */
 mt_status mti_archive_pg(mti_archive *a, const char *program, char *const arguments[], mti_buf *out,
                          bool quiet, mti_error *e);
+/* Copies a file of keys for its owner only; to must not exist. */
+mt_status mti_archive_copy_key(const char *from, const char *to, mti_error *e);
 void mti_archive_path(const mti_archive *a, const char *name,
                       char out[PATH_MAX]); /* in the work folder */
 

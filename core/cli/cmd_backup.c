@@ -39,17 +39,34 @@ static mt_status dump_database(mti_archive *a, mti_error *e)
     return mti_archive_pg(a, "pg_dump", (char *[]){"-Fc", "-w", "-f", dump, NULL}, NULL, false, e);
 }
 
+/* The keys of secrets, where they lie elsewhere than in the data folder: a copy in the work folder. */
+static mt_status copy_keys(const mti_archive *a, bool *copied, mti_error *e)
+{
+    char from[PATH_MAX], to[PATH_MAX];
+    *copied = false;
+    mti_config_key_file(a->cli->config, from);
+    if (!*mti_config_str(a->cli->config, "secrets.key_file") || access(from, F_OK) != 0)
+        return MT_OK;
+    mti_archive_path(a, "secret.key", to);
+    *copied = true;
+    return mti_archive_copy_key(from, to, e);
+}
+
 /* Folders and key files straight from the data folder, the rest from the work folder. tar exits
  * with 1 when a file went while it read: a server that works deletes documents. */
-static mt_status write_tar(mti_archive *a, const char *file, mti_error *e)
+static mt_status write_tar(mti_archive *a, const char *file, bool keys_copied, mti_error *e)
 {
     enum { SOME_FILES_DIFFER = 1 };
     char part[PATH_MAX], pattern[PATH_MAX + 16];
     char *argv[64] = {"tar",       "-cf",           part, "-C",  a->work, "manifest.json",
-                      "roles.sql", "database.dump", "-C", a->dir};
-    int n = 10;
+                      "roles.sql", "database.dump"};
+    int n = 8;
     glob_t found = {0};
     snprintf(part, sizeof part, "%.4000s.part", file);
+    if (keys_copied)
+        argv[n++] = "secret.key";
+    argv[n++] = "-C";
+    argv[n++] = a->dir;
     for (const char *const *folder = mti_archive_folders; *folder; folder++) {
         snprintf(pattern, sizeof pattern, "%s/%s", a->dir, *folder);
         if (access(pattern, F_OK) == 0)
@@ -58,7 +75,8 @@ static mt_status write_tar(mti_archive *a, const char *file, mti_error *e)
     snprintf(pattern, sizeof pattern, "%s/*.key", a->dir);
     if (glob(pattern, 0, NULL, &found) == 0)
         for (size_t i = 0; i < found.gl_pathc && n < 62; i++)
-            argv[n++] = strrchr(found.gl_pathv[i], '/') + 1;
+            if (!keys_copied || strcmp(strrchr(found.gl_pathv[i], '/'), "/secret.key") != 0)
+                argv[n++] = strrchr(found.gl_pathv[i], '/') + 1;
     mode_t old = umask(077);
     mt_status s = mti_process_run(argv, NULL, false, SOME_FILES_DIFFER, e);
     umask(old);
@@ -77,13 +95,16 @@ static int run(mti_cli *cli)
     struct stat st = {0};
     if (!mti_cli_args(cli, 1, 1))
         return 2;
+    bool keys_copied = false;
     mt_status s = mti_archive_open(&a, cli, false, &e);
     if (s == MT_OK)
         s = write_manifest(&a, &e);
     if (s == MT_OK)
         s = dump_database(&a, &e);
     if (s == MT_OK)
-        s = write_tar(&a, cli->argv[0], &e);
+        s = copy_keys(&a, &keys_copied, &e);
+    if (s == MT_OK)
+        s = write_tar(&a, cli->argv[0], keys_copied, &e);
     mti_archive_close(&a);
     if (s != MT_OK)
         return mti_cli_fail(&e);

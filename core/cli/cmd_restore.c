@@ -110,6 +110,18 @@ static mt_status put(mti_archive *a, const char *name, mti_error *e)
     return mti_fail(e, MT_INTERNAL, "cannot_write", "%.300s: %s.", to, strerror(errno));
 }
 
+/* Into the data folder; the keys of secrets to where the configuration has them. A file that is there
+ * is other hosts' too, and stays. */
+static mt_status put_key(mti_archive *a, const char *path, mti_error *e)
+{
+    char to[PATH_MAX];
+    const char *name = strrchr(path, '/') + 1;
+    if (strcmp(name, "secret.key") != 0 || !*mti_config_str(a->cli->config, "secrets.key_file"))
+        return put(a, name, e);
+    mti_config_key_file(a->cli->config, to);
+    return access(to, F_OK) == 0 ? MT_OK : mti_archive_copy_key(path, to, e);
+}
+
 static mt_status put_files(mti_archive *a, bool force, mti_error *e)
 {
     char path[PATH_MAX];
@@ -125,7 +137,7 @@ static mt_status put_files(mti_archive *a, bool force, mti_error *e)
     mti_archive_path(a, "*.key", path);
     if (glob(path, 0, NULL, &found) == 0)
         for (size_t i = 0; i < found.gl_pathc && s == MT_OK; i++)
-            s = put(a, strrchr(found.gl_pathv[i], '/') + 1, e);
+            s = put_key(a, found.gl_pathv[i], e);
     globfree(&found);
     return s;
 }
@@ -166,6 +178,7 @@ const mti_command mti_cmd_restore = {
     .summary = "Put a backup into an empty data folder.",
     .help = "Refuses while a server runs on DIR, and refuses a database that has tables.\n\n"
             "  --force   remove what is there first: database, files and keys\n\n"
+            "With the option secrets.key_file the keys of secrets are written there, unless that file exists: then it stays.\n\n"
             "examples:\n  mortise restore monday.tar --data /srv/new\n  mortise restore monday.tar "
             "--force",
     .run = run,

@@ -194,3 +194,13 @@ const char *mti_config_origin(const mti_config *c, const char *name)
 {
     return value_of(c, name)->origin;
 }
+
+void mti_config_key_file(const mti_config *c, char out[PATH_MAX])
+{
+    char data[PATH_MAX];
+    const char *file = mti_config_str(c, "secrets.key_file"), *dir = mti_config_str(c, "data.dir");
+    if (*file)
+        snprintf(out, PATH_MAX, "%s", file);
+    else
+        snprintf(out, PATH_MAX, "%.4000s/secret.key", realpath(dir, data) ? data : dir);
+}

@@ -6,6 +6,8 @@
 #ifndef MTI_CONFIG_CONFIG_H
 #define MTI_CONFIG_CONFIG_H
 
+#include <limits.h>
+
 #include "base/buf.h"
 #include "base/error.h"
 
@@ -53,6 +55,8 @@ int64_t mti_config_int(const mti_config *c, const char *name);
 bool mti_config_bool(const mti_config *c, const char *name);
 const char *mti_config_origin(const mti_config *c,
                               const char *name); /* "default", "env PORT", "file x:3", "flag" */
+/* Where the keys of secrets are: secrets.key_file, else secret.key in the data folder. */
+void mti_config_key_file(const mti_config *c, char out[PATH_MAX]);
 /* `mortise config`: a table, or JSON; secrets are shown as "set". */
 void mti_config_print(const mti_config *c, bool json, mti_buf *out);
 

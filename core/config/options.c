@@ -95,6 +95,9 @@ static const mti_option options[] = {
     {"plugins.allow_unsigned", MTI_OPT_BOOL, "false", NULL, NULL, NULL, true,
      "Packages may be installed over the network; else only over the local admin socket, where "
      "the command line is."},
+    {"secrets.key_file", MTI_OPT_STRING, "", NULL, NULL, NULL, true,
+     "File with the keys of the secrets in plugin configurations; empty is secret.key in the data folder. Hosts that share a database "
+     "share it, or have copies."},
     {"models.dir", MTI_OPT_STRING, "", NULL, "models", "MODELS_DIR", true,
      "Folder of downloaded models; empty is ~/.cache/mortise/models."},
     {"models.max_size_mb", MTI_OPT_INT, "500", "1..1048576", NULL, "MAX_MODEL_SIZE_MB", true,

@@ -16,6 +16,7 @@
 #include "plugin/versions.h"
 #include "request/api.h"
 #include "request/request.h"
+#include "secrets/keyring.h"
 #include "telemetry/trace.h"
 
 #include <errno.h>
@@ -68,6 +69,13 @@ static const char *home_of(const mti_config *c, char *out, size_t size)
     const char *dir = mti_config_str(c, "data.dir");
     snprintf(out, size, "%.*s/plugins", (int)size - 16, realpath(dir, data) ? data : dir);
     return out;
+}
+
+static mti_keyring *open_secrets(const mti_config *c)
+{
+    char path[PATH_MAX];
+    mti_config_key_file(c, path);
+    return mti_keyring_create(path);
 }
 
 static unsigned count_loops(const mti_config *c)
@@ -326,7 +334,8 @@ static mt_status create_parts(process *p, mti_error *e)
                                                            .memory = (size_t)mti_config_int(c, "policy.memory"),
                                                            .cpu_us = mti_config_int(c, "policy.cpu_ms") * 1000},
                                       h->loops, h->n_loops);
-    if (!h->offload || !h->db || !h->meters || !h->bus || !h->policies)
+    h->secrets = open_secrets(c);
+    if (!h->offload || !h->db || !h->meters || !h->bus || !h->policies || !h->secrets)
         return mti_fail(e, MT_NO_MEMORY, "no_memory", "out of memory at start");
     MT_TRY(mti_identities_create(h, &h->identities, e));
     MT_TRY(mti_feed_create(h, &h->feed, e));
@@ -434,6 +443,7 @@ static void destroy_parts(process *p)
     mti_feed_destroy(h->feed);
     mti_identities_destroy(h->identities);
     mti_db_destroy(h->db);
+    mti_keyring_destroy(h->secrets);
     for (unsigned i = 0; i < h->n_loops; i++)
         mti_loop_destroy(h->loops[i]);
 }

@@ -17,34 +17,68 @@ void mti_record_load_or_fail(mti_plugin_record *r)
         mti_record_state(r, MTI_PLUGIN_FAILED, e.detail);
 }
 
+/* Readers may hold the old one: it stays until the process ends (configurations are small and change rarely). */
+static void replace(_Atomic(json_t *) *in, json_t *config)
+{
+    const json_t *old = atomic_load(in);
+    if (old && json_equal(old, config))
+        json_decref(config);
+    else
+        atomic_store(in, config);
+}
+
+/* A secret that cannot be read: what runs goes on with what it has, the rest waits. */
+static void lock(mti_plugin_record *r, const json_t *stored, mt_call *c)
+{
+    if (!atomic_load(&r->locked))
+        mti_log(MTI_LOG_ERROR, "plugin.secret_unreadable", "plugin=%s reason=%s", r->slug, c->error.detail);
+    if (!atomic_load(&r->config)) {
+        snprintf(r->lock, sizeof r->lock, "%s", c->error.detail);
+        replace(&r->shown, mti_config_shown(r->manifest, stored));
+        atomic_store(&r->locked, true);
+    }
+    memset(&c->error, 0, sizeof c->error);
+}
+
 void mti_record_read_wish(mti_plugin_record *r, mt_call *c)
 {
     bool enabled;
-    json_t *given = NULL;
-    mt_status s = mti_database_usable(r->host) ? mti_store_read(c, r->slug, &enabled, &given) : MT_NOT_FOUND;
+    json_t *stored = NULL;
+    mt_status s = mti_database_usable(r->host) ? mti_store_read(c, r->slug, &enabled, &stored) : MT_NOT_FOUND;
     if (s == MT_OK)
         atomic_store(&r->wanted, enabled);
-    else if (atomic_load(&r->config))
+    else if (atomic_load(&r->config) || atomic_load(&r->locked))
         return;
-    mti_record_set_config(r, given ? given : json_object(), c);
+    if (!stored)
+        stored = json_object();
+    if (mti_record_set_config(r, stored, c) != MT_OK)
+        lock(r, stored, c);
+    json_decref(stored);
 }
 
-void mti_record_set_config(mti_plugin_record *r, json_t *config, mt_call *c)
+static void add_defaults(const mti_plugin_record *r, json_t *config)
 {
-    if (r->manifest->config_schema) {
-        mti_schema *schema;
-        if (mti_schema_compile(r->manifest->config_schema, NULL, NULL, 0, &schema, &c->error) == MT_OK) {
-            mti_schema_apply_defaults(schema, config);
-            mti_schema_destroy(schema);
-        }
-    }
-    const json_t *old = atomic_load(&r->config);
-    if (old && json_equal(old, config)) {
-        json_decref(config);
+    mti_schema *schema;
+    if (!r->manifest->config_schema || mti_schema_compile(r->manifest->config_schema, NULL, NULL, 0, &schema, NULL) != MT_OK)
         return;
+    mti_schema_apply_defaults(schema, config);
+    mti_schema_destroy(schema);
+}
+
+mt_status mti_record_set_config(mti_plugin_record *r, const json_t *stored, mt_call *c)
+{
+    json_t *config, *shown = mti_config_shown(r->manifest, stored);
+    mt_status s = mti_config_open(c, r->slug, "", stored, &config);
+    if (s != MT_OK) {
+        json_decref(shown);
+        return s;
     }
-    /* readers may hold the old one: it stays until the process ends (configurations are small and change rarely) */
-    atomic_store(&r->config, config);
+    add_defaults(r, config);
+    add_defaults(r, shown);
+    replace(&r->config, config);
+    replace(&r->shown, shown);
+    atomic_store(&r->locked, false);
+    return MT_OK;
 }
 
 mt_status mti_record_prepare(mti_plugin_record *r, const mti_plugin_record *previous, mt_call *c)

@@ -101,7 +101,7 @@ static bool provider_lost(mti_plugins *p, const char *interface, int depth)
 /* It will not come up by itself: it failed, is switched off, or needs what is not there, is lost too, or needs it in turn. */
 static bool lost(mti_plugins *p, const mti_plugin_record *r, int depth)
 {
-    if (!depth || !r || !r->manifest || !atomic_load(&r->wanted) || atomic_load(&r->state) == MTI_PLUGIN_FAILED || atomic_load(&r->state) == MTI_PLUGIN_QUARANTINED)
+    if (!depth || !r || !r->manifest || !atomic_load(&r->wanted) || atomic_load(&r->state) == MTI_PLUGIN_FAILED || atomic_load(&r->state) == MTI_PLUGIN_QUARANTINED || atomic_load(&r->locked))
         return true;
     if (atomic_load(&r->state) == MTI_PLUGIN_ACTIVE)
         return false;
@@ -155,6 +155,6 @@ mt_status mti_plugins_config(mti_plugins *p, mt_slice slug, mti_buf *out)
     mti_plugin_record *r = mti_manager_find(p, slug);
     if (!r)
         return MT_NOT_FOUND;
-    const json_t *config = atomic_load(&r->config);
+    const json_t *config = atomic_load(&r->shown);
     return config ? mti_json_dump(config, out) : mti_buf_adds(out, "{}");
 }

@@ -26,6 +26,7 @@ typedef struct mti_host {
     const mti_crash_row *crashes;            /* shared with the supervisor; NULL: none is */
     struct mti_feed *feed;                   /* changes as they happen (feed.h) */
     struct mti_meters *meters;                /* what plugins did (meter.h) */
+    struct mti_keyring *secrets;             /* keys of the secrets in configurations (secrets/keyring.h); a process that only scans has none */
     struct mti_identities *identities;       /* caches of credentials and scopes (identity.h) */
     unsigned org_policies_slot;              /* of each loop: what it keeps of them (org_policies.h) */
     const char *root;                        /* installation folder: sql/, manifests/, plugins/ below it */

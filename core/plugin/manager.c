@@ -87,13 +87,29 @@ mt_status mti_config_check(const mti_manifest *m, const json_t *config, mt_call 
     return s;
 }
 
-mt_status mti_manager_configure(mti_plugins *p, mt_call *c, mti_plugin_record *r, const json_t *config)
+/* In a turn: what is stored is what the secrets that stay are taken from. */
+static mt_status configure(mti_plugins *p, mt_call *c, mti_plugin_record *r, const json_t *config)
 {
-    MT_TRY(mti_config_check(r->manifest, config, c));
-    MT_TRY(mti_turn_ask(p, c));
-    mt_status s = mti_store_configure(c, r->slug, atomic_load(&r->wanted), config);
+    bool enabled, locked = atomic_load(&r->locked);
+    json_t *before = NULL, *stored;
+    mt_status s = mti_store_read(c, r->slug, &enabled, &before);
+    if (s == MT_OK || s == MT_NOT_FOUND)
+        s = mti_config_seal(c, r->manifest, "", config, before, false, &stored);
+    json_decref(before);
+    MT_TRY(s);
+    s = mti_store_configure(c, r->slug, atomic_load(&r->wanted), stored);
+    json_decref(stored);
     if (s == MT_OK && r->manifest)
         mti_record_read_wish(r, c);
+    if (s == MT_OK && locked)
+        mti_settle(p, c);
+    return s;
+}
+
+mt_status mti_manager_configure(mti_plugins *p, mt_call *c, mti_plugin_record *r, const json_t *config)
+{
+    MT_TRY(mti_turn_ask(p, c));
+    mt_status s = configure(p, c, r, config);
     mti_turn_end(p);
     return s;
 }

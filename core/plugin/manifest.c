@@ -1,6 +1,7 @@
 #include "plugin/manifest.h"
 
 #include "json/place.h"
+#include "secrets/secrets.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,6 +121,8 @@ mt_status mti_manifest_load(const mti_schema *schema, const char *dir, mti_manif
         goto out;
     }
     s = mti_schema_validate(schema, json, &(mti_schema_options){.closed = true, .formats = true}, &inner);
+    if (s == MT_OK)
+        s = mti_secrets_check(json_object_get(json, "config_schema"), &inner);
     if (s != MT_OK) {
         s = mti_json_refuse(dir, "plugin.json", mt_str(inner.pointer), e, "manifest_invalid", "%s", inner.detail);
         goto out;

@@ -65,6 +65,7 @@ void mti_record_destroy(mti_plugin_record *r)
     mti_contract_destroy(r->contract);
     free((void *)atomic_load(&r->held));
     json_decref(atomic_load(&r->config));
+    json_decref(atomic_load(&r->shown));
     mti_manifest_destroy(r->manifest);
     free((char *)r->slug);
     free(r);

@@ -55,6 +55,9 @@ typedef struct mti_plugin_record {
     _Atomic(bool) wanted;                    /* the operator's or the profile's wish */
     char reason[384];                        /* of waiting and failed; under the manager's lock */
     _Atomic(json_t *) config;                /* effective: given over defaults; replaced whole, old ones are kept until the end */
+    _Atomic(json_t *) shown;                 /* the same without its secrets, for people */
+    _Atomic(bool) locked;                    /* a secret of its configuration cannot be read: it waits */
+    char lock[384];                          /* why (loop 0) */
     mti_policy *policies[32];
     unsigned n_policies;
     mti_provider providers[MTI_SVC_COUNT];   /* table NULL: does not provide it */
@@ -84,6 +87,7 @@ struct mti_plugins {
     json_t *profile;                         /* slugs that are on by default */
     json_t *quarantine;                      /* as the file has it (loop 0) */
     bool safe_mode;
+    bool sealed;                             /* mti_store_seal_all was done (loop 0) */
 };
 
 /* hold.c: who must not run; record_hold when its manifest is known; release in a fiber of loop 0. */
@@ -109,8 +113,15 @@ int mti_record_effective(const mti_plugin_record *r);
 /* activate.c, in a fiber of loop 0. deactivate publishes first, then waits for what runs inside. */
 void mti_record_load_or_fail(mti_plugin_record *r);
 void mti_record_read_wish(mti_plugin_record *r, mt_call *c);
-/* Takes config; applies defaults. */
-void mti_record_set_config(mti_plugin_record *r, json_t *config, mt_call *c);
+/* As it is stored; applies defaults. MT_UNAVAILABLE when a secret in it cannot be read: then nothing changes. */
+mt_status mti_record_set_config(mti_plugin_record *r, const json_t *stored, mt_call *c);
+/* sealed.c. Of what is given (MTI_SECRET_SHOWN keeps a secret) the form that is stored, checked: laid over what is stored (which may be NULL),
+ * or in its place. layer: "" for the platform, else a name for whose it is. A new reference. MT_INVALID with the pointer; MT_UNAVAILABLE: the key. */
+mt_status mti_config_seal(mt_call *c, const mti_manifest *m, const char *layer, const json_t *given, const json_t *stored, bool over, json_t **out);
+/* What a plugin may read of what is stored: a new reference. MT_UNAVAILABLE. */
+mt_status mti_config_open(mt_call *c, const char *slug, const char *layer, const json_t *stored, json_t **out);
+/* What people may see of it: a new reference. */
+json_t *mti_config_shown(const mti_manifest *m, const json_t *config);
 /* Against the manifest's own schema; a plugin without one takes only {}. */
 mt_status mti_config_check(const mti_manifest *m, const json_t *config, mt_call *c);
 /* Database and contract; previous: the version whose queries must go on working, or NULL. */
@@ -170,7 +181,7 @@ void mti_budget_watch(mti_plugin_record *r);
 /* retire.c: a version that was replaced, until the last one has left it. */
 void mti_retire_begin(mti_plugin_record *r);
 void mti_retire_end_all(mti_plugins *p, mt_call *c);
-/* store.c: wishes and configuration in mt.plugin; MT_NOT_FOUND when the row is absent. */
+/* store.c: wishes and configuration, as it is stored, in mt.plugin; MT_NOT_FOUND when the row is absent. */
 mt_status mti_store_read(mt_call *c, const char *slug, bool *enabled, json_t **config);
 mt_status mti_store_enable(mt_call *c, const char *slug, bool enabled);
 /* The configuration before the last upgrade; *config stays NULL when none is known. */
@@ -178,6 +189,8 @@ mt_status mti_store_previous(mt_call *c, const char *slug, json_t **config);
 /* Enabled, with this version and configuration; the configuration that was there is kept as the previous one. */
 mt_status mti_store_switch(mt_call *c, const char *slug, const char *version, const json_t *config);
 mt_status mti_store_forget(mt_call *c, const char *slug);
+/* Once a start: seals the secrets that are stored plainly or under an older key. A row that cannot be is logged. */
+mt_status mti_store_seal_all(mt_call *c);
 mt_status mti_store_configure(mt_call *c, const char *slug, bool enabled, const json_t *config);
 
 #endif

@@ -6,6 +6,8 @@
 
 #include "base/log.h"
 
+#include <stdio.h>
+
 /* One attempt; true when the plugin became active. */
 static bool advance(mti_plugins *p, mti_plugin_record *r, mt_call *c)
 {
@@ -19,7 +21,10 @@ static bool advance(mti_plugins *p, mti_plugin_record *r, mt_call *c)
         mti_record_load_or_fail(r);
     if (atomic_load(&r->state) == MTI_PLUGIN_FAILED)
         return false;
-    mti_resolve_obstacle(p, r, why, sizeof why);
+    if (atomic_load(&r->locked))
+        snprintf(why, sizeof why, "%s", r->lock);
+    else
+        mti_resolve_obstacle(p, r, why, sizeof why);
     if (why[0]) {
         mti_record_state(r, MTI_PLUGIN_WAITING, why);
         return false;
@@ -125,6 +130,8 @@ void mti_plugins_settle(mti_plugins *p, mt_call *c)
 {
     if (mti_turn_take(p) != MT_OK)
         return;
+    if (!p->sealed && mti_database_usable(p->host))
+        p->sealed = mti_store_seal_all(c) == MT_OK;
     mti_settle(p, c);
     mti_turn_end(p);
 }

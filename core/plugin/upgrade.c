@@ -75,20 +75,22 @@ static mt_status read_config(upgrade *x)
 static mt_status merge_config(upgrade *x)
 {
     char why[320];
+    json_t *none = json_object(), *before, *merged;
     MT_TRY(read_config(x));
-    if (!x->config)
-        x->config = json_object();
-    if (x->given)
-        json_object_update_recursive(x->config, (json_t *)x->given);
-    if (mti_config_check(x->r->manifest, x->config, x->c) == MT_OK)
-        return MT_OK;
-    snprintf(why, sizeof why, "%.100s: %.180s", x->c->error.pointer, x->c->error.detail);
-    if (x->back) {
-        mti_log(MTI_LOG_WARN, "plugin.config_dropped", "plugin=%s reason=%s", x->r->slug, why);
-        json_object_clear(x->config);
+    before = x->config ? x->config : none;
+    mt_status s = mti_config_seal(x->c, x->r->manifest, "", x->given ? x->given : none, before, true, &merged);
+    if (s == MT_INVALID && x->back) {
+        mti_log(MTI_LOG_WARN, "plugin.config_dropped", "plugin=%s reason=%.100s: %.180s", x->r->slug, x->c->error.pointer, x->c->error.detail);
         memset(&x->c->error, 0, sizeof x->c->error);
-        return MT_OK;
+        merged = json_object();
+        s = MT_OK;
     }
+    json_decref(x->config);
+    json_decref(none);
+    x->config = s == MT_OK ? merged : NULL;
+    if (s != MT_INVALID)
+        return s;
+    snprintf(why, sizeof why, "%.100s: %.180s", x->c->error.pointer, x->c->error.detail);
     return mti_fail(&x->c->error, MT_INVALID, "config_invalid", "The configuration does not fit version %s (%s): give what it needs with --config, or change it first.",
                     x->r->manifest->version, why);
 }
@@ -119,7 +121,7 @@ static mt_status prepare(upgrade *x)
     if (!r->loaded)
         MT_TRY(mti_record_load(r, &x->c->error));
     MT_TRY(merge_config(x));
-    mti_record_set_config(r, json_deep_copy(x->config), x->c);
+    MT_TRY(mti_record_set_config(r, x->config, x->c));
     MT_TRY(mti_record_prepare(r, x->old && atomic_load(&x->old->state) == MTI_PLUGIN_ACTIVE ? x->old : NULL, x->c));
     MT_TRY(mti_publish_check(x->p, x->old, r, &x->c->error));
     if (!x->reused || atomic_load(&r->closed)) {   /* else it was not left by all yet, so it is still activated */
@@ -218,8 +220,7 @@ static mt_status configure(upgrade *x)
     MT_TRY(merge_config(x));
     if (x->given)
         MT_TRY(mti_store_configure(x->c, x->r->slug, true, x->config));
-    mti_record_set_config(x->r, json_incref(x->config), x->c);
-    return MT_OK;
+    return mti_record_set_config(x->r, x->config, x->c);
 }
 
 static mt_status replace(upgrade *x, mti_version *v)

@@ -24,6 +24,7 @@ static void read_endpoint(mt_call *c, mt_handle doc, const char *base, remote_en
         url.len--;
     copy(e->name, sizeof e->name, text_at(c, doc, base, "name"));
     snprintf(e->url, sizeof e->url, "%.*s/embeddings", (int)url.len, url.p ? url.p : "");
+    copy(e->key_name, sizeof e->key_name, text_at(c, doc, base, "api_key_name"));
     copy(e->key_env, sizeof e->key_env, text_at(c, doc, base, "api_key_env"));
     e->timeout_ms = (int64_t)number_at(c, doc, base, "timeout_ms", 30000);
     e->tries = (uint32_t)number_at(c, doc, base, "tries", 4);

@@ -124,7 +124,7 @@ static mt_status refused(batch *b)
         return mt_problem(c, 429, MT_SLICE("upstream_limited"), mt_printf(c, "The endpoint \"%s\" takes no more requests now: try again later.", b->e->name), MT_SLICE(""));
     if (b->http == 401 || b->http == 403)
         return mt_problem(c, 503, MT_SLICE("upstream_key_refused"),
-                          mt_printf(c, "The endpoint \"%s\" refuses the key (%d): see its api_key_env.", b->e->name, b->http), MT_SLICE(""));
+                          mt_printf(c, "The endpoint \"%s\" refuses the key (%d): see its api_key_name or api_key_env.", b->e->name, b->http), MT_SLICE(""));
     return mt_problem(c, 503, MT_SLICE("upstream_failed"), mt_printf(c, "The endpoint \"%s\" answers %d for the model \"%s\".", b->e->name, b->http, b->m->upstream), MT_SLICE(""));
 }
 
@@ -146,17 +146,29 @@ static mt_status run(batch *b)
     return MT_OK;
 }
 
+static mt_status read_key(mt_call *c, const remote_endpoint *e, mt_slice *key)
+{
+    *key = (mt_slice){0};
+    if (e->key_name[0])
+        *key = mt_config(c, mt_printf(c, "/keys/%s", e->key_name));
+    else if (e->key_env[0])
+        *key = mt_str(getenv(e->key_env));
+    if (key->len || (!e->key_name[0] && !e->key_env[0]))
+        return MT_OK;
+    mt_slice why = e->key_name[0] ? mt_printf(c, "The endpoint \"%s\" names a key \"%s\" that the configuration's keys do not have.", e->name, e->key_name)
+                                  : mt_printf(c, "The environment variable %s, which should hold the key of the endpoint \"%s\", is not set.", e->key_env, e->name);
+    return mt_problem(c, 503, MT_SLICE("upstream_key_missing"), why, MT_SLICE(""));
+}
+
 mt_status remote_embed(mt_call *c, const remote_config *config, const remote_model *m, const mt_slice *texts, size_t n, float *out)
 {
     batch b = {.c = c, .e = &config->endpoints[m->endpoint], .m = m, .n = n, .out = out, .cap = n * m->dimensions * ROOM_A_NUMBER + ROOM_BESIDE};
-    const char *key = b.e->key_env[0] ? getenv(b.e->key_env) : NULL;
-    if (b.e->key_env[0] && !key)
-        return mt_problem(c, 503, MT_SLICE("upstream_key_missing"), mt_printf(c, "The environment variable %s, which should hold the key of the endpoint \"%s\", is not set.",
-                                                                              b.e->key_env, b.e->name), MT_SLICE(""));
+    mt_slice key;
+    MT_TRY(read_key(c, b.e, &key));
     b.body = request_body(c, m, texts, n);
     b.answer = malloc(b.cap);
-    if (key)
-        b.authorization = mt_printf(c, "Bearer %s", key);
+    if (key.len)
+        b.authorization = mt_printf(c, "Bearer %.*s", (int)key.len, key.p);
     mt_status s = b.body.p && b.answer ? run(&b) : MT_NO_MEMORY;
     free(b.answer);
     return s;

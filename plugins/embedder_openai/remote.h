@@ -5,7 +5,7 @@
 #include <mortise/interfaces.h>
 
 typedef struct remote_endpoint {
-    char name[64], url[320], key_env[104]; /* url: with /embeddings; key_env "": no key is sent */
+    char name[64], url[320], key_name[44], key_env[104]; /* url: with /embeddings; both "": no key is sent */
     int64_t timeout_ms;
     uint32_t tries;
 } remote_endpoint;

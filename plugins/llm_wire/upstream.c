@@ -67,7 +67,7 @@ mt_status upstream_refused(upstream *u, int status, mt_slice message)
         return fail(c, 429, MT_SLICE("upstream_limited"), MT_SLICE("The model's provider takes no more requests now: try again later."));
     case 401:
     case 403:
-        return fail(c, 503, MT_SLICE("upstream_key_refused"), MT_SLICE("The model's provider refuses the key of the route: check its api_key_env."));
+        return fail(c, 503, MT_SLICE("upstream_key_refused"), MT_SLICE("The model's provider refuses the key of the route: check its api_key_name or api_key_env."));
     case 404:
         return fail(c, 404, MT_SLICE("upstream_model_unknown"), MT_SLICE("The model's provider does not know this model or address: check the route."));
     case 408:
@@ -159,10 +159,15 @@ static void release(void *arg)
         wire_dispose(&u->tools[i].arguments);
 }
 
+/* By the name of a secret in the engine's own configuration, else of a variable of the server. */
 static mt_status read_key(mt_call *c, mt_handle options, mt_slice *key)
 {
-    mt_slice name = mt_json_text(c, options, MT_SLICE("/api_key_env"));
+    mt_slice kept = mt_json_text(c, options, MT_SLICE("/api_key_name")), name = mt_json_text(c, options, MT_SLICE("/api_key_env"));
     *key = (mt_slice){0};
+    if (kept.len) {
+        *key = mt_config(c, mt_printf(c, "/keys/%.*s", (int)kept.len, kept.p));
+        return key->len ? MT_OK : fail(c, 503, MT_SLICE("api_key_missing"), mt_printf(c, "The engine's configuration has no key \"%.*s\", which the route names.", (int)kept.len, kept.p));
+    }
     if (!name.len)
         return MT_OK;
     mt_slice variable = mt_printf(c, "%.*s", (int)name.len, name.p);

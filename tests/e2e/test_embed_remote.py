@@ -91,7 +91,10 @@ def upstream(admin):
     endpoint = {"base_url": f"http://127.0.0.1:{server.server_port}/v1/", "api_key_env": "UPSTREAM_KEY", "timeout_ms": 500, "tries": 3}
     models = [{"model": f"remote-{name}", "upstream": name, "dimensions": DIMENSIONS, "max_tokens": 64, "batch": 10} for name in MODELS]
     config = {"endpoints": [{"name": "fake", **endpoint, "models": models},
-                            {"name": "keyless", **endpoint, "api_key_env": "NOT_SET_ANYWHERE", "models": [{"model": "remote-keyless", "dimensions": DIMENSIONS}]}]}
+                            {"name": "keyless", **endpoint, "api_key_env": "NOT_SET_ANYWHERE", "models": [{"model": "remote-keyless", "dimensions": DIMENSIONS}]},
+                            {"name": "kept", **endpoint, "api_key_name": "mine", "models": [{"model": "remote-kept", "upstream": "fine", "dimensions": DIMENSIONS}]},
+                            {"name": "unkept", **endpoint, "api_key_name": "none", "models": [{"model": "remote-unkept", "dimensions": DIMENSIONS}]}],
+              "keys": {"mine": KEY}}
     admin.call("PUT", "/plugins/embedder_openai/config", json=config)
     assert admin.call("POST", "/plugins/embedder_openai/enable").data["state"] == "active"
     yield Upstream
@@ -129,6 +132,11 @@ def test_batches_in_order_and_of_length_one(tenant, upstream):
     assert near(embed(tenant.api, "shuffled", texts)["vectors"], map(unit, texts))
 
 
+def test_a_key_of_its_own_configuration(admin, tenant, upstream):
+    assert near(embed(tenant.api, "kept", ["a"])["vectors"], [unit("a")])
+    assert KEY not in admin.call("GET", "/plugins/embedder_openai/config").text
+
+
 def test_a_long_text_is_cut(tenant, upstream):
     embed(tenant.api, "fine", ["word " * 1000])
     sent = upstream.seen[-1]["input"][0]
@@ -154,6 +162,7 @@ def test_passing_trouble_is_tried_again(tenant, upstream, model, tries, least):
     ("narrow", 1, 503, "upstream_answer_invalid", "fewer dimensions"),
     ("not-a-number", 1, 503, "upstream_answer_invalid", "vector 0"),
     ("keyless", 0, 503, "upstream_key_missing", "NOT_SET_ANYWHERE"),
+    ("unkept", 0, 503, "upstream_key_missing", "none"),
 ])
 def test_trouble_is_told(server, tenant, upstream, model, tries, status, code, says):
     problem = embed(tenant.api, model, ["a", "bb"], status)

@@ -255,6 +255,19 @@ def test_unknown_models_and_keys(world, fake):
     assert world.code(world.route(wrong), 503) == "api_key_missing"
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_key_of_the_engines_own_configuration(world, fake, form):
+    engine = FORMATS[form][0]
+    named = target(fake, form, "ok")
+    named["options"] = {"base_url": named["options"]["base_url"], "api_key_name": "mine"}
+    assert world.code(world.route(named), 503) == "api_key_missing"
+    with world.server.admin() as admin:
+        kept = admin.call("PUT", f"/plugins/{engine}/config", json={"keys": {"mine": "canary-7f3a-kept"}})
+        assert "canary" not in kept.text and "canary" not in admin.call("GET", f"/plugins/{engine}/status").text
+    world.answer(world.route(named))
+    assert "canary-7f3a-kept" in str(fake.requests[-1][1])
+
+
 def test_nothing_leaks(world, fake):
     """Many faulty calls at once: afterwards the host has the descriptors that it had, and every call is counted."""
     name = world.route(*(target(fake, "openai", how) for how in ("cut-mid", "hang-mid", "fail", "garbage", "drip")))

@@ -1,0 +1,53 @@
+/* Configurations on their way between people, rows and plugins: what is given is checked and sealed, what is stored is opened. */
+#include "plugin/record.h"
+
+#include "base/log.h"
+#include "secrets/secrets.h"
+
+static const json_t *schema_of(const mti_manifest *m)
+{
+    return m ? m->config_schema : NULL;
+}
+
+mt_status mti_config_open(mt_call *c, const char *slug, const char *layer, const json_t *stored, json_t **out)
+{
+    json_t *plain = json_deep_copy(stored);
+    mt_status s = plain ? mti_secrets_open(c->host->secrets, (mti_secret_place){slug, layer}, plain, &c->error)
+                        : mti_fail(&c->error, MT_NO_MEMORY, "no_memory", "Out of memory.");
+    if (s == MT_OK)
+        *out = plain;
+    else
+        json_decref(plain);
+    return s;
+}
+
+mt_status mti_config_seal(mt_call *c, const mti_manifest *m, const char *layer, const json_t *given, const json_t *stored, bool over, json_t **out)
+{
+    json_t *plain = NULL, *sealed = json_deep_copy(given);
+    mt_status s = sealed ? mti_secrets_take(schema_of(m), sealed, stored, &c->error) : MT_NO_MEMORY;
+    if (s == MT_OK && over && stored) {
+        json_t *both = json_deep_copy(stored);
+        s = both && json_object_update_recursive(both, sealed) == 0 ? MT_OK : MT_NO_MEMORY;
+        json_decref(sealed);
+        sealed = both;
+    }
+    if (s == MT_OK && m)
+        s = mti_secrets_seal(c->host->secrets, (mti_secret_place){m->slug, layer}, schema_of(m), sealed, NULL, &c->error);
+    if (s == MT_OK && m)
+        s = mti_config_open(c, m->slug, layer, sealed, &plain);
+    if (s == MT_OK)
+        s = mti_config_check(m, m ? plain : sealed, c);
+    json_decref(plain);
+    if (s == MT_OK)
+        *out = sealed;
+    else
+        json_decref(sealed);
+    return s == MT_NO_MEMORY ? mti_fail(&c->error, s, "no_memory", "Out of memory.") : s;
+}
+
+json_t *mti_config_shown(const mti_manifest *m, const json_t *config)
+{
+    json_t *shown = json_deep_copy(config);
+    mti_secrets_redact(schema_of(m), shown);
+    return shown;
+}

@@ -65,6 +65,9 @@ static const mti_option options[] = {
      "Requests that take longer keep their trace beside the failed ones, where good ones do not push it out."},
     {"trace.values", MTI_OPT_BOOL, "false", NULL, NULL, NULL, true,
      "Traces show the values that plugins and policies set, not only their sizes. Values may be secret."},
+    {"debug.checks", MTI_OPT_ENUM, "auto", "auto|on|off", NULL, NULL, true,
+     "Look at each call of a plugin into the host: thread, call, handles. What is wrong is logged as plugin.misuse and "
+     "refused. auto: in debug and sanitizer builds."},
     {"watchdog.hang", MTI_OPT_DURATION, "10s", "0ms..1h", NULL, NULL, true,
      "A plugin that keeps a loop for longer without a pause ends the host, as a crash of that plugin; 0 lets it."},
     {"watchdog.stall", MTI_OPT_DURATION, "50ms", "5ms..1m", NULL, NULL, true,

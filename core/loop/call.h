@@ -48,6 +48,7 @@ struct mt_call {
     struct mti_trace *trace;
     struct mti_bus_frame *hook;  /* the hook whose handler runs now */
     struct mti_bus_own *own;     /* the handlers of the organization's own; NULL: none */
+    struct mti_handles *handles; /* a debug host's: what plugins were given numbers for (plugin/checks.c) */
     struct mti_pin *pins;        /* the providers that serve this call until its end (plugin/services.c) */
 };
 

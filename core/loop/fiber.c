@@ -225,7 +225,7 @@ void mti_fiber_set_tag(uint32_t tag)
 uint32_t mti_fiber_tag(void)
 {
     mti_fiber *f = mti_fiber_current();
-    return f ? f->tag : 0;
+    return f ? f->tag : mti_tag_self;
 }
 
 void mti_fiber_set_data(void *p)

@@ -106,6 +106,7 @@ static bool passes(mt_status s)
 mt_status mti_record_start(mti_plugin_record *r, mt_call *c)
 {
     mti_identity who = c->who;
+    atomic_store(&r->ended_us, 0);
     if (!r->entry || !r->entry->activate)
         return MT_OK;
     c->plugin = r->slot;
@@ -135,13 +136,14 @@ void mti_record_activate(mti_plugin_record *r, mt_call *c)
 
 void mti_record_end(mti_plugin_record *r, mt_call *c)
 {
-    if (!r->entry || !r->entry->deactivate)
-        return;
-    c->plugin = r->slot;
-    mti_fiber_set_tag(r->slot);
-    r->entry->deactivate(r->self, c);
-    c->plugin = 0;
-    mti_fiber_set_tag(0);
+    if (r->entry && r->entry->deactivate) {
+        c->plugin = r->slot;
+        mti_fiber_set_tag(r->slot);
+        r->entry->deactivate(r->self, c);
+        c->plugin = 0;
+        mti_fiber_set_tag(0);
+    }
+    atomic_store(&r->ended_us, mti_mono_us());
 }
 
 int mti_record_inside(const mti_plugin_record *r, bool services)

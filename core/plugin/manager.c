@@ -1,4 +1,5 @@
 /* The manager as a whole, and the changes that people ask for. */
+#include "plugin/checks.h"
 #include "plugin/hold.h"
 #include "plugin/manager.h"
 #include "plugin/publish.h"
@@ -36,6 +37,9 @@ mt_status mti_plugins_create(mti_host *h, mti_contract *builtin, mti_plugins **o
     p->builtin = builtin;
     p->profile = read_profile(h->root);
     mti_holds_read(p);
+    p->checked = mti_checks_wanted(mti_config_str(h->config, "debug.checks"));
+    if (p->checked)
+        mti_checks_begin(p);
     pthread_mutex_init(&p->lock, NULL);
     h->plugins = p;
     *out = p;

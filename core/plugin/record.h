@@ -46,6 +46,7 @@ typedef struct mti_plugin_record {
     const mt_plugin *entry;                  /* NULL without code */
     mti_worker *worker;                      /* it runs in a process of its own: entry and self are the worker's, object is NULL */
     void *self;
+    _Atomic(int64_t) ended_us;               /* when its deactivate had ended, monotonic; 0: not since it was activated */
     unsigned turn;                           /* its place in the order of activations: who came later may depend on it */
     bool created, loaded, migrated;           /* loaded: everything of the folder; a load that failed is tried again from its start */
     mt_host table;                           /* what the plugin sees of the host; ctx is this record */
@@ -88,6 +89,7 @@ struct mti_plugins {
     json_t *quarantine;                      /* as the file has it (loop 0) */
     bool safe_mode;
     bool sealed;                             /* mti_store_seal_all was done (loop 0) */
+    bool checked;                /* plugins get tables that check (checks.h) */
 };
 
 /* hold.c: who must not run; record_hold when its manifest is known; release in a fiber of loop 0. */

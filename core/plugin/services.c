@@ -1,5 +1,6 @@
 /* Which interfaces a plugin gets, and who serves a service call. */
 #include "plugin/api.h"
+#include "plugin/checks.h"
 #include "plugin/hold.h"
 #include "plugin/manager.h"
 #include "plugin/record.h"
@@ -36,7 +37,8 @@ const void *mti_record_interface(void *record, mt_slice id)
             continue;
         if (!granted(r, info))
             return NULL;
-        return info->service >= 0 ? info->proxy : r->host->plugins->host_tables[i];
+        const void *table = info->service >= 0 ? info->proxy : r->host->plugins->host_tables[i];
+        return r->host->plugins->checked ? mti_checks_table(i, table) : table;
     }
     return NULL;
 }

@@ -402,6 +402,59 @@ def proxies_c(interfaces, hooks):
     return out
 
 
+# --- what a debug host checks ---
+
+CHECKS_TOP = '''#include "plugin/checks.h"
+
+#include <mortise/interfaces.h>
+
+#include "plugin/proxies.gen.h"
+
+const void *mti_checks_real[MTI_INTERFACES];
+'''
+
+
+def checked(f, index):
+    """A handle is a number of the call's own, except where threads without a call give it back."""
+    i, failed = f.interface, RETURNS[f.returns][1].replace("MT_DENIED", "MT_INTERNAL")
+    numbered = not any(g.any_thread for g in i.functions)
+    given = [name for name, kind in f.parameters if kind == "handle"] if numbered else []
+    made = [name for name, kind in f.parameters if kind == "handle*"] if numbered else []
+    out = wrap_call(f"static {spaced(f.c_type)}checked_{i.base}_{f.name}(", ["mt_call *c"] + f.asked, ")")
+    pool = "true" if "pool threads" in f.facts["fiber"] else "false"
+    out += ["{", f'    const mti_check k = {{{index}, "{i.prefix}{f.name}", __builtin_return_address(0), {pool}}};',
+            f"    const {i.table} *t = mti_checks_real[{index}];"]
+    out += [f"    mt_handle {name}_number = {name};" for name in given if f.ends]
+    tests = ["!mti_check_call(c, &k)"] + [f"!mti_check_handle(c, &k, &{name})" for name in given]
+    out += [f"    if ({' || '.join(tests)})", f"        return {failed};"]
+    out += [f"    mt_handle {name}_made = 0;" for name in made]
+    given_on = [f"&{name}_made" if name in made else name for name in f.given]
+    call = wrap_call(f"    {spaced(f.c_type)}answer = (t->{f.name})(", ["c"] + given_on, ");")
+    if not made and not (f.ends and given):
+        return out + wrap_call(f"    return (t->{f.name})(", ["c"] + f.given, ");") + ["}", ""]
+    out += call
+    out += [line for name in made for line in (f"    if ({name}_made)", f"        *{name} = mti_check_grant(c, &k, {name}_made);")]
+    out += [f"    mti_check_end(c, {name}_number);" for name in given if f.ends]
+    return out + ["    return answer;", "}", ""]
+
+
+def passed_on(f, index):
+    """Threads that hold no call may call it at any time from load on: nothing is there to check."""
+    i = f.interface
+    out = wrap_call(f"static {spaced(f.c_type)}checked_{i.base}_{f.name}(", f.asked, ")")
+    return out + ["{", f"    const {i.table} *t = mti_checks_real[{index}];"] + wrap_call(f"    return (t->{f.name})(", f.given, ");") + ["}", ""]
+
+
+def checks_c(interfaces, hooks):
+    out = [f"/* {BANNER} */"] + CHECKS_TOP.replace("MTI_INTERFACES", str(len(interfaces))).split("\n")
+    for index, i in enumerate(interfaces):
+        for f in i.functions:
+            out += passed_on(f, index) if f.any_thread else checked(f, index)
+        out += [f"static const {i.table} checked_{i.base}_{i.version} = {{", f"    .size = sizeof({i.table}),", f"    .version = {i.version},"]
+        out += [f"    .{f.name} = checked_{i.base}_{f.name}," for f in i.functions] + ["};", ""]
+    return out + ["const void *const mti_checks_tables[] = {"] + [f"    &checked_{i.base}_{i.version}," for i in interfaces] + ["};"]
+
+
 # --- what crosses between the host and a worker ---
 
 def struct_pair(i, name, members):
@@ -617,7 +670,8 @@ def raw_rs(interfaces, hooks):
 FILES = {"sdk/include/mortise/interfaces.h": interfaces_h, "sdk/include/mortise/entry.h": entry_h,
          "sdk/include/mortise/hooks.h": hooks_h, "core/bus/hook_ids.gen.h": hook_ids_h,
          "core/bus/catalogue.gen.c": catalogue_c, "core/plugin/proxies.gen.h": proxies_h,
-         "core/plugin/proxies.gen.c": proxies_c, "core/worker/methods.gen.h": methods_h,
+         "core/plugin/proxies.gen.c": proxies_c, "core/plugin/checks.gen.c": checks_c,
+         "core/worker/methods.gen.h": methods_h,
          "core/worker/asks.gen.c": asks_c, "core/worker/serves.gen.c": serves_c, "sdk/docs/reference.md": reference_md,
          "sdk/rust/raw.rs": raw_rs}
 

@@ -28,11 +28,11 @@ in_workers = pytest.mark.parametrize("place", ["process"], indirect=True)
 
 @pytest.fixture(scope="module", params=["none", "process"])
 def place(request):
-    """A server whose three plugins run inside the host, and one where they run in workers."""
+    """A server whose three plugins run inside the host, which checks what they do, and one where they run in workers."""
     args = [*ARGS, *(["--plugins.isolated", SLUGS] if request.param == "process" else [])]
     trace = pathlib.Path(tempfile.mkdtemp(prefix="mortise-escape-")) / "trace"
     request.addfinalizer(lambda: shutil.rmtree(trace.parent))
-    env = {"ESCAPE_TRACE": str(trace)}
+    env = {"ESCAPE_TRACE": str(trace), "MORTISE_DEBUG_CHECKS": "on"}
     for server in harness.run_server(request, plugins=FOLDERS, enable=[*PLUGINS, "escape", "scripted"], args=args, env=env):
         server.isolation, server.trace = request.param, trace
         with server.admin() as api:
@@ -226,6 +226,13 @@ def test_off_and_on(place, api):
     api.call("GET", "/errand/notes", status=404)
     place.api.call("POST", "/plugins/errand/enable")
     assert api.call("GET", "/errand/notes").data["n"] >= 1
+
+
+@in_the_host
+def test_nothing_was_misused(place, api):
+    """The host looked at every call of every plugin in the tests above."""
+    api.call("GET", "/hello", params={"name": "Ada"})
+    assert not place.events("plugin.misuse")
 
 
 # --- what does not run in a worker ---

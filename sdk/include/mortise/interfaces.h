@@ -486,9 +486,9 @@ typedef struct mt_embedder_1_provider {
 extern MT_HIDDEN const mt_embedder_1 *mt_embedder_1_api;
 
 /*
- * A model by its name, for this organization. Fiber: no suspend. State: active. Ownership: lives
- * as long as the call. Fails: MT_NOT_FOUND for a model that nobody has, MT_UNAVAILABLE while it
- * loads.
+ * A model by its name, for this organization. Fiber: no suspend; pool threads too. State: active.
+ * Ownership: lives as long as the call. Fails: MT_NOT_FOUND for a model that nobody has,
+ * MT_UNAVAILABLE while it loads.
  */
 static inline mt_status mt_embedder_describe(mt_call *c, mt_slice model, mt_embedder_info *out)
 {
@@ -587,8 +587,8 @@ static inline mt_status mt_embedder_engine_describe(mt_call *c, mt_slice provide
 }
 
 /*
- * The models, one by one. Fiber: no suspend. State: active. Ownership: lives as long as the call.
- * Fails: MT_DONE past the last.
+ * The models, one by one. Fiber: no suspend; pool threads too. State: active. Ownership: lives as
+ * long as the call. Fails: MT_DONE past the last.
  */
 static inline mt_status mt_embedder_engine_models(mt_call *c, mt_slice provider, uint32_t index,
                                                   mt_embedder_engine_info *out)
@@ -1220,8 +1220,8 @@ static inline uint32_t mt_llm_engine_count_tokens(mt_call *c, mt_slice provider,
 
 /*
  * The models one by one, its default first. small: one that keeps to a short instruction and a few
- * short passages, not more. Fiber: no suspend. State: active. Ownership: lives as long as the
- * call. Fails: MT_DONE past the last.
+ * short passages, not more. Fiber: no suspend; pool threads too. State: active. Ownership: lives
+ * as long as the call. Fails: MT_DONE past the last.
  */
 static inline mt_status mt_llm_engine_models(mt_call *c, mt_slice provider, uint32_t index,
                                              mt_llm_engine_model *out)
@@ -1685,8 +1685,8 @@ static inline mt_status mt_file(mt_call *c, uint32_t index, mt_slice *field, mt_
 }
 
 /*
- * The organization of the call as a UUID; the null slice when none is chosen. Fiber: no suspend.
- * State: active. Ownership: lives as long as the call. Fails: never.
+ * The organization of the call as a UUID; the null slice when none is chosen. Fiber: no suspend;
+ * pool threads too. State: active. Ownership: lives as long as the call. Fails: never.
  */
 static inline mt_slice mt_org_id(mt_call *c)
 {
@@ -1800,8 +1800,8 @@ static inline mt_status mt_enter_workspace(mt_call *c, mt_slice workspace_id)
 
 /*
  * Sets the problem that is answered when the handler then returns its status. Answers the
- * mt_status of that HTTP status, so that `return mt_problem(…)` reads well. Fiber: no suspend.
- * State: active. Ownership: copied. Fails: always, by design.
+ * mt_status of that HTTP status, so that `return mt_problem(…)` reads well. Fiber: no suspend;
+ * pool threads too. State: active. Ownership: copied. Fails: always, by design.
  */
 static inline mt_status mt_problem(mt_call *c, int32_t status, mt_slice code, mt_slice detail,
                                    mt_slice pointer)
@@ -1854,8 +1854,8 @@ static inline mt_status mt_sleep(mt_call *c, int64_t ms)
 
 /*
  * A value of this plugin's configuration by JSON pointer (strings bare, others as JSON text);
- * schema defaults are applied. Fiber: no suspend. State: active. Ownership: lives as long as the
- * call. Fails: the null slice when absent.
+ * schema defaults are applied. Fiber: no suspend; pool threads too. State: active. Ownership:
+ * lives as long as the call. Fails: the null slice when absent.
  */
 static inline mt_slice mt_config(mt_call *c, mt_slice pointer)
 {
@@ -1866,8 +1866,8 @@ static inline mt_slice mt_config(mt_call *c, mt_slice pointer)
 
 /*
  * A host option that plugins may read: data.dir, model.dir, http.upload_limit, default ids. Fiber:
- * no suspend. State: active. Ownership: host's lifetime. Fails: the null slice when unknown or
- * secret.
+ * no suspend; pool threads too. State: active. Ownership: host's lifetime. Fails: the null slice
+ * when unknown or secret.
  */
 static inline mt_slice mt_setting(mt_call *c, mt_slice name)
 {
@@ -1965,7 +1965,8 @@ extern MT_HIDDEN const mt_service_1 *mt_service_1_api;
 
 /*
  * The active providers of an interface ("llm_engine/1") one by one, in a stable order. Fiber: no
- * suspend. State: active. Ownership: host's lifetime. Fails: MT_DONE past the last.
+ * suspend; pool threads too. State: active. Ownership: host's lifetime. Fails: MT_DONE past the
+ * last.
  */
 static inline mt_status mt_service_provider(mt_call *c, mt_slice interface, uint32_t index,
                                             mt_slice *slug)

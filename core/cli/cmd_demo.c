@@ -11,7 +11,7 @@
 #include "base/ident.h"
 #include "cli/client.h"
 #include "cli/demo_check.h"
-#include "cli/demo_server.h"
+#include "cli/own_server.h"
 #include "cli/greeting.h"
 
 #define FAQ "/usr/share/doc/debian/FAQ"
@@ -27,7 +27,7 @@ enum { QUESTIONS = sizeof questions / sizeof *questions };
 
 typedef struct demo {
     mti_cli *cli;
-    mti_demo_server server;
+    mti_own_server server;
     const char *workspace;
     json_t *report; /* answers, for --json */
     unsigned files, failed;
@@ -114,7 +114,7 @@ static mt_status wait_indexed(demo *d, const json_t *ids, mti_error *e)
     size_t all = json_array_size(ids);
     for (size_t i = 0; i < all;) {
         bool indexed = false;
-        if (mti_demo_server_interrupted())
+        if (mti_own_server_interrupted())
             return mti_fail(e, MT_CANCELLED, "interrupted", "Interrupted.");
         MT_TRY(read_status(d, json_string_value(json_array_get(ids, i)), &indexed, e));
         if (indexed)
@@ -289,7 +289,7 @@ static void print_ending(const demo *d)
 static mt_status show(demo *d, mti_error *e)
 {
     int64_t from = mti_mono_us();
-    MT_TRY(mti_demo_server_start(d->cli, &d->server, e));
+    MT_TRY(mti_own_server_start(d->cli, "demo", &d->server, e));
     if (!d->cli->json)
         printf("server started in %.1f s (%s, data in %s)\n", (double)(mti_mono_us() - from) / 1e6,
                d->server.url, d->server.dir);
@@ -317,7 +317,7 @@ static int finish(demo *d, mt_status s, bool leave, const mti_error *e)
         if (!d->cli->json)
             puts("\nserving until Ctrl-C");
         fflush(stdout);
-        mti_demo_server_watch(&d->server);
+        mti_own_server_watch(&d->server);
     }
     return ok ? 0 : 1;
 }
@@ -333,7 +333,7 @@ static int run(mti_cli *cli)
     mti_error e = {0};
     mt_status s = show(&d, &e);
     int status = finish(&d, s, leave, &e);
-    mti_demo_server_stop(&d.server);
+    mti_own_server_stop(&d.server);
     json_decref(d.report);
     return status;
 }

@@ -79,7 +79,7 @@ static int uninstall(mti_cli *cli)
     return status;
 }
 
-static const char verbs[] = "Say which: list, info, doctor, enable, disable, check, install, rollback, release, uninstall, new, build, test or pack.";
+static const char verbs[] = "Say which: list, info, doctor, enable, disable, check, install, rollback, release, uninstall, new, build, test, run or pack.";
 
 static int run(mti_cli *cli)
 {
@@ -111,6 +111,8 @@ static int run(mti_cli *cli)
         return mti_plugin_build(cli);
     if (strcmp(verb, "test") == 0)
         return mti_plugin_test(cli);
+    if (strcmp(verb, "run") == 0)
+        return mti_plugin_run(cli);
     return mti_cli_usage(cli, verbs);
 }
 
@@ -135,6 +137,9 @@ const mti_command mti_cmd_plugin = {
             "  new --list        the kinds\n"
             "  build [FOLDER]    check its files and bring FOLDER/build/plugins/SLUG up to date; needs CMake and a compiler where there is C\n"
             "  test [FOLDER]     build it, run its unit tests and its policies' cases; no server is needed\n"
+            "  run [FOLDER] [--config NAME=VALUE ...]   serve it and take each change that is saved: build it, let it take the place of what serves, show\n"
+            "                    its log lines. On the server that runs on --data DIR, else on one of its own, whose data are in DIR (where none is named:\n"
+            "                    thrown away at the end). Ctrl-C ends it\n"
             "  pack [FOLDER] [--out FILE]   build it and make a package (SLUG-VERSION.mortise)\n\n"
             "examples:\n  mortise plugin list\n  mortise plugin info documents --json\n  mortise "
             "plugin disable chat --data /srv/mortise\n"

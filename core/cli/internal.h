@@ -47,10 +47,11 @@ bool mti_cli_pg_program(const char *name, char *out, size_t size);
 int mti_plugin_info(mti_cli *cli);
 int mti_plugin_doctor(mti_cli *cli);
 
-/* plugin_new.c, plugin_build.c, plugin_test.c: `mortise plugin new`, `build` and `test`. */
+/* plugin_new.c, plugin_build.c, plugin_test.c, plugin_run.c: the verbs of `mortise plugin`. */
 int mti_plugin_new(mti_cli *cli);
 int mti_plugin_build(mti_cli *cli);
 int mti_plugin_test(mti_cli *cli);
+int mti_plugin_run(mti_cli *cli);
 /* plugin_send.c: `mortise plugin check` and `install`, and `pack`. */
 int mti_plugin_send(mti_cli *cli, const char *verb);
 int mti_plugin_pack(mti_cli *cli);

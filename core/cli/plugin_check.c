@@ -183,6 +183,7 @@ static bool begins_with_file(const char *s)
 
 int mti_work_fail(const mti_work *w, const mti_error *e)
 {
+    fflush(stdout);              /* the compiler's words come first */
     if (!begins_with_file(e->detail))
         return mti_cli_fail(e);
     bool here = !strcmp(w->dir, ".");

@@ -70,7 +70,7 @@ static bool add_value(json_t *config, const char *word)
     return value && json_object_setn_new(config, at, (size_t)(equals - at), value) == 0;
 }
 
-static json_t *take_config(mti_cli *cli)
+json_t *mti_plugin_take_config(mti_cli *cli)
 {
     json_t *config = json_object();
     for (const char *word; config && (word = mti_cli_value(cli, "--config"));)
@@ -159,7 +159,7 @@ int mti_plugin_send(mti_cli *cli, const char *verb)
 {
     char path[PATH_MAX];
     mti_error e = {0};
-    json_t *config = take_config(cli);
+    json_t *config = mti_plugin_take_config(cli);
     mti_work w = {0};
     int status = 2;
     if (!config)

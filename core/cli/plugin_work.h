@@ -30,6 +30,9 @@ mt_status mti_work_find(const mti_cli *cli, const char *path, mti_work *w, char 
  * initialized in every case. */
 mt_status mti_plugin_upload(const mti_cli *cli, const char *verb, const char *path, const json_t *config, mti_reply *r, mti_error *e);
 
+/* All --config NAME=VALUE as a tree; NULL when one is none. */
+json_t *mti_plugin_take_config(mti_cli *cli);
+
 /* plugin_test.c: the unit tests and the policies' cases. MT_INVALID tests_failed; what failed was told on w->out. Counts go into report (NULL: not wanted). */
 mt_status mti_work_test(const mti_work *w, json_t *report, mti_error *e);
 

@@ -11,12 +11,12 @@ stop() {
 }
 trap stop EXIT
 
-# serve COMMAND…: starts it in the background, its data in ./data; returns when it is ready.
+# serve COMMAND…: starts it in the background, its data in $data (./data); returns when it is ready.
 serve() {
     "$@" >serve.log 2>&1 &
     server=$!
     for _ in $(seq 400); do
-        [ -s data/admin.key ] && curl -s -f -o health.json "http://127.0.0.1:$port/v1/health/ready" && return
+        [ -s "${data:-data}/admin.key" ] && curl -s -f -o health.json "http://127.0.0.1:$port/v1/health/ready" && return
         kill -0 "$server" 2>/dev/null || break
         sleep 0.1
     done

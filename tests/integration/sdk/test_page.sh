@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# test_page.sh BUILD: follows "From nothing to an answer" of sdk/docs/README.md to the letter, against a server of its own; it must take under a minute.
+# test_page.sh BUILD: a newcomer's path, by the commands of "From nothing to an answer" of sdk/docs/README.md alone: new, test, run with a change and a
+# mistake, pack, install, upgrade, rollback. Under a minute.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../../.." && pwd)
@@ -7,9 +8,27 @@ build=${1:-${MORTISE_BUILD:-$root/build}}
 work=$(mktemp -d)
 . "$root/tests/integration/sdk/server.sh"
 
-# step NAME: the commands of that block.
+# step NAME: the commands of that block, on our port.
 step() {
-    awk -v open="\`\`\`sh step=$1" '$0 == open { on = 1; next } /^```/ { on = 0 } on' "$root/sdk/docs/README.md" | grep .
+    awk -v open="\`\`\`sh step=$1" '$0 == open { on = 1; next } /^```/ { on = 0 } on' "$root/sdk/docs/README.md" | grep . | sed "s/\b8000\b/$port/; s/curl /curl -sS /"
+}
+follow() { bash -euo pipefail -c "$(step "$1")"; }
+fail() { echo "$1"; tail -n 60 serve.log; exit 1; }
+
+# answers TEXT: what the page's question is answered, within some seconds.
+answers() {
+    for _ in $(seq 200); do
+        [ "$(follow ask)" = "{\"message\":\"$1\",\"items\":0}" ] && return
+        sleep 0.1
+    done
+    fail "answered: $(follow ask), not: $1"
+}
+said() {
+    for _ in $(seq 200); do
+        grep -qF -- "$1" serve.log && return
+        sleep 0.1
+    done
+    fail "not said: $1"
 }
 
 # The page is read in Mortise's folder: ./mortise and build are there.
@@ -17,25 +36,51 @@ chmod 755 "$work"
 cd "$work"
 ln -s "$build" build
 ln -s "$build/bin/mortise" mortise
-export HOME=$work/home
-mkdir "$HOME"
 started=$SECONDS
 
-bash -euo pipefail -c "$(step build)" >build.log 2>&1 || { cat build.log; exit 1; }
-serve bash -c "exec $(step serve)"
-answer=$(step ask | sed "s/127.0.0.1:8000/127.0.0.1:$port/; s/curl /curl -sS /" | bash -euo pipefail) || { tail -n 40 serve.log; exit 1; }
-expected='{"message":"Hello, Ada!","items":0}'
-[ "$(tail -n 1 <<<"$answer")" = "$expected" ] || { echo "answered: $answer"; tail -n 40 serve.log; exit 1; }
+follow new >new.log 2>&1 || { cat new.log; exit 1; }
+data=try serve bash -c "exec $(step run)"
+said "sentiment 0.1.0 is active"
+answers 'Hello, Ada!'
+follow change
+answers 'Good morning, Ada!'
 
-# The rest of the plugin in a real host: a query operation, the policy's cases, off and on again.
+# A mistake is told where it is, the version before goes on, and the correction is taken.
+sed -i 's/return MT_OK;/return MT_OKAY;/' sentiment/sentiment.c
+said "sentiment/sentiment.c:36:12: error: "
+said "the version before goes on serving"
+answers 'Good morning, Ada!'
+sed -i 's/MT_OKAY/MT_OK/; s/\.\*s!"/.*s?"/' sentiment/sentiment.c
+answers 'Good morning, Ada?'
+sed -i 's/"x-handler"/"x-handled"/' sentiment/api.json
+said "sentiment/api.json:6:138: get /sentiment/summary: key x-handled is not known"
+sed -i 's/"x-handled"/"x-handler"/' sentiment/api.json
+kill -INT "$server"
+wait "$server" || fail "run ended with $?"
+server=
+
+serve ./mortise serve
+rm -rf try
+ln -s data try
+follow install >install.log 2>&1 || { cat install.log; exit 1; }
+[ "$(tail -n 1 install.log)" = "sentiment 0.1.0 is active" ] || { cat install.log; exit 1; }
+answers 'Good morning, Ada?'
+
+# The rest of the plugin in a real host: a query operation, the policy, off and on again.
 [ "$(ask -o item.json -w '%{http_code}' -H 'content-type: application/json' -d '{"title":"one"}' "http://127.0.0.1:$port/v1/sentiment/items")" = 201 ]
-ask "http://127.0.0.1:$port/v1/sentiment/summary" | grep -qx '{"message":"Hello, world!","items":1}'
-./mortise policy test sentiment/policies/pace.lua >policy.log || { cat policy.log; exit 1; }
+ask "http://127.0.0.1:$port/v1/sentiment/summary" | grep -qx '{"message":"Good morning, world?","items":1}'
 ./mortise plugin disable sentiment >/dev/null
 [ "$(ask -o gone.json -w '%{http_code}' "http://127.0.0.1:$port/v1/sentiment/summary")" = 404 ]
 ./mortise plugin enable sentiment >/dev/null
+
+follow upgrade >upgrade.log 2>&1 || { cat upgrade.log; exit 1; }
+grep -qx 'sentiment 0.2.0: upgrade from 0.1.0' upgrade.log
+grep -qx 'sentiment 0.2.0 is active' upgrade.log
+./mortise plugin info sentiment | grep -q '0\.2\.0'
+[ "$(follow rollback)" = "sentiment is active" ]
+./mortise plugin list | grep -Eq '^sentiment +0\.1\.0 +active'
 ask "http://127.0.0.1:$port/v1/sentiment/summary" | grep -q '"items":1}$'
 
 elapsed=$((SECONDS - started))
-echo "from nothing to an answer in $elapsed s"
+echo "from nothing to a rollback in $elapsed s"
 [ "$elapsed" -lt 60 ]

@@ -1,4 +1,4 @@
-#include "cli/demo_server.h"
+#include "cli/own_server.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,20 +25,19 @@ static void on_interrupt(int sig)
     interrupted = 1;
 }
 
-static void catch_signals(void)
+void mti_own_server_catch(void)
 {
     struct sigaction a = {.sa_handler = on_interrupt}; /* no SA_RESTART: waits end */
-    interrupted = 0;
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
 }
 
-bool mti_demo_server_interrupted(void)
+bool mti_own_server_interrupted(void)
 {
     return interrupted != 0;
 }
 
-static mt_status choose_folder(mti_cli *cli, mti_demo_server *s, mti_error *e)
+static mt_status choose_folder(mti_cli *cli, mti_own_server *s, mti_error *e)
 {
     const char *tmp = getenv("TMPDIR");
     s->throw_away = strcmp(mti_config_origin(cli->config, "data.dir"), "default") == 0;
@@ -49,22 +48,22 @@ static mt_status choose_folder(mti_cli *cli, mti_demo_server *s, mti_error *e)
                    : mti_fail(e, MT_INTERNAL, "bad_data_dir", "%.200s cannot be made: %s.", s->dir,
                               strerror(errno));
     }
-    snprintf(s->dir, sizeof s->dir, "%.400s/mortise-demo-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    snprintf(s->dir, sizeof s->dir, "%.400s/mortise-%.20s-XXXXXX", tmp && *tmp ? tmp : "/tmp", s->name);
     if (!mkdtemp(s->dir)) {
         s->throw_away = false;
         return mti_fail(e, MT_INTERNAL, "bad_data_dir", "%.200s cannot be made: %s.", s->dir,
                         strerror(errno));
     }
     chmod(s->dir, 0711); /* PostgreSQL's user passes through */
-    MT_TRY(mti_config_set(cli->config, "data.dir", s->dir, "flag demo", e));
+    MT_TRY(mti_config_set(cli->config, "data.dir", s->dir, "own server", e));
     return MT_OK;
 }
 
 /* The server's log goes to a file, and Ctrl-C to us alone: we stop it in order. */
-static _Noreturn void run_server(mti_cli *cli, const mti_demo_server *s)
+static _Noreturn void run_server(mti_cli *cli, const mti_own_server *s)
 {
     char path[600];
-    snprintf(path, sizeof path, "%s/demo.log", s->dir);
+    snprintf(path, sizeof path, "%s/server.log", s->dir);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     setpgid(0, 0);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
@@ -75,11 +74,11 @@ static _Noreturn void run_server(mti_cli *cli, const mti_demo_server *s)
     exit(cli->serve(cli->config));
 }
 
-static void show_log_end(const mti_demo_server *s)
+void mti_own_server_show_log(const mti_own_server *s)
 {
     char path[600];
     mti_buf log;
-    snprintf(path, sizeof path, "%s/demo.log", s->dir);
+    snprintf(path, sizeof path, "%s/server.log", s->dir);
     if (mti_buf_read_file(&log, path, 64 << 20) == MT_OK && log.len) {
         size_t from = log.len > SHOWN_LOG ? log.len - SHOWN_LOG : 0;
         fprintf(stderr, "--- the end of the server's log ---\n%s---\n", log.p + from);
@@ -87,7 +86,7 @@ static void show_log_end(const mti_demo_server *s)
     mti_buf_dispose(&log);
 }
 
-static bool has_ended(mti_demo_server *s)
+bool mti_own_server_ended(mti_own_server *s)
 {
     if (s->pid && waitpid(s->pid, NULL, WNOHANG) == s->pid)
         s->pid = 0;
@@ -95,7 +94,7 @@ static bool has_ended(mti_demo_server *s)
 }
 
 /* The address is written once the sockets listen; ready is what /v1/health/ready says. */
-static bool is_ready(mti_cli *cli, mti_demo_server *s, mti_error *e)
+static bool is_ready(mti_cli *cli, mti_own_server *s, mti_error *e)
 {
     char path[600];
     mti_buf url;
@@ -113,50 +112,50 @@ static bool is_ready(mti_cli *cli, mti_demo_server *s, mti_error *e)
     return st == MT_OK;
 }
 
-static mt_status wait_ready(mti_cli *cli, mti_demo_server *s, mti_error *e)
+static mt_status wait_ready(mti_cli *cli, mti_own_server *s, mti_error *e)
 {
     int64_t until = mti_mono_us() + READY_MS * 1000LL;
     mti_error why = {0};
-    while (!interrupted && !has_ended(s) && mti_mono_us() < until) {
+    while (!interrupted && !mti_own_server_ended(s) && mti_mono_us() < until) {
         if (is_ready(cli, s, &why))
             return MT_OK;
         poll(NULL, 0, 50);
     }
     if (interrupted)
         return mti_fail(e, MT_CANCELLED, "interrupted", "Interrupted.");
-    show_log_end(s);
+    mti_own_server_show_log(s);
     if (!s->pid)
-        return mti_fail(e, MT_INTERNAL, "demo_failed",
+        return mti_fail(e, MT_INTERNAL, "server_failed",
                         "The server could not start; the end of its log is above.");
-    return mti_fail(e, MT_TIMEOUT, "demo_failed", "The server is not ready after %d s: %.200s",
+    return mti_fail(e, MT_TIMEOUT, "server_failed", "The server is not ready after %d s: %.200s",
                     READY_MS / 1000, why.detail);
 }
 
-mt_status mti_demo_server_start(mti_cli *cli, mti_demo_server *s, mti_error *e)
+mt_status mti_own_server_start(mti_cli *cli, const char *name, mti_own_server *s, mti_error *e)
 {
-    *s = (mti_demo_server){0};
+    *s = (mti_own_server){.name = name};
     MT_TRY(choose_folder(cli, s, e));
     if (strcmp(mti_config_origin(cli->config, "http.port"), "default") == 0)
-        MT_TRY(mti_config_set(cli->config, "http.port", "0", "flag demo", e));
-    catch_signals();
+        MT_TRY(mti_config_set(cli->config, "http.port", "0", "own server", e));
+    mti_own_server_catch();
     fflush(NULL);
     s->pid = fork();
     if (s->pid == 0)
         run_server(cli, s);
     if (s->pid < 0) {
         s->pid = 0;
-        return mti_fail(e, MT_INTERNAL, "demo_failed", "No process for the server: %s.",
+        return mti_fail(e, MT_INTERNAL, "server_failed", "No process for the server: %s.",
                         strerror(errno));
     }
     return wait_ready(cli, s, e);
 }
 
-void mti_demo_server_watch(mti_demo_server *s)
+void mti_own_server_watch(mti_own_server *s)
 {
-    while (!interrupted && !has_ended(s))
+    while (!interrupted && !mti_own_server_ended(s))
         poll(NULL, 0, 200);
     if (!s->pid)
-        show_log_end(s);
+        mti_own_server_show_log(s);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
@@ -164,7 +163,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     return remove(path);
 }
 
-void mti_demo_server_stop(mti_demo_server *s)
+void mti_own_server_stop(mti_own_server *s)
 {
     if (s->pid > 0) {
         kill(s->pid, SIGTERM);

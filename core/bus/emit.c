@@ -219,7 +219,7 @@ static mt_outcome walk(mti_bus_frame *f, mt_call *c, mti_bus_cursor *at, unsigne
         if (!is_on(f->bus, e, info, c))
             continue;
         if (is_held(f->bus, e, c)) {
-            if (info->fail_closed)
+            if (info->fail_closed && !c->above)     /* else nobody could release it */
                 return refuse_held(c, info, e);
             continue;
         }

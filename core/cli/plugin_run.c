@@ -126,26 +126,15 @@ static void follow_log(session *x)
 
 /* --- changing --- */
 
-static mt_status release(const session *x, mti_error *e)
+/* A version of this number that crashed too often is in quarantine; what was just saved is not that one any more. Where there is none, nothing happens. */
+static void release(const session *x)
 {
     char path[128];
     mti_reply r;
+    mti_error e = {0};
     snprintf(path, sizeof path, "/v1/plugins/%s/release", x->work.slug);
-    mt_status s = mti_client_call(x->cli, "POST", path, NULL, &r, e);
+    mti_client_call(x->cli, "POST", path, NULL, &r, &e);
     mti_reply_dispose(&r);
-    return s;
-}
-
-/* A version of the same number that crashed too often is in quarantine; what was just saved is not it any more. */
-static mt_status install(const session *x, mti_reply *r, mti_error *e)
-{
-    mt_status s = mti_plugin_upload(x->cli, "install", x->work.built, *x->serving ? NULL : x->config, r, e);
-    mti_error other = {0};
-    if (s == MT_OK || strcmp(e->code, "plugin_quarantined") || release(x, &other) != MT_OK)
-        return s;
-    mti_reply_dispose(r);
-    *e = (mti_error){0};
-    return mti_plugin_upload(x->cli, "install", x->work.built, NULL, r, e);
 }
 
 static mt_status build(session *x, char digest[65], mti_error *e)
@@ -171,8 +160,10 @@ static void swap(session *x)
     int64_t from = mti_mono_us();
     mt_status s = build(x, digest, &e);
     bool same = s == MT_OK && !strcmp(digest, x->serving);
-    if (s == MT_OK && !same)
-        s = install(x, &r, &e);
+    if (s == MT_OK && !same) {
+        release(x);
+        s = mti_plugin_upload(x->cli, "install", x->work.built, *x->serving ? NULL : x->config, &r, &e);
+    }
     if (s != MT_OK) {
         tell_failure(x, &e);
     } else if (!same) {

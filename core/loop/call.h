@@ -37,6 +37,7 @@ struct mt_call {
     uint16_t caller;             /* in a service call: slot of the plugin that made it */
     uint16_t plugin;             /* slot of the plugin whose code runs now; 0: the host */
     mt_slice job_id, job_payload;/* in a queue consumer's call: the job; else null slices */
+    bool above;                  /* the request is for an operation of the host or the platform: a guard in quarantine does not keep it (bus/emit.c) */
     const char *operation;       /* "agents.create"; borrowed from the contract; "" outside a request */
     mti_error error;             /* what failed last; what is answered when a handler fails */
 

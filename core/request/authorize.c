@@ -103,15 +103,14 @@ static void settle_trace(mt_call *c)
         mti_trace_allow(c);
 }
 
-/* The host's own operations and those that mend policies are out of their reach: nobody can lock everybody out. */
-static bool stands_above(const mti_operation *op)
+bool mti_stands_above(const mti_operation *op)
 {
     return op->plugin == 0 || op->platform || !strncmp(op->id, "policies.", 9);
 }
 
 mt_status mti_stage_policies(mti_request *r)
 {
-    return stands_above(r->match.op) ? MT_OK : mti_org_policies_attach(&r->call);
+    return mti_stands_above(r->match.op) ? MT_OK : mti_org_policies_attach(&r->call);
 }
 
 static mt_status unmatched(mti_request *r)

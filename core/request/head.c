@@ -51,6 +51,7 @@ mt_status mti_stage_head(mti_request *r)
         r->match.allow = mti_arena_strndup(&r->call.arena, r->match.allow, strlen(r->match.allow));
     if (r->match.op) {
         r->call.operation = r->match.op->id;
+        r->call.above = mti_stands_above(r->match.op);
         r->values.op = r->match.op;
         r->call.values = &r->values;
         MT_TRY(decode_params(r));

@@ -62,6 +62,8 @@ void mti_stage_done(mti_request *r);
 /* The identity's own scope must hold the organization or workspace of this id; the platform chooses it. The call then acts in it.
  * MT_NOT_FOUND for an unknown and a foreign one alike. May suspend. */
 mt_status mti_scope_enter(mt_call *c, mti_uuid id, const char *kind);
+/* The host's own operations and those that mend policies are out of the reach of policies and of guards that cannot run: nobody can lock everybody out. */
+bool mti_stands_above(const mti_operation *op);
 /* Gives the call its organization's own policies, once that is known. May suspend. MT_UNAVAILABLE. */
 mt_status mti_stage_policies(mti_request *r);
 

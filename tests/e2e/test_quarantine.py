@@ -60,9 +60,13 @@ def serves(server, key):
 
 
 def answers(server, key, method, path):
+    return answers_with(server, key, path, 200, method)
+
+
+def answers_with(server, key, path, status, method="GET"):
     try:
         with client.Client(server.url, key, timeout=5) as api:
-            return api.request(method, path).status_code == 200
+            return api.request(method, path).status_code == status
     except client.TransportError:
         return False
 
@@ -246,6 +250,23 @@ def test_one_organization_first(own):
     server.cli("plugin", "release", "faulty")
     one.api.call("POST", "/faulty/calm")
     assert plugin(server)["quarantined_for"] == [] and quarantined(server) == []
+
+
+def test_the_operator_is_not_locked_out(own):
+    """A guard in quarantine for the operator's own organization refuses that organization's work, and never the release."""
+    server = own(plugins=[servers.plugin_folder("crasher")], enable=["crasher"])
+    for _ in range(3):
+        up(server)
+        host = server.host_pid()
+        with server.admin() as admin, pytest.raises(client.TransportError):
+            admin.post("/crasher/null")
+        until("another host is there", lambda: server.host_pid() not in (0, host))
+    until("its guard refuses", lambda: answers_with(server, server.admin_key, "/hello", 503), 30, 0.05)
+    assert [entry["plugin"] for entry in quarantined(server)] == ["crasher"]
+    assert "crasher" in server.cli("plugin", "list").stdout
+    assert "is active" in server.cli("plugin", "release", "crasher").stdout
+    with server.admin() as admin:
+        admin.call("GET", "/hello")
 
 
 def test_everybody_when_several_met_it(own):

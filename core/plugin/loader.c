@@ -182,6 +182,14 @@ static mt_status start_object(mti_plugin_record *r, mti_error *e)
     return MT_OK;
 }
 
+static bool is_known(const char *id)
+{
+    for (unsigned i = 0; i < mti_interface_count; i++)
+        if (!strcmp(mti_interface_catalogue[i].id, id))
+            return true;
+    return false;
+}
+
 static mt_status check_platform(mti_plugin_record *r, mti_error *e)
 {
     const char *min = json_string_value(json_object_get(r->manifest->json, "min_platform_version"));
@@ -189,6 +197,9 @@ static mt_status check_platform(mti_plugin_record *r, mti_error *e)
         return mti_fail(e, MT_UNSUPPORTED, "platform_too_old", "plugin %s needs Mortise %s or later, this is %s", r->slug, min, r->host->version);
     if (mti_json_get_int(r->manifest->json, "abi", 0) != MT_ABI)
         return mti_fail(e, MT_UNSUPPORTED, "abi_mismatch", "plugin %s: the manifest asks for another ABI than %d", r->slug, MT_ABI);
+    for (size_t i = 0; i < r->manifest->n_requires; i++)
+        if (!is_known(r->manifest->requires_[i]))
+            return mti_fail(e, MT_UNSUPPORTED, "interface_unknown", "plugin %s requires %s, which this host does not have", r->slug, r->manifest->requires_[i]);
     return MT_OK;
 }
 

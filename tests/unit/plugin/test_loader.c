@@ -244,6 +244,7 @@ static void test_platform(void **state)
     refused("{\"slug\":\"sample\",\"version\":\"1.0.0\",\"abi\":7,\"description\":\"d\","
             "\"license\":\"MIT\"}",
             "abi_mismatch", "ABI");
+    refused("{" CODE ",\"requires\":[\"limiter/2\"]}", "interface_unknown", "limiter/2");
     assert_null(record->object);
     assert_int_equal(load("{" CODE ",\"min_platform_version\":\"0.1.0\"}"), MT_OK);
 }

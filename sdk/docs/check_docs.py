@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
-"""Keeps the samples of README.md and policies.md true: check_docs.py ROOT CC.
+"""Keeps the pages' samples true.
+
+    check_docs.py ROOT CC                 checks all of them
+    check_docs.py ROOT --assemble DIR     writes the plugin of guide.md, put together from its blocks, into DIR
 
 A block marked `file=PATH` must stand in that file of the tree, where @NAME@ and @IDENT@ are read as the page's own plugin name. A block marked
-`compile` must compile. `step=` blocks are run by tests/integration/sdk. A C block without a mark is an error.
+`compile` must compile. Blocks marked `into=FILE` are the parts of that file, in order; together they must be sdk/examples/llm-provider/FILE, which is
+built and run. `step=` blocks are run by tests/integration/sdk. A block without a mark is an error.
 """
 import pathlib
 import re
@@ -10,6 +14,8 @@ import subprocess
 import sys
 
 NAME = "sentiment"
+PAGES = ("README.md", "guide.md", "cookbook.md", "policies.md", "abi.md")
+EXAMPLE = "sdk/examples/llm-provider"
 
 
 def blocks(text):
@@ -31,22 +37,58 @@ def check_compiles(root, cc, sample):
     return None if result.returncode == 0 else f"does not compile:\n{result.stderr}"
 
 
-def main():
-    root, cc = pathlib.Path(sys.argv[1]), sys.argv[2]
-    pages = [root / "sdk/docs" / name for name in ("README.md", "policies.md")]
-    failures, seen = [], 0
-    for page, (language, marks, sample, line) in ((page, block) for page in pages for block in blocks(page.read_text())):
-        if "file" in marks:
-            problem = check_file(root, marks["file"], sample)
-        elif "compile" in marks:
-            problem = check_compiles(root, cc, sample)
-        else:
-            problem = None if "step" in marks else "has no mark: it would rot"
-        seen += 1
-        if problem:
-            failures.append(f"{page}:{line}: the {language} block {problem}")
+def assembled(page):
+    """file → text, of the page's `into` blocks."""
+    parts = {}
+    for _, marks, sample, _ in blocks(page.read_text()):
+        if "into" in marks:
+            parts.setdefault(marks["into"], []).append(sample)
+    return {file: "\n".join(samples) for file, samples in parts.items()}
+
+
+def check_guide(root):
+    """The guide's plugin is the example, to the byte, but for the example's README."""
+    made, folder = assembled(root / "sdk/docs/guide.md"), root / EXAMPLE
+    there = {str(f.relative_to(folder)): f for f in folder.rglob("*") if f.is_file() and f.name != "README.md" and "build" not in f.relative_to(folder).parts}
+    failures = [f"guide.md: its parts of {file} are not {EXAMPLE}/{file}" for file, text in made.items() if file not in there or there[file].read_text() != text]
+    return failures + [f"guide.md: {EXAMPLE}/{file} is not on the page" for file in there if file not in made]
+
+
+def check_links(page):
+    """Links within the tree lead somewhere."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+    targets = {target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text)}
+    return [f"{page.name}: the link to {t} leads nowhere" for t in targets if t and "://" not in t and not (page.parent / t).exists()]
+
+
+def check(root, cc):
+    failures, seen = check_guide(root), 0
+    for page in (root / "sdk/docs" / name for name in PAGES):
+        failures += check_links(page)
+        for language, marks, sample, line in blocks(page.read_text()):
+            if "file" in marks:
+                problem = check_file(root, marks["file"], sample)
+            elif "compile" in marks:
+                problem = check_compiles(root, cc, sample)
+            else:
+                problem = None if marks.keys() & {"step", "into"} else "has no mark: it would rot"
+            seen += 1
+            if problem:
+                failures.append(f"{page}:{line}: the {language} block {problem}")
     print("\n".join(failures) or f"{seen} blocks are true")
-    sys.exit(1 if failures or not seen else 0)
+    return 1 if failures or not seen else 0
+
+
+def assemble(root, folder):
+    for file, text in assembled(root / "sdk/docs/guide.md").items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(text)
+    return 0
+
+
+def main():
+    root = pathlib.Path(sys.argv[1])
+    sys.exit(assemble(root, pathlib.Path(sys.argv[3])) if sys.argv[2] == "--assemble" else check(root, sys.argv[2]))
 
 
 main()

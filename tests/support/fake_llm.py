@@ -1,4 +1,4 @@
-"""A local server that speaks the wire formats of three providers of language models, well or badly: the model's name says how.
+"""A local server that speaks the wire formats of four providers of language models, well or badly: the model's name says how.
 
     ok              an answer of WORDS, with counts
     tools           a call of the tool "lookup", its arguments in pieces
@@ -112,7 +112,45 @@ class Ollama(Format):
     finishes = {"stop": "stop", "tools": "stop"}
 
 
-FORMATS = {f.path: f for f in (OpenAI(), Anthropic(), Ollama())}
+class Gemini(Format):
+    path = "/v1beta/models/"                     # then the model's name, which is not in the body
+
+    def event(self, data, name=None):
+        return f"data: {json.dumps(data)}\r\n\r\n".encode()
+
+    def chunk(self, parts, **more):
+        candidate = {"content": {"parts": parts, "role": "model"}, "index": 0, **more}
+        return self.event({"candidates": [candidate], "usageMetadata": {"promptTokenCount": INPUT, "totalTokenCount": INPUT}, "modelVersion": "m"})
+
+    def start(self):
+        return b""
+
+    def word(self, text):
+        return self.chunk([{"text": text}])
+
+    def tools(self):
+        return self.chunk([{"functionCall": {"name": "lookup", "args": {"name": "Ada"}}}])
+
+    def end(self, finish):
+        usage = {"promptTokenCount": INPUT, "cachedContentTokenCount": CACHED, "candidatesTokenCount": OUTPUT, "totalTokenCount": INPUT + OUTPUT}
+        return self.event({"candidates": [{"content": {"parts": [{"text": ""}], "role": "model"}, "finishReason": finish, "index": 0}], "usageMetadata": usage})
+
+    def error(self):
+        return self.event({"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}})
+
+    finishes = {"stop": "STOP", "tools": "STOP"}
+
+
+FORMATS = {f.path: f for f in (OpenAI(), Anthropic(), Ollama(), Gemini())}
+
+
+def addressed(path, body):
+    """The format that a request is of, and the model that it names."""
+    if path.startswith(Gemini.path):
+        model, _, method = path[len(Gemini.path):].partition(":")
+        assert method == "streamGenerateContent?alt=sse", path
+        return FORMATS[Gemini.path], model
+    return FORMATS[path], body["model"]
 
 
 class Handler(socketserver.StreamRequestHandler):
@@ -132,12 +170,12 @@ class Handler(socketserver.StreamRequestHandler):
             name, _, value = text.decode().partition(":")
             headers[name.lower()] = value.strip()
         body = json.loads(self.rfile.read(int(headers.get("content-length", 0))))
-        how = body["model"]
+        f, how = addressed(line[1].decode(), body)
         with self.server.lock:
             self.server.asked[how] += 1
             self.server.requests.append((line[1].decode(), headers, body))
             count = self.server.asked[how]
-        return self.answer(FORMATS[line[1].decode()], how, count)
+        return self.answer(f, how, count)
 
     def head(self, status, type, **extra):
         lines = "".join(f"{k.replace('_', '-')}: {v}\r\n" for k, v in extra.items())

@@ -86,6 +86,12 @@ static const mti_option options[] = {
     {"plugins.isolated", MTI_OPT_STRING, "", NULL, NULL, NULL, true,
      "Plugins that run in a process of their own each, confined to computing and to what they were "
      "granted: \"sentiment,notes\". The others are trusted with the whole host."},
+    {"plugins.engine_workers", MTI_OPT_BOOL, "true", NULL, NULL, NULL, true,
+     "Plugins that run models (llm_llamacpp, embedder_onnx) run in processes of the supervisor's, "
+     "confined as isolated ones are but with threads and their models: a crash there costs only its "
+     "own calls, and a reload loads nothing again. false: inside the host."},
+    {"worker.engine_memory", MTI_OPT_SIZE, "0B", "0B..16TiB", NULL, NULL, true,
+     "Address space of such a process. 0: no limit."},
     {"worker.memory", MTI_OPT_SIZE, "1GiB", "64MiB..1TiB", NULL, NULL, true,
      "Address space of an isolated plugin's process."},
     {"worker.hang_timeout", MTI_OPT_DURATION, "5s", "100ms..10m", NULL, NULL, true,

@@ -22,8 +22,8 @@ static int serve(const mti_config *config)
 
 int main(int argc, char **argv)
 {
-    if (argc > 1 && !strcmp(argv[1], "worker"))      /* the host starts these, for isolated plugins */
-        return mti_worker_main(argc, argv, &mti_api_json);
+    if (argc > 1 && !strcmp(argv[1], "worker"))      /* the host and the supervisor start these */
+        return mti_worker_main(argc, argv, &(mti_worker_tables){&mti_api_json, &mti_api_thread});
     if (argc == 5 && !strcmp(argv[1], "plugin-scan"))
         return mti_host_scan(argv[2], argv[3], argv[4]);
     is_serve = argc > 1 && !strcmp(argv[1], "serve");

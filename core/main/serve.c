@@ -463,6 +463,7 @@ int mti_host_main(const mti_host_setup *setup)
     p->host.version = MORTISE_VERSION;
     p->host.root = find_root();
     p->host.reload_fd = setup->ready_fd;
+    p->host.engine_fd = setup->engine_fd;
     p->host.scanner = "/proc/self/exe";      /* this program, also when its file was replaced */
     p->host.names = setup->names;
     p->host.plugin_home = home_of(setup->config, home, sizeof home);

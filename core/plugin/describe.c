@@ -26,6 +26,7 @@ static void write_worker(const mti_plugin_record *r, mti_writer *w)
     mti_writer_key_string(w, "state", mt_str(s.state));
     mti_writer_key_int(w, "pid", s.pid);
     mti_writer_key_int(w, "restarts", s.restarts);
+    mti_writer_key_int(w, "activations", s.activations);
     mti_writer_object_end(w);
 }
 
@@ -39,7 +40,7 @@ void mti_record_describe(mti_plugins *p, mti_plugin_record *r, mti_writer *w)
     mti_writer_key_string(w, "state", mt_str(mti_record_state_name(state)));
     write_reason(p, r, state, w);
     mti_writer_key_bool(w, "enabled", atomic_load(&r->wanted));
-    mti_writer_key_string(w, "isolation", r->worker ? MT_SLICE("process") : MT_SLICE("none"));
+    mti_writer_key_string(w, "isolation", !r->worker ? MT_SLICE("none") : mti_worker_look(r->worker).engine ? MT_SLICE("engine") : MT_SLICE("process"));
     if (r->worker)
         write_worker(r, w);
     mti_record_describe_holds(r, w);

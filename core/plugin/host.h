@@ -35,6 +35,7 @@ typedef struct mti_host {
     _Atomic(const mti_router *) router;      /* current snapshot; never NULL once serving */
     _Atomic(const char *) openapi;           /* its document as JSON text */
     _Atomic(const char *) openapi_page;
+    int engine_fd;                           /* where the supervisor is asked for engine workers; 0: there are none, and their plugins run here */
     int reload_fd;                           /* where the supervisor is asked for a fresh host */
     const char *scanner;                     /* the program that loads new plugins for the first time; NULL: nothing is scanned */
     const char *plugin_home;                 /* DATA/plugins: installed versions and the copies that are loaded */

@@ -69,7 +69,7 @@ static void on_pool_look(void *arg)
     if (x->status != MT_OK)
         return;
     json_t *problems = json_object_get(x->plan, "problems");
-    if (x->v.manifest->file && !mti_isolated(x->p->host, x->v.manifest->slug) && mti_scan(x->p->host, x->v.dir, x->v.manifest->file, &e) != MT_OK)
+    if (x->v.manifest->file && !mti_isolated(x->p->host, x->v.manifest) && mti_scan(x->p->host, x->v.dir, x->v.manifest->file, &e) != MT_OK)
         add_error(problems, &e);
     if (mti_contract_load(x->v.manifest->slug, x->v.dir, &contract, &e) == MT_OK) {
         json_t *ids = json_array();

@@ -208,7 +208,7 @@ static mt_status open_code(mti_plugin_record *r, const char *object, mti_error *
     struct stat st;
     const mti_manifest *m = r->manifest;
     r->object_bytes = stat(object, &st) == 0 ? st.st_size : 0;
-    if (mti_isolated(r->host, r->slug))
+    if (mti_isolated(r->host, m))
         return mti_record_open_worker(r, object, e);
     return mti_entry_open(r->slug, m->version, object, m->symbol, &r->object, &r->entry, e);
 }

@@ -5,7 +5,9 @@
 #include "base/ticks.h"
 #include "telemetry/trace.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* Written by one loop, read by anyone: relaxed atomics. */
 typedef struct lane {
@@ -142,6 +144,7 @@ const char *mti_meter_kind_name(int kind)
 typedef struct row {
     const char *slug;
     bool active;
+    mti_worker_state worker;     /* state NULL: it runs in the host */
     mti_meter_sum sum;
 } row;
 
@@ -157,6 +160,8 @@ static unsigned collect(const mti_plugins *p, row *rows)
         if (k == n)
             rows[n++] = (row){.slug = r->slug};
         rows[k].active |= atomic_load(&r->state) == MTI_PLUGIN_ACTIVE;
+        if (r->worker && atomic_load(&r->current))
+            rows[k].worker = mti_worker_look(r->worker);
         sum_slot(p->host, (uint16_t)i, &rows[k].sum);
     }
     return n;
@@ -177,6 +182,38 @@ static void write_counts(const row *rows, unsigned n, const char *name, const ch
                              (unsigned long long)(failed ? rows[i].sum.failed[k] : rows[i].sum.calls[k]));
 }
 
+/* 0 when the process is gone. */
+static unsigned long long resident_bytes(int pid)
+{
+    char path[64];
+    unsigned long long pages = 0;
+    snprintf(path, sizeof path, "/proc/%d/statm", pid);
+    FILE *f = pid ? fopen(path, "re") : NULL;
+    if (f) {
+        if (fscanf(f, "%*s %llu", &pages) != 1)
+            pages = 0;
+        fclose(f);
+    }
+    return pages * (unsigned long long)sysconf(_SC_PAGESIZE);
+}
+
+static void write_workers(const row *rows, unsigned n, mti_buf *out)
+{
+    head(out, "mortise_worker_restarts_total", "counter", "How often a plugin's process was started again, seen by this host.");
+    for (unsigned i = 0; i < n; i++)
+        if (rows[i].worker.state)
+            mti_buf_addf(out, "mortise_worker_restarts_total{plugin=\"%s\"} %u\n", rows[i].slug, rows[i].worker.restarts);
+    head(out, "mortise_worker_activations", "gauge", "How often the plugin was activated in the process that runs now, by all hosts.");
+    for (unsigned i = 0; i < n; i++)
+        if (rows[i].worker.state)
+            mti_buf_addf(out, "mortise_worker_activations{plugin=\"%s\"} %u\n", rows[i].slug, rows[i].worker.activations);
+    head(out, "mortise_worker_resident_bytes", "gauge", "Memory of a plugin's process.");
+    for (unsigned i = 0; i < n; i++)
+        if (rows[i].worker.state)
+            mti_buf_addf(out, "mortise_worker_resident_bytes{plugin=\"%s\",isolation=\"%s\"} %llu\n", rows[i].slug,
+                         rows[i].worker.engine ? "engine" : "process", resident_bytes(rows[i].worker.pid));
+}
+
 static void write_rows(const mti_host *h, const row *rows, unsigned n, mti_buf *out)
 {
     write_counts(rows, n, "mortise_plugin_calls_total", "Calls of a plugin's operations, services, jobs and hook handlers.", false, out);
@@ -191,12 +228,13 @@ static void write_rows(const mti_host *h, const row *rows, unsigned n, mti_buf *
         if (rows[i].sum.calls[MTI_METER_OPERATION])
             mti_buf_addf(out, "mortise_plugin_bytes_total{plugin=\"%s\",direction=\"in\"} %llu\nmortise_plugin_bytes_total{plugin=\"%s\",direction=\"out\"} %llu\n",
                          rows[i].slug, (unsigned long long)rows[i].sum.bytes_in, rows[i].slug, (unsigned long long)rows[i].sum.bytes_out);
-    head(out, "mortise_plugin_crashes_total", "counter", "Deaths of the host in a plugin's code since the server was started.");
+    head(out, "mortise_plugin_crashes_total", "counter", "Deaths of the host, or of an engine worker, in a plugin's code since the server was started.");
     for (unsigned i = 0; i < n; i++)
         mti_buf_addf(out, "mortise_plugin_crashes_total{plugin=\"%s\"} %llu\n", rows[i].slug, (unsigned long long)mti_meter_crashes(h, rows[i].slug));
     head(out, "mortise_plugin_active", "gauge", "Whether the plugin is active.");
     for (unsigned i = 0; i < n; i++)
         mti_buf_addf(out, "mortise_plugin_active{plugin=\"%s\"} %d\n", rows[i].slug, rows[i].active);
+    write_workers(rows, n, out);
 }
 
 void mti_meters_write(const mti_plugins *p, mti_buf *out)

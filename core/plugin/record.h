@@ -155,7 +155,7 @@ mt_status mti_record_load(mti_plugin_record *r, mti_error *e);
 void mti_record_log(void *record, int level, mt_slice event, const mt_field *fields, size_t n);    /* the host's log(), with the plugin's name */
 /* isolate.c: whether the operator wants it in a worker; starts that, MT_UNSUPPORTED with the reason when it cannot run in one; ends all, in a fiber
  * of loop 0, when no plugin is active any more. */
-bool mti_isolated(const mti_host *h, const char *slug);
+bool mti_isolated(const mti_host *h, const mti_manifest *m);
 mt_status mti_record_open_worker(mti_plugin_record *r, const char *object, mti_error *e);
 void mti_isolate_stop(mti_plugins *p);
 /* dlopen of object, table checks, contract, create and load. */

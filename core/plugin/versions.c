@@ -170,7 +170,7 @@ mt_status mti_object_prepare(const mti_host *h, const mti_manifest *m, const cha
     snprintf(aside, sizeof aside, "%.*s.scan", PATH_MAX - 8, path);
     MT_TRY(mti_package_copy_file(m->file, aside, 0555, e));
     /* code that is not trusted runs in its worker and nowhere else */
-    mt_status s = trusted || mti_isolated(h, m->slug) ? MT_OK : mti_scan(h, m->dir, aside, e);
+    mt_status s = trusted || mti_isolated(h, m) ? MT_OK : mti_scan(h, m->dir, aside, e);
     if (s == MT_OK && rename(aside, path))
         s = mti_fail(e, MT_INTERNAL, "cannot_write", "%.300s: %s.", path, strerror(errno));
     if (s != MT_OK)

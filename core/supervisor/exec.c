@@ -34,13 +34,13 @@ static void keep_open(int fd)
     fcntl(fd, F_SETFD, 0);
 }
 
-_Noreturn void mti_exec_host(mti_supervisor *s, unsigned board, bool overlap, int ready_fd, int stop_fd)
+_Noreturn void mti_exec_host(mti_supervisor *s, unsigned board, bool overlap, int ready_fd, int stop_fd, int engine_fd)
 {
     char text[128];
-    const int fds[] = {s->listen_fd, s->admin_fd, ready_fd, stop_fd, s->boards_fd};
+    const int fds[] = {s->listen_fd, s->admin_fd, ready_fd, stop_fd, s->boards_fd, engine_fd};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
         keep_open(fds[i]);
-    snprintf(text, sizeof text, "%d %d %d %d %d %u %d", fds[0], fds[1], fds[2], fds[3], fds[4], board, overlap);
+    snprintf(text, sizeof text, "%d %d %d %d %d %d %u %d", fds[0], fds[1], fds[2], fds[3], fds[4], fds[5], board, overlap);
     setenv(VARIABLE, text, 1);
     if (s->db)
         setenv(DATABASE, mti_managed_url(s->db), 1);
@@ -56,19 +56,19 @@ bool mti_supervisor_is_host(void)
 
 bool mti_supervisor_inherit(const mti_config *c, mti_host_setup *setup)
 {
-    int listen_fd, admin_fd, ready_fd, stop_fd, boards_fd, overlap;
+    int listen_fd, admin_fd, ready_fd, stop_fd, boards_fd, engine_fd, overlap;
     unsigned board;
     const char *text = getenv(VARIABLE), *url = getenv(DATABASE);
-    if (!text || sscanf(text, "%d %d %d %d %d %u %d", &listen_fd, &admin_fd, &ready_fd, &stop_fd, &boards_fd, &board, &overlap) != 7 || board >= GENERATIONS)
+    if (!text || sscanf(text, "%d %d %d %d %d %d %u %d", &listen_fd, &admin_fd, &ready_fd, &stop_fd, &boards_fd, &engine_fd, &board, &overlap) != 8 || board >= GENERATIONS)
         return false;
-    const int fds[] = {listen_fd, admin_fd, ready_fd, stop_fd, boards_fd};
+    const int fds[] = {listen_fd, admin_fd, ready_fd, stop_fd, boards_fd, engine_fd};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
         fcntl(fds[i], F_SETFD, FD_CLOEXEC);
     mti_boards *boards = mmap(NULL, sizeof *boards, PROT_READ | PROT_WRITE, MAP_SHARED, boards_fd, 0);
     if (boards == MAP_FAILED)
         return false;
     close(boards_fd);
-    *setup = (mti_host_setup){.config = c, .listen_fd = listen_fd, .admin_fd = admin_fd, .overlap = overlap, .ready_fd = ready_fd, .stop_fd = stop_fd,
+    *setup = (mti_host_setup){.config = c, .listen_fd = listen_fd, .admin_fd = admin_fd, .overlap = overlap, .ready_fd = ready_fd, .stop_fd = stop_fd, .engine_fd = engine_fd,
                               .database_url = url ? strdup(url) : mti_config_str(c, "database.url"), .board = boards->of[board].words,
                               .names = boards->of[board].names,
                               .note = &boards->of[board].note, .crashes = boards->crashes};

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -40,21 +41,25 @@ static unsigned index_of(const mti_supervisor *s, const mti_generation *g)
     return (unsigned)(g - s->generations);
 }
 
-static _Noreturn void run_host(mti_supervisor *s, unsigned index, bool overlap, pid_t parent, int ready_fd, int stop_fd)
+static _Noreturn void run_host(mti_supervisor *s, unsigned index, bool overlap, pid_t parent, int ready_fd, int stop_fd, int engine_fd)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(0); /* it died before the line above */
     reset_signals();
     if (s->exec)
-        mti_exec_host(s, index, overlap, ready_fd, stop_fd);
+        mti_exec_host(s, index, overlap, ready_fd, stop_fd, engine_fd);
     close_fd(&s->lock_fd);
     close_fd(&s->dir_fd);
     close_fd(&s->signal_fd);
     for (int i = 0; i < GENERATIONS; i++) {
         close_fd(&s->generations[i].ready_fd);
         close_fd(&s->generations[i].stop_fd);
+        close_fd(&s->generations[i].engine_fd);
     }
+    for (int i = 0; i < ENGINES; i++)
+        if (s->engines[i].pid)
+            close(s->engines[i].control);
     mti_host_setup setup = {
         .config = s->config,
         .listen_fd = s->listen_fd,
@@ -62,6 +67,7 @@ static _Noreturn void run_host(mti_supervisor *s, unsigned index, bool overlap, 
         .overlap = overlap,
         .ready_fd = ready_fd,
         .stop_fd = stop_fd,
+        .engine_fd = engine_fd,
         .database_url = s->db ? mti_managed_url(s->db) : mti_config_str(s->config, "database.url"),
         .board = s->boards->of[index].words,
         .names = s->boards->of[index].names,
@@ -87,10 +93,10 @@ static mti_generation *find_free(mti_supervisor *s)
 /* NULL: it could not be started. */
 static mti_generation *spawn(mti_supervisor *s, bool overlap)
 {
-    int ready[2] = {-1, -1}, stop[2] = {-1, -1};
+    int ready[2] = {-1, -1}, stop[2] = {-1, -1}, engine[2] = {-1, -1};
     mti_generation *g = find_free(s);
     errno = EAGAIN;
-    if (!g || pipe2(ready, O_CLOEXEC) != 0 || pipe2(stop, O_CLOEXEC) != 0)
+    if (!g || pipe2(ready, O_CLOEXEC) != 0 || pipe2(stop, O_CLOEXEC) != 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, engine) != 0)
         goto failed;
     memset(&s->boards->of[index_of(s, g)], 0, sizeof(mti_board));
     fflush(NULL);
@@ -98,13 +104,15 @@ static mti_generation *spawn(mti_supervisor *s, bool overlap)
     if (pid == 0) {
         close(ready[0]);
         close(stop[1]);
-        run_host(s, index_of(s, g), overlap, parent, ready[1], stop[0]);
+        close(engine[0]);
+        run_host(s, index_of(s, g), overlap, parent, ready[1], stop[0], engine[1]);
     }
     if (pid < 0)
         goto failed;
     close(ready[1]);
     close(stop[0]);
-    *g = (mti_generation){.pid = pid, .ready_fd = ready[0], .stop_fd = stop[1], .started_us = mti_mono_us()};
+    close(engine[1]);
+    *g = (mti_generation){.pid = pid, .ready_fd = ready[0], .stop_fd = stop[1], .engine_fd = engine[0], .started_us = mti_mono_us()};
     mti_log(MTI_LOG_INFO, "host.started", "pid=%d overlap=%s", (int)pid, overlap ? "true" : "false");
     return g;
 failed:
@@ -112,6 +120,7 @@ failed:
     for (int i = 0; i < 2; i++) {
         close_fd(&ready[i]);
         close_fd(&stop[i]);
+        close_fd(&engine[i]);
     }
     return NULL;
 }
@@ -294,6 +303,19 @@ static bool remember(const mti_supervisor *s, const mti_board *b, int wstatus, c
     return true;
 }
 
+void mti_host_count_crash(mti_supervisor *s, const char *slug)
+{
+    count_crash(s->boards, slug);
+}
+
+void mti_host_death_name(int wstatus, char *out, size_t size)
+{
+    if (WIFSIGNALED(wstatus))
+        snprintf(out, size, "SIG%s", sigabbrev_np(WTERMSIG(wstatus)) ? sigabbrev_np(WTERMSIG(wstatus)) : "?");
+    else
+        snprintf(out, size, "exit-%d", WEXITSTATUS(wstatus));
+}
+
 /* True when it is a plugin's fault. */
 static bool report_death(mti_supervisor *s, const mti_generation *g, int wstatus)
 {
@@ -301,11 +323,7 @@ static bool report_death(mti_supervisor *s, const mti_generation *g, int wstatus
     const mti_board *b = &s->boards->of[index_of(s, g)];
     name_running(b, plugin, sizeof plugin);
     count_crash(s->boards, plugin);
-    if (WIFSIGNALED(wstatus))
-        snprintf(how, sizeof how, "SIG%s",
-                 sigabbrev_np(WTERMSIG(wstatus)) ? sigabbrev_np(WTERMSIG(wstatus)) : "?");
-    else
-        snprintf(how, sizeof how, "exit-%d", WEXITSTATUS(wstatus));
+    mti_host_death_name(wstatus, how, sizeof how);
     mti_log(MTI_LOG_ERROR, "host.died", "pid=%d how=%s plugin=%s uptime_ms=%lld", (int)g->pid, how,
             plugin, (long long)((mti_mono_us() - g->started_us) / 1000));
     return remember(s, b, wstatus, how);
@@ -355,6 +373,8 @@ void mti_host_died(mti_supervisor *s, mti_generation *g, int wstatus)
     mti_generation dead = *g;
     close_fd(&g->ready_fd);
     close_fd(&g->stop_fd);
+    mti_engines_host_died(s, g);
+    close_fd(&g->engine_fd);
     g->pid = 0;
     if (!s->was_ever_ready && WIFEXITED(wstatus) && !clean && !plugin)
         s->failed = s->stopping = true;

@@ -8,7 +8,7 @@
 #include "db/managed.h"
 #include "supervisor/supervisor.h"
 
-enum { BOARD_WORDS = 64, BOARD_NAMES = 256, GENERATIONS = 4, MAX_WORDS = 64 };
+enum { BOARD_WORDS = 64, BOARD_NAMES = 256, GENERATIONS = 4, MAX_WORDS = 64, ENGINES = 16 };
 
 /* In memory shared with a host. */
 typedef struct mti_board {
@@ -27,9 +27,20 @@ typedef struct mti_boards {
 typedef struct mti_generation {
     pid_t pid;             /* 0: this place is free */
     int ready_fd, stop_fd; /* our ends of its two pipes; -1: closed */
+    int engine_fd;         /* where it asks for engines; -1: closed */
     int64_t started_us, kill_at; /* monotonic µs; 0: not to be killed */
     bool ready, leaving;   /* leaving: it was asked to stop */
 } mti_generation;
+
+/* A worker process that outlives hosts (engines.c). */
+typedef struct mti_engine {
+    pid_t pid;             /* 0: this place is free */
+    int control;           /* where it gets the lanes of hosts */
+    unsigned users;        /* a bit for each generation that uses it */
+    bool condemned;        /* killed by us: nobody comes to it any more */
+    int64_t started_us, end_at; /* monotonic µs; end_at 0: somebody uses it */
+    char slug[64], key[256];
+} mti_engine;
 
 typedef struct mti_supervisor {
     const mti_config *config;
@@ -44,12 +55,13 @@ typedef struct mti_supervisor {
     char program[PATH_MAX], words[8192], *argv[MAX_WORDS + 1]; /* as this process was started */
 
     mti_generation generations[GENERATIONS];
+    mti_engine engines[ENGINES];
     mti_generation *host, *next; /* serves; starts beside it (NULL: none). The others are leaving */
     bool was_ever_ready;
     unsigned quick_deaths, reloads;
 
     /* Monotonic times in µs of what is to be done; 0: nothing */
-    int64_t host_start_at, db_start_at;
+    int64_t host_start_at, db_start_at, engine_end_at; /* engine_end_at: INT64_MAX for nothing */
     int64_t db_started_us;
     unsigned db_failures;
 
@@ -73,9 +85,17 @@ void mti_host_reload(mti_supervisor *s); /* starts a host beside the one that se
 void mti_host_leave(mti_supervisor *s, mti_generation *g); /* asks it to stop, sets the time of the kill */
 void mti_host_ready(mti_supervisor *s, mti_generation *g); /* its ready pipe is readable */
 void mti_host_died(mti_supervisor *s, mti_generation *g, int wstatus);
+void mti_host_death_name(int wstatus, char *out, size_t size); /* SIGSEGV, exit-1 */
+void mti_host_count_crash(mti_supervisor *s, const char *slug); /* of a plugin */
+/* engines.c. died: whether it was one. due: ends those whose time is over; when the next is due, or INT64_MAX. */
+void mti_engines_asked(mti_supervisor *s, mti_generation *from); /* its engine_fd is readable */
+void mti_engines_host_died(mti_supervisor *s, const mti_generation *host);
+bool mti_engines_died(mti_supervisor *s, pid_t pid, int wstatus);
+int64_t mti_engines_due(mti_supervisor *s, int64_t now);
+void mti_engines_end(mti_supervisor *s);
 /* exec.c: this process as it was started, for hosts that are executed. */
 mt_status mti_exec_prepare(mti_supervisor *s, mti_error *e);
-_Noreturn void mti_exec_host(mti_supervisor *s, unsigned board, bool overlap, int ready_fd, int stop_fd);
+_Noreturn void mti_exec_host(mti_supervisor *s, unsigned board, bool overlap, int ready_fd, int stop_fd, int engine_fd);
 
 /* quarantine.c: remembers that the host died in this plugin's code, which may put it into quarantine. org, operation: "" when not known. */
 typedef struct mti_death {

@@ -110,6 +110,8 @@ static void reap(mti_supervisor *s)
             g = s->generations[i].pid == pid ? &s->generations[i] : NULL;
         if (g)
             mti_host_died(s, g, wstatus);
+        else if (mti_engines_died(s, pid, wstatus))
+            continue;
         else if (s->db && pid == mti_managed_pid(s->db) && !s->stopping)
             database_died(s, wstatus);
     }
@@ -156,6 +158,7 @@ static void run_due(mti_supervisor *s)
         kill(g->pid, SIGKILL);
         g->kill_at = 0;
     }
+    s->engine_end_at = mti_engines_due(s, now);
     if (s->stopping)
         return;
     if (s->db_start_at && now >= s->db_start_at)
@@ -167,7 +170,7 @@ static void run_due(mti_supervisor *s)
 static int next_wait_ms(const mti_supervisor *s)
 {
     const int64_t times[] = {s->stopping ? 0 : s->host_start_at, s->stopping ? 0 : s->db_start_at};
-    int64_t first = INT64_MAX;
+    int64_t first = s->engine_end_at;
     for (int i = 0; i < GENERATIONS; i++)
         if (s->generations[i].pid && s->generations[i].kill_at && s->generations[i].kill_at < first)
             first = s->generations[i].kill_at;
@@ -192,13 +195,18 @@ static void supervise(mti_supervisor *s)
 {
     mti_host_spawn(s);
     while (!s->stopping || runs_any(s)) {
-        struct pollfd fds[1 + GENERATIONS] = {{.fd = s->signal_fd, .events = POLLIN}};
-        for (int i = 0; i < GENERATIONS; i++)
-            fds[1 + i] = (struct pollfd){.fd = s->generations[i].ready_fd, .events = POLLIN};
-        poll(fds, 1 + GENERATIONS, next_wait_ms(s));
-        for (int i = 0; i < GENERATIONS; i++)
-            if (fds[1 + i].revents && s->generations[i].ready_fd >= 0)
+        struct pollfd fds[1 + 2 * GENERATIONS] = {{.fd = s->signal_fd, .events = POLLIN}}, *ready = fds + 1, *asks = ready + GENERATIONS;
+        for (int i = 0; i < GENERATIONS; i++) {
+            ready[i] = (struct pollfd){.fd = s->generations[i].ready_fd, .events = POLLIN};
+            asks[i] = (struct pollfd){.fd = s->generations[i].engine_fd, .events = POLLIN};
+        }
+        poll(fds, 1 + 2 * GENERATIONS, next_wait_ms(s));
+        for (int i = 0; i < GENERATIONS; i++) {
+            if (ready[i].revents && s->generations[i].ready_fd >= 0)
                 mti_host_ready(s, &s->generations[i]);
+            if (asks[i].revents && s->generations[i].engine_fd >= 0)
+                mti_engines_asked(s, &s->generations[i]);
+        }
         if (fds[0].revents)
             read_signals(s);
         run_due(s);
@@ -207,6 +215,7 @@ static void supervise(mti_supervisor *s)
 
 static void release(mti_supervisor *s)
 {
+    mti_engines_end(s);
     if (s->db)
         mti_managed_stop(s->db);
     if (s->boards)
@@ -229,7 +238,8 @@ int mti_supervisor_run(const mti_config *c, int (*host_main)(const mti_host_setu
     s->exec = exec;
     s->dir_fd = s->lock_fd = s->listen_fd = s->admin_fd = s->signal_fd = s->boards_fd = -1;
     for (int i = 0; i < GENERATIONS; i++)
-        s->generations[i].ready_fd = s->generations[i].stop_fd = -1;
+        s->generations[i].ready_fd = s->generations[i].stop_fd = s->generations[i].engine_fd = -1;
+    s->engine_end_at = INT64_MAX;
     mt_status st = mti_claim(s, e);
     if (st == MT_OK && exec)
         st = mti_exec_prepare(s, e);

@@ -22,6 +22,7 @@ typedef struct mti_host_setup {
     mti_tag_name *names;         /* shared: the plugin of each tag below 256; the host fills it, death reports read it */
     mti_crash_note *note;        /* shared: what a dying thread leaves */
     const mti_crash_row *crashes;/* shared: MTI_CRASH_ROWS of them */
+    int engine_fd;               /* where the host asks for engine workers (worker/engine.h); 0: nowhere */
     int stop_fd;                 /* readable when the supervisor wants a graceful stop: a byte when another host serves already, else its end */
 } mti_host_setup;
 

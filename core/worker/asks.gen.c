@@ -632,12 +632,36 @@ static mt_status ask_embedder_engine_describe(mt_call *c, mt_slice provider, mt_
     return answer;
 }
 
+static mt_status to_embedder_engine_describe(void *self, mt_call *c, mt_slice model,
+                                             mt_embedder_engine_info *out)
+{
+    mti_ask a;
+    mti_ask_worker(&a, self, c, MTI_METHOD_EMBEDDER_ENGINE_DESCRIBE);
+    mti_put_slice(&a.out, model);
+    mt_status answer = mti_ask_send(&a, MTI_KEEP_CALL, 0);
+    give_embedder_engine_info(&a.in, out, answer == MT_OK);
+    mti_ask_end(&a);
+    return answer;
+}
+
 static mt_status ask_embedder_engine_models(mt_call *c, mt_slice provider, uint32_t index,
                                             mt_embedder_engine_info *out)
 {
     mti_ask a;
     mti_ask_host(&a, c, MTI_METHOD_EMBEDDER_ENGINE_MODELS);
     mti_put_slice(&a.out, provider);
+    mti_put_u32(&a.out, index);
+    mt_status answer = mti_ask_send(&a, MTI_KEEP_CALL, 0);
+    give_embedder_engine_info(&a.in, out, answer == MT_OK);
+    mti_ask_end(&a);
+    return answer;
+}
+
+static mt_status to_embedder_engine_models(void *self, mt_call *c, uint32_t index,
+                                           mt_embedder_engine_info *out)
+{
+    mti_ask a;
+    mti_ask_worker(&a, self, c, MTI_METHOD_EMBEDDER_ENGINE_MODELS);
     mti_put_u32(&a.out, index);
     mt_status answer = mti_ask_send(&a, MTI_KEEP_CALL, 0);
     give_embedder_engine_info(&a.in, out, answer == MT_OK);
@@ -652,6 +676,20 @@ static mt_status ask_embedder_engine_embed(mt_call *c, mt_slice provider, mt_sli
     mti_ask a;
     mti_ask_host(&a, c, MTI_METHOD_EMBEDDER_ENGINE_EMBED);
     mti_put_slice(&a.out, provider);
+    mti_put_slice(&a.out, model);
+    mti_put_slices(&a.out, texts, n_texts);
+    mt_status answer = mti_ask_send(&a, MTI_KEEP_CALL, 0);
+    mti_give_f32s(&a.in, out, n_out, answer);
+    mti_ask_end(&a);
+    return answer;
+}
+
+static mt_status to_embedder_engine_embed(void *self, mt_call *c, mt_slice model,
+                                          const mt_slice *texts, size_t n_texts, const float **out,
+                                          size_t *n_out)
+{
+    mti_ask a;
+    mti_ask_worker(&a, self, c, MTI_METHOD_EMBEDDER_ENGINE_EMBED);
     mti_put_slice(&a.out, model);
     mti_put_slices(&a.out, texts, n_texts);
     mt_status answer = mti_ask_send(&a, MTI_KEEP_CALL, 0);
@@ -675,6 +713,20 @@ static uint32_t ask_embedder_engine_count_tokens(mt_call *c, mt_slice provider, 
     return value;
 }
 
+static uint32_t to_embedder_engine_count_tokens(void *self, mt_call *c, mt_slice model,
+                                                mt_slice text)
+{
+    mti_ask a;
+    mti_ask_worker(&a, self, c, MTI_METHOD_EMBEDDER_ENGINE_COUNT_TOKENS);
+    mti_put_slice(&a.out, model);
+    mti_put_slice(&a.out, text);
+    mt_status answer = mti_ask_send(&a, MTI_KEEP_NOTHING, 0);
+    uint32_t value = 0;
+    mti_give_u32(&a.in, &value, answer);
+    mti_ask_end(&a);
+    return value;
+}
+
 static const mt_embedder_engine_1 ask_embedder_engine = {
     .size = sizeof ask_embedder_engine,
     .version = 1,
@@ -682,6 +734,15 @@ static const mt_embedder_engine_1 ask_embedder_engine = {
     .models = ask_embedder_engine_models,
     .embed = ask_embedder_engine_embed,
     .count_tokens = ask_embedder_engine_count_tokens,
+};
+
+static const mt_embedder_engine_1_provider to_embedder_engine = {
+    .size = sizeof to_embedder_engine,
+    .version = 1,
+    .describe = to_embedder_engine_describe,
+    .models = to_embedder_engine_models,
+    .embed = to_embedder_engine_embed,
+    .count_tokens = to_embedder_engine_count_tokens,
 };
 
 static inline void put_http_exchange(mti_buf *b, const mt_http_exchange *v)
@@ -2592,7 +2653,7 @@ const mti_asked mti_asked_interfaces[] = {
     {"chat/1", &ask_chat, &to_chat},
     {"db/1", &ask_db, NULL},
     {"embedder/1", &ask_embedder, NULL},
-    {"embedder_engine/1", &ask_embedder_engine, NULL},
+    {"embedder_engine/1", &ask_embedder_engine, &to_embedder_engine},
     {"http/1", &ask_http, NULL},
     {"limiter/1", &ask_limiter, &to_limiter},
     {"llm/1", &ask_llm, &to_llm},

@@ -13,7 +13,7 @@ enum { HANDLERS = 256, HOOKS = 64, SERVICES = 32, START_MS = 10000 };
 #define HANDLER(N)                                                                \
     static mt_status handler_##N(void *self, mt_call *c)                          \
     {                                                                             \
-        return mti_visit_handler(self, c, MTI_ENTER_HANDLER << 24 | 0x##N, false); \
+        return mti_visit_handler(self, c, MTI_ENTER_HANDLER << 24 | 0x##N, NULL, false); \
     }
 #define HOOK(N)                                                                       \
     static mt_outcome hook_##N(void *self, mt_call *c, const void *in, mt_patch *out) \
@@ -30,7 +30,13 @@ static const mt_hook_fn hook_fns[HOOKS] = {FIRST_64(HOOK_NAME)};
 
 mt_status mti_worker_activate(mti_worker *w, mt_call *c)
 {
-    MT_TRY(mti_visit_handler(w, c, MTI_ENTER_ACTIVATE << 24, true));
+    mti_buf body;
+    mti_buf_init(&body, 64);
+    mti_put_u64(&body, w->o.configuration ? w->o.configuration(w->o.ctx) : 0);
+    mt_status s = mti_visit_handler(w, c, MTI_ENTER_ACTIVATE << 24, &body, true);
+    mti_buf_dispose(&body);
+    if (s != MT_OK)
+        return s;
     w->active = true;
     atomic_store(&w->ready, true);
     return MT_OK;
@@ -50,7 +56,7 @@ static void on_deactivate(void *self, mt_call *c)
 {
     mti_worker *w = self;
     w->active = false;
-    mti_visit_handler(self, c, MTI_ENTER_DEACTIVATE << 24, true);
+    mti_visit_handler(self, c, MTI_ENTER_DEACTIVATE << 24, NULL, true);
     atomic_store(&w->ready, false);
 }
 

@@ -9,7 +9,7 @@
 #include "worker/serve.h"
 #include "worker/worker.h"
 
-enum { MTI_WORKER_VISITS = 256, MTI_WORKER_LOOPS = 64, MTI_WORKER_FAMILIES = 1024 };
+enum { MTI_WORKER_VISITS = MTI_WORKER_CALLS, MTI_WORKER_LOOPS = 64, MTI_WORKER_FAMILIES = 1024 };
 
 /* A call that is in the worker: of a handler or a hook until it is done, of a service as long as the call that asked for it. The call's fiber serves
  * what the worker asks meanwhile, so it runs as that call: its identity, its deadline, its transaction. */
@@ -36,7 +36,7 @@ typedef struct mti_worker_lane {
     mti_loop *loop;
     mti_channel ch;
     bool open;
-    mti_visit *visits[MTI_WORKER_VISITS];    /* by the low byte of the id */
+    mti_visit *visits[MTI_WORKER_VISITS];    /* by the low bits of the id */
     unsigned count;
     uint32_t generation;
     size_t held;             /* bytes of frames that are not dealt with */
@@ -57,6 +57,7 @@ struct mti_worker {
     _Atomic(int) pid;
     _Atomic(int) state;
     _Atomic(unsigned) restarts;
+    _Atomic(unsigned) activations;       /* as the process counts them */
     _Atomic(bool) ready;     /* calls may enter */
     _Atomic(bool) families[MTI_WORKER_FAMILIES];     /* of metrics/1 that it declared, by handle */
     /* the process that was started last; until its lanes are open */
@@ -73,11 +74,12 @@ enum { MTI_WORKER_STARTING, MTI_WORKER_RUNNING, MTI_WORKER_RESTARTING, MTI_WORKE
 
 /* spawn.c: starts the process and reads what it says into w->hello. Blocks: pool thread, or the main thread before the loops run. */
 mt_status mti_worker_spawn(mti_worker *w, mti_error *e);
-int mti_worker_reap(mti_worker *w);          /* blocks shortly: it was killed. How it ended, as waitpid tells */
+int mti_worker_reap(mti_worker *w);          /* blocks shortly: it was killed. How it ended, as waitpid tells; of an engine nothing */
+void mti_worker_leave(mti_worker *w);        /* this host needs it no longer: it ends, but an engine that another host uses */
 void mti_worker_kill(mti_worker *w, const char *why);        /* any loop whose lane is open; loop 0 */
 
 /* visit.c */
-mt_status mti_visit_handler(void *self, mt_call *c, uint32_t method, bool early);
+mt_status mti_visit_handler(void *self, mt_call *c, uint32_t method, const mti_buf *body, bool early);
 mt_outcome mti_visit_hook(void *self, mt_call *c, unsigned index, const void *in, mt_patch *out);
 bool mti_visit_frame(void *lane, const mti_frame *f, const char *payload);
 void mti_visit_drop_frame(mti_visit *v);     /* it was dealt with */

@@ -1,4 +1,4 @@
-/* json/1, hook/1, offload/1, defer/1, metrics/1 and the part of request/1 that needs no host. */
+/* json/1, thread/1, hook/1, offload/1, defer/1, metrics/1 and the part of request/1 that needs no host. */
 #include "worker/local.h"
 
 #include "base/ident.h"
@@ -179,7 +179,7 @@ static const mt_hook_1 hook = {.size = sizeof hook, .version = 1, .emit = hook_e
 
 static mt_status offload_run(mt_call *c, void (*work)(void *), void *arg)
 {
-    return mti_offload_run(mti_this.offload, 0, work, arg);
+    return mti_offload_run(mti_this.offload, mti_run_of(c)->owner, work, arg);
 }
 
 static const mt_offload_1 offload = {.size = sizeof offload, .version = 1, .run = offload_run};
@@ -257,7 +257,9 @@ const void *mti_local_interface(mt_slice id)
     if (mt_slice_eq(id, MT_SLICE("metrics/1")))
         return &metrics;
     if (mt_slice_eq(id, MT_SLICE("json/1")))
-        return mti_this.json;
+        return mti_this.tables->json;
+    if (mt_slice_eq(id, MT_SLICE("thread/1")))
+        return mti_this.tables->thread;
     if (mt_slice_eq(id, MT_SLICE("hook/1")))
         return &hook;
     if (mt_slice_eq(id, MT_SLICE("offload/1")))

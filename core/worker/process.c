@@ -1,7 +1,7 @@
 /* The worker's main: it locks itself in, loads the plugin, says what it has, and serves. */
 #include "worker/process.h"
 
-#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,13 +10,14 @@
 
 #include "base/ident.h"
 #include "base/log.h"
+#include "worker/engine.h"
 #include "worker/entry.h"
 #include "worker/local.h"
 #include "worker/sandbox.h"
 #include "worker/serve.h"
 #include "worker/worker.h"
 
-enum { FIRST_FD = 3, START_US = 10000000, FILES = 64, POOL = 1, NOTES_MAX = 256 << 10 };
+enum { FIRST_FD = 3, START_US = 10000000, FILES = 64, ENGINE_FILES = 1024, NOTES_MAX = 256 << 10, PATHS_MAX = 64 };
 
 mti_process mti_this;
 
@@ -47,10 +48,13 @@ typedef struct note {
 static void send_note(void *arg)
 {
     note *n = arg;
-    const mti_channel *ch = &mti_this.lanes[0].ch;
+    mti_link *l = mti_this.links;
+    while (l && (l->lost || !l->started))
+        l = l->next;
+    mti_channel *ch = l ? &l->lanes[0].ch : NULL;
     n->f.len = (uint32_t)n->text.len;
-    if (ch->out.len - ch->sent < NOTES_MAX)
-        mti_channel_send(&mti_this.lanes[0].ch, &n->f, n->text.p);
+    if (ch && ch->out.len - ch->sent < NOTES_MAX)
+        mti_channel_send(ch, &n->f, n->text.p);
     mti_buf_dispose(&n->text);
     free(n);
 }
@@ -64,7 +68,7 @@ void mti_process_tell(uint16_t kind, uint32_t method, mti_buf *text)
         return;
     }
     *n = (note){{.kind = kind, .method = method}, *text};
-    if (mti_loop_current() == mti_this.loop && mti_this.lanes[0].ch.loop)
+    if (mti_loop_current() == mti_this.loop)
         send_note(n);
     else
         mti_loop_post(mti_this.loop, send_note, n);
@@ -92,6 +96,8 @@ typedef struct start {
     mti_buf text;
     mti_arena arena;
     const char *slug, *version, *file, *symbol;
+    unsigned threads;
+    mti_sandbox_path *paths;
     mti_sandbox box;
 } start;
 
@@ -101,12 +107,25 @@ static const char *take_name(mti_unpack *in, mti_arena *a)
     return mti_arena_strndup(a, s.p ? s.p : "", s.len);
 }
 
-static mt_status read_start(start *s)
+static void take_paths(start *s, mti_unpack *in)
+{
+    uint32_t n = mti_take_u32(in);
+    n = n < PATHS_MAX ? n : PATHS_MAX;
+    s->paths = mti_arena_alloc(&s->arena, (n + 1) * sizeof *s->paths);
+    for (uint32_t i = 0; i < n; i++) {
+        s->paths[i].path = take_name(in, &s->arena);
+        s->paths[i].writes = mti_take_bool(in);
+    }
+    s->box.paths = s->paths;
+    s->box.n_paths = n;
+}
+
+static mt_status read_start(start *s, int fd)
 {
     mti_frame f;
     mti_buf_init(&s->text, 1 << 20);
     mti_arena_init(&s->arena, 0);
-    MT_TRY(mti_frame_read(FIRST_FD, &f, &s->text, mti_mono_us() + START_US));
+    MT_TRY(mti_frame_read(fd, &f, &s->text, mti_mono_us() + START_US));
     mti_unpack in = {.p = s->text.p, .end = s->text.p + s->text.len, .arena = &s->arena};
     s->slug = take_name(&in, &s->arena);
     s->version = take_name(&in, &s->arena);
@@ -114,10 +133,13 @@ static mt_status read_start(start *s)
     s->box.object = s->file = take_name(&in, &s->arena);
     s->symbol = take_name(&in, &s->arena);
     s->box.memory = mti_take_u64(&in);
-    s->box.files = FILES + mti_this.n_lanes;
+    s->box.files = mti_this.engine ? ENGINE_FILES : FILES + mti_this.links->n_lanes;
     mti_this.slug = s->slug;
     mti_this.log_level = mti_take_i32(&in);
     mti_this.granted = mti_take_slices(&in, &mti_this.n_granted);
+    s->box.threads = mti_take_bool(&in);
+    s->threads = mti_take_u32(&in);
+    take_paths(s, &in);
     return f.kind == MTI_FRAME_START && mti_unpacked(&in) ? MT_OK : MT_INVALID;
 }
 
@@ -138,10 +160,10 @@ static mt_status set_up(const start *s, mti_error *e)
 {
     MT_TRY(mti_sandbox_restrict(&s->box, e));
     mti_this.loop = mti_loop_create(0);
-    mti_this.offload = mti_offload_create(POOL);
+    mti_this.offload = mti_offload_create(s->threads);
     if (!mti_this.offload)
         return mti_fail(e, MT_NO_MEMORY, "no_memory", "there is no memory for a worker");
-    MT_TRY(mti_sandbox_seal(e));
+    MT_TRY(mti_sandbox_seal(&s->box, e));
     return load_plugin(s, e);
 }
 
@@ -171,42 +193,55 @@ static void put_entry(mti_buf *b)
             mti_put_slice(b, mt_str(t->services[i].id));
 }
 
-static bool say(bool ok, const mti_error *e)
+void mti_process_greet(mti_buf *b, mti_frame *f, const mti_error *refused)
+{
+    mti_buf_init(b, 1 << 20);
+    if (refused)
+        mti_put_error(b, refused);
+    else
+        put_entry(b);
+    *f = (mti_frame){.len = (uint32_t)b->len, .kind = refused ? MTI_FRAME_REFUSED : MTI_FRAME_HELLO, .method = refused ? refused->status : 0};
+}
+
+static bool say(int fd, const mti_error *refused)
 {
     mti_buf b;
-    mti_buf_init(&b, 1 << 20);
-    if (ok)
-        put_entry(&b);
-    else
-        mti_put_error(&b, e);
-    mti_frame f = {.len = (uint32_t)b.len, .kind = ok ? MTI_FRAME_HELLO : MTI_FRAME_REFUSED, .method = e->status};
-    mt_status s = mti_frame_write(FIRST_FD, &f, b.p, mti_mono_us() + START_US);
+    mti_frame f;
+    mti_process_greet(&b, &f, refused);
+    mt_status s = mti_frame_write(fd, &f, b.p, mti_mono_us() + START_US);
     mti_buf_dispose(&b);
     return s == MT_OK;
 }
 
-static void on_end(void *ctx)
+/* The host that had it started: its lanes are there already, or they come with its first message. */
+static bool take_host(const char *channels)
 {
-    _exit(0);                /* what the plugin holds is memory, and goes with it */
-}
-
-static void serve_lanes(void)
-{
-    for (unsigned i = 0; i < mti_this.n_lanes; i++) {
-        mti_lane *l = &mti_this.lanes[i];
-        l->ch = (mti_channel){.on_frame = mti_run_frame, .on_end = on_end, .ctx = l};
-        mti_channel_open(&l->ch, mti_this.loop, FIRST_FD + (int)i);
+    int fds[MTI_ENGINE_FDS];
+    unsigned n = 0;
+    if (mti_this.engine) {
+        mti_engine_message m;
+        bool ended;
+        struct pollfd p = {.fd = FIRST_FD, .events = POLLIN};
+        if (poll(&p, 1, START_US / 1000) != 1 || !mti_engine_receive(FIRST_FD, &m, fds, &n, &ended))
+            return false;
+    } else {
+        n = (unsigned)atoi(channels);
+        for (unsigned i = 0; i < n && n <= MTI_WORKER_CHANNELS; i++)
+            fds[i] = FIRST_FD + (int)i;
     }
-    mti_loop_run(mti_this.loop);
+    if (!n || n > MTI_WORKER_CHANNELS)
+        return false;
+    mti_link_create(fds, n)->started = true;
+    return true;
 }
 
-int mti_worker_main(int argc, char **argv, const mt_json_1 *json)
+int mti_worker_main(int argc, char **argv, const mti_worker_tables *tables)
 {
     mti_error e = {0};
     start s = {0};
-    mti_this.json = json;
-    mti_this.n_lanes = argc == 5 ? (unsigned)atoi(argv[3]) : 0;
-    if (!mti_this.n_lanes || mti_this.n_lanes > MTI_WORKER_CHANNELS) {
+    mti_this.tables = tables;
+    mti_this.engine = argc == 5 && !strcmp(argv[3], "engine");
+    if (argc != 5 || (!mti_this.engine && !atoi(argv[3]))) {
         fputs("mortise: the host starts workers, not people: see core/worker/README.md.\n", stderr);
         return 2;
     }
@@ -215,11 +250,17 @@ int mti_worker_main(int argc, char **argv, const mt_json_1 *json)
         return 0;            /* the host died before the line above */
     signal(SIGPIPE, SIG_IGN);
     mti_log_setup(STDERR_FILENO, MTI_LOG_ERROR, MTI_LOG_LOGFMT);
-    if (read_start(&s) != MT_OK)
+    if (!take_host(argv[3]))
+        return 1;
+    int first = mti_this.links->lanes[0].ch.fd;
+    if (read_start(&s, first) != MT_OK)
         return 1;
     mt_status status = set_up(&s, &e);
-    if (!say(status == MT_OK, &e) || status != MT_OK)
+    if (!say(first, status == MT_OK ? NULL : &e) || status != MT_OK)
         return 1;
-    serve_lanes();
+    mti_link_open(mti_this.links);
+    if (mti_this.engine)
+        mti_links_accept();
+    mti_loop_run(mti_this.loop);
     return 0;
 }

@@ -7,18 +7,27 @@
 
 /* --- asking the host --- */
 
+static mt_status host_gone(mti_run *r)
+{
+    if (!mti_this.engine)
+        exit(0);
+    return mti_fail(&r->c.error, MT_UNAVAILABLE, "host_gone", "The host that asked is gone.");
+}
+
 mt_status mti_run_ask(mti_run *r, uint32_t method, const mti_buf *out, char **answer, size_t *len)
 {
     mti_frame f = {.len = (uint32_t)out->len, .kind = MTI_FRAME_ASK, .method = method, .call = r->id};
     if (!mti_fiber_current())
         return mti_fail(&r->c.error, MT_UNSUPPORTED, "no_fiber", "The host is asked from a call's own fiber only.");
-    if (mti_channel_send(&r->lane->ch, &f, out->p) != MT_OK)
-        exit(0);             /* the host is gone */
+    if (r->lane->link->lost || mti_channel_send(&r->lane->ch, &f, out->p) != MT_OK)
+        return host_gone(r);
     /* The host answers always, a cancelled call with MT_CANCELLED: one question at a time. */
     mti_fiber_shield(true);
-    while (!r->answer)
+    while (!r->answer && !r->lane->link->lost)
         mti_wait(&r->answered, -1);
     mti_fiber_shield(false);
+    if (!r->answer)
+        return host_gone(r);
     *answer = r->answer;
     *len = r->answer_len;
     r->answer = NULL;
@@ -99,19 +108,64 @@ static void run_service(mti_run *r, mti_unpack *in, mti_buf *out)
     *out = s.out;
 }
 
-static void run_once(mti_run *r, mti_unpack *in, mti_buf *out)
+/* --- active, for whom --- */
+
+static bool active_for_another(const mti_link *me)
+{
+    for (const mti_link *l = mti_this.links; l; l = l->next)
+        if (l != me && l->active)
+            return true;
+    return false;
+}
+
+static void end_activity(mti_run *r)
+{
+    mti_this.active = false;
+    if (mti_this.entry->deactivate)
+        mti_this.entry->deactivate(mti_this.self, &r->c);
+}
+
+/* An engine that is active so already has in memory what this host would load, and is left as it is. */
+static mt_status activate(mti_run *r, uint64_t configuration)
 {
     const mt_plugin *t = mti_this.entry;
+    mt_status s = MT_OK;
+    while (mti_this.activating)
+        MT_TRY(mti_wait(&mti_this.activated, -1));
+    mti_this.activating = true;
+    if (!mti_this.engine || !mti_this.active || mti_this.configuration != configuration) {
+        if (mti_this.engine && mti_this.active)
+            end_activity(r);
+        mti_this.activations++;
+        s = t->activate ? t->activate(mti_this.self, &r->c) : MT_OK;
+        mti_this.active = s == MT_OK;
+        mti_this.configuration = configuration;
+    }
+    r->lane->link->active = s == MT_OK;
+    mti_this.activating = false;
+    mti_wake_all(&mti_this.activated);
+    return s;
+}
+
+static void deactivate(mti_run *r)
+{
+    r->lane->link->active = false;
+    if (mti_this.active && !active_for_another(r->lane->link))
+        end_activity(r);
+}
+
+static void run_once(mti_run *r, mti_unpack *in, mti_buf *out)
+{
     int64_t left_ms = mti_take_i64(in);
+    r->owner = mti_take_u64(in);
     r->c.deadline_us = left_ms < 0 ? 0 : mti_mono_us() + left_ms * 1000;
     switch (r->method >> 24) {
     case MTI_ENTER_HANDLER: run_handler(r, out); return;
     case MTI_ENTER_HOOK: run_hook(r, in, out); return;
     case MTI_ENTER_SERVICE: run_service(r, in, out); return;
-    case MTI_ENTER_ACTIVATE: put_status(&r->c, out, t->activate ? t->activate(mti_this.self, &r->c) : MT_OK); return;
+    case MTI_ENTER_ACTIVATE: put_status(&r->c, out, activate(r, mti_take_u64(in))); return;
     case MTI_ENTER_DEACTIVATE:
-        if (t->deactivate)
-            t->deactivate(mti_this.self, &r->c);
+        deactivate(r);
         put_status(&r->c, out, MT_OK);
         return;
     default: abort();
@@ -131,10 +185,30 @@ static void run_dispose(mti_run *r)
 
 static void run_free(mti_run *r)
 {
+    mti_link *l = r->lane->link;
     r->lane->runs[r->id % MTI_WORKER_CALLS] = NULL;
     free(r->payload);
     free(r->answer);
     free(r);
+    mti_link_leave_run(l);
+}
+
+static void run_end(mti_run *r)
+{
+    run_dispose(r);
+    run_free(r);
+}
+
+void mti_run_lose(mti_run *r)
+{
+    r->ended = true;
+    if (!r->busy) {
+        run_end(r);
+        return;
+    }
+    mti_wake_all(&r->answered);
+    if (r->c.fiber)
+        mti_fiber_cancel(r->c.fiber);
 }
 
 /* It does not fit in a frame, or there is no memory for it. */
@@ -157,7 +231,8 @@ static void run_fiber(void *arg)
     mti_buf_init(&out, MTI_FRAME_MAX);
     r->c.fiber = mti_fiber_current();
     memset(&r->c.error, 0, sizeof r->c.error);
-    run_once(r, &in, &out);
+    if (!r->lane->link->lost)
+        run_once(r, &in, &out);
     bool once = r->method >> 24 != MTI_ENTER_SERVICE;
     if (once)
         run_dispose(r);
@@ -168,8 +243,7 @@ static void run_fiber(void *arg)
     if (once) {
         run_free(r);
     } else if (r->ended) {
-        run_dispose(r);
-        run_free(r);
+        run_end(r);
     }
 }
 
@@ -180,6 +254,7 @@ static mti_run *run_create(mti_lane *l, uint32_t id)
         abort();
     mti_call_init(&r->c, mti_this.loop);
     r->lane = l;
+    l->link->n_runs++;
     r->id = id;
     l->runs[id % MTI_WORKER_CALLS] = r;
     return r;
@@ -213,9 +288,10 @@ bool mti_run_frame(void *lane, const mti_frame *f, const char *payload)
     mti_lane *l = lane;
     mti_run *r = l->runs[f->call % MTI_WORKER_CALLS], *its = r && r->id == f->call ? r : NULL;
     switch (f->kind) {
-    case MTI_FRAME_CALL: return begin(l, r, f, payload);
+    case MTI_FRAME_START: return mti_link_start(l);
+    case MTI_FRAME_CALL: return l->link->started && begin(l, r, f, payload);
     case MTI_FRAME_CANCEL:
-        if (its && its->busy)
+        if (its && its->busy && its->c.fiber)
             mti_fiber_cancel(its->c.fiber);
         return true;
     case MTI_FRAME_ANSWER:
@@ -228,12 +304,10 @@ bool mti_run_frame(void *lane, const mti_frame *f, const char *payload)
     case MTI_FRAME_END:
         if (its && its->busy)
             its->ended = true;
-        else if (its) {
-            run_dispose(its);
-            run_free(its);
-        }
+        else if (its)
+            run_end(its);
         return true;
-    case MTI_FRAME_PING: return mti_channel_send(&l->ch, &(mti_frame){.kind = MTI_FRAME_PONG}, NULL) == MT_OK;
+    case MTI_FRAME_PING: return mti_channel_send(&l->ch, &(mti_frame){.kind = MTI_FRAME_PONG, .method = mti_this.activations}, NULL) == MT_OK;
     default: return false;
     }
 }

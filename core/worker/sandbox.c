@@ -6,15 +6,22 @@
 #include <linux/capability.h>
 #include <linux/landlock.h>
 #include <seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 enum { NOBODY = 65534 };
+
+/* What a folder's grant to write is: files and folders in it, no devices, sockets or links. */
+#define WRITING                                                                                                                         \
+    (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR |       \
+     LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REFER | (1u << 14))   /* truncate */
 
 /* --- limits and user --- */
 
@@ -28,13 +35,21 @@ static bool limit(int what, rlim_t most)
     return setrlimit(what, &(struct rlimit){most, most}) == 0;
 }
 
+static bool writes(const mti_sandbox *s)
+{
+    for (size_t i = 0; i < s->n_paths; i++)
+        if (s->paths[i].writes)
+            return true;
+    return false;
+}
+
 static bool limit_all(const mti_sandbox *s)
 {
-    rlim_t memory = s->memory;
+    rlim_t memory = s->memory ? s->memory : RLIM_INFINITY;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     memory = RLIM_INFINITY;  /* shadow memory is terabytes of address space */
 #endif
-    return limit(RLIMIT_AS, memory) && limit(RLIMIT_CORE, 0) && limit(RLIMIT_FSIZE, 0) && limit(RLIMIT_NOFILE, s->files) &&
+    return limit(RLIMIT_AS, memory) && limit(RLIMIT_CORE, 0) && (writes(s) || limit(RLIMIT_FSIZE, 0)) && limit(RLIMIT_NOFILE, s->files) &&
            limit(RLIMIT_MEMLOCK, 0) && limit(RLIMIT_MSGQUEUE, 0);
 }
 
@@ -55,7 +70,7 @@ static void drop_capabilities(void)
 
 static void drop_user(const mti_sandbox *s)
 {
-    if (geteuid() == 0 && nobody_reads(s) && setgroups(0, NULL) == 0 && setresgid(NOBODY, NOBODY, NOBODY) == 0 &&
+    if (geteuid() == 0 && !s->threads && nobody_reads(s) && setgroups(0, NULL) == 0 && setresgid(NOBODY, NOBODY, NOBODY) == 0 &&
         setresuid(NOBODY, NOBODY, NOBODY) == 0)
         return;
     drop_capabilities();
@@ -80,9 +95,31 @@ static bool grant(int rules, const char *path, uint64_t rights)
     int fd = open(path, O_PATH | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT;
+    struct stat st;
+    if (fstat(fd, &st) == 0 && !S_ISDIR(st.st_mode))
+        rights &= LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | (1u << 14);
     struct landlock_path_beneath_attr rule = {.parent_fd = fd, .allowed_access = rights};
     bool ok = syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
     close(fd);
+    return ok;
+}
+
+/* Models and their runtimes ask for the processors and the memory that there are. */
+static bool grant_machine(int rules)
+{
+    static const char *const told[] = {"/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/sys/devices/system/cpu", "/sys/devices/system/node"};
+    bool ok = true;
+    for (size_t i = 0; ok && i < sizeof told / sizeof *told; i++)
+        ok = grant(rules, told[i], LANDLOCK_ACCESS_FS_READ_FILE);
+    return ok;
+}
+
+static bool grant_paths(int rules, const mti_sandbox *s, uint64_t all)
+{
+    const uint64_t reading = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
+    bool ok = true;
+    for (size_t i = 0; ok && i < s->n_paths; i++)
+        ok = grant(rules, s->paths[i].path, s->paths[i].writes ? all & (reading | WRITING) : reading);
     return ok;
 }
 
@@ -100,7 +137,8 @@ static bool landlock(const mti_sandbox *s)
     for (size_t i = 0; ok && i < sizeof libraries / sizeof *libraries; i++)
         ok = grant(rules, libraries[i], code);
     ok = ok && grant(rules, "/etc/ld.so.cache", LANDLOCK_ACCESS_FS_READ_FILE) && grant(rules, s->dir, code | LANDLOCK_ACCESS_FS_READ_DIR);
-    ok = ok && (!s->object || grant(rules, s->object, code));
+    ok = ok && (!s->object || grant(rules, s->object, code)) && grant_paths(rules, s, set.files);
+    ok = ok && (!s->threads || grant_machine(rules));
     ok = ok && syscall(SYS_landlock_restrict_self, rules, 0) == 0;
     if (rules >= 0)
         close(rules);
@@ -125,14 +163,45 @@ static const int calls[] = {
     SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(lseek), SCMP_SYS(pread64), SCMP_SYS(getdents64), SCMP_SYS(fadvise64),
     SCMP_SYS(getcwd), SCMP_SYS(exit), SCMP_SYS(exit_group)};
 
-static int allow(scmp_filter_ctx f)
+/* What an engine may do beside: threads, and taking the lanes of a host that comes. */
+static const int engine_calls[] = {SCMP_SYS(recvmsg), SCMP_SYS(sched_setaffinity), SCMP_SYS(sched_getparam), SCMP_SYS(sched_getscheduler),
+                                   SCMP_SYS(sched_setscheduler), SCMP_SYS(getcpu), SCMP_SYS(getpriority), SCMP_SYS(statfs), SCMP_SYS(fstatfs)};
+
+static int allow_threads(scmp_filter_ctx f)
 {
-    const uint64_t writes = O_ACCMODE | O_CREAT | O_TRUNC;
+    const uint64_t thread = CLONE_VM | CLONE_THREAD | CLONE_SIGHAND;
+    int rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, thread | CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID, thread));
+    for (size_t i = 0; rc == 0 && i < sizeof engine_calls / sizeof *engine_calls; i++)
+        rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, engine_calls[i], 0);
+    return rc ? rc : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
+}
+
+/* Which files, Landlock says. */
+static const int writing_calls[] = {SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(mkdir), SCMP_SYS(mkdirat), SCMP_SYS(unlink), SCMP_SYS(unlinkat),
+                                    SCMP_SYS(rmdir), SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(pwrite64), SCMP_SYS(pwritev),
+                                    SCMP_SYS(ftruncate), SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(fallocate), SCMP_SYS(flock), SCMP_SYS(msync),
+                                    SCMP_SYS(umask)};
+
+static int allow_writing(scmp_filter_ctx f)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof writing_calls / sizeof *writing_calls; i++)
+        rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, writing_calls[i], 0);
+    return rc;
+}
+
+static int allow(scmp_filter_ctx f, const mti_sandbox *s)
+{
+    const uint64_t to_write = O_ACCMODE | O_CREAT | O_TRUNC;
     int rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1);
+    rc = rc || !s->threads ? rc : allow_threads(f);
+    rc = rc || !writes(s) ? rc : allow_writing(f);
     for (size_t i = 0; rc == 0 && i < sizeof calls / sizeof *calls; i++)
         rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, calls[i], 0);
-    rc = rc ? rc : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(open), 1, SCMP_A1(SCMP_CMP_MASKED_EQ, writes, O_RDONLY));
-    rc = rc ? rc : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, writes, O_RDONLY));
+    if (rc == 0 && !writes(s))
+        rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(open), 1, SCMP_A1(SCMP_CMP_MASKED_EQ, to_write, O_RDONLY));
+    if (rc == 0 && !writes(s))
+        rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, to_write, O_RDONLY));
     rc = rc ? rc : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 0);
     rc = rc ? rc : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 0);
     static const int controls[] = {F_GETFL, F_GETFD, F_SETFD, F_DUPFD_CLOEXEC};
@@ -146,12 +215,12 @@ static int allow(scmp_filter_ctx f)
     return rc ? rc : seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 }
 
-static bool seccomp(void)
+static bool seccomp(const mti_sandbox *s)
 {
     scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     if (!f)
         return false;
-    int rc = allow(f);
+    int rc = allow(f, s);
     rc = rc ? rc : seccomp_load(f);
     seccomp_release(f);
     return rc == 0;
@@ -171,9 +240,9 @@ mt_status mti_sandbox_restrict(const mti_sandbox *s, mti_error *e)
     return MT_OK;
 }
 
-mt_status mti_sandbox_seal(mti_error *e)
+mt_status mti_sandbox_seal(const mti_sandbox *s, mti_error *e)
 {
-    if (limit(RLIMIT_NPROC, 0) && seccomp())
+    if ((s->threads || limit(RLIMIT_NPROC, 0)) && seccomp(s))
         return MT_OK;
     return mti_fail(e, MT_UNSUPPORTED, "sandbox_refused", "this system has no seccomp, without which a worker cannot be confined");
 }

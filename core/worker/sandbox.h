@@ -4,10 +4,18 @@
 
 #include "base/error.h"
 
+typedef struct mti_sandbox_path {
+    const char *path;
+    bool writes;             /* its files may be written, made and removed, too */
+} mti_sandbox_path;
+
 typedef struct mti_sandbox {
     const char *dir;         /* the plugin's folder: read and executed from */
     const char *object;      /* its shared object, which lies elsewhere; NULL: in the folder */
-    size_t memory;           /* bytes of address space */
+    const mti_sandbox_path *paths;       /* further folders and files; what is not there is not granted */
+    size_t n_paths;
+    bool threads;            /* threads may be started: an engine. It stays the host's user, without capabilities, for models are that user's */
+    size_t memory;           /* bytes of address space; 0: no limit */
     unsigned files;          /* descriptors open at a time */
 } mti_sandbox;
 
@@ -19,6 +27,6 @@ typedef struct mti_sandbox {
 mt_status mti_sandbox_restrict(const mti_sandbox *s, mti_error *e);
 /* Step two, for all threads: no further process or thread, and a seccomp list of the calls that computing, memory, the open sockets and the clock
  * need. MT_UNSUPPORTED as above. */
-mt_status mti_sandbox_seal(mti_error *e);
+mt_status mti_sandbox_seal(const mti_sandbox *s, mti_error *e);
 
 #endif

@@ -1,8 +1,6 @@
 /* Starting the process, this very program again, and the first two frames. */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -11,36 +9,11 @@
 
 #include "base/ident.h"
 #include "base/log.h"
+#include "worker/engine.h"
 #include "worker/impl.h"
+#include "worker/start.h"
 
-enum { START_US = 10000000, FIRST_FD = 3, HIGH_FD = 400 };
-
-/* posix_spawn and not fork: what the host has mapped (models) costs nothing then, and no code runs between. The child's ends get the numbers
- * from FIRST_FD on; they were made high, out of their way. */
-static int run_child(const int *fds, unsigned n, char *const *argv, pid_t *pid)
-{
-    char *const env[] = {"PATH=/usr/bin:/bin", NULL};
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t how;
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_init(&how);
-    posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    posix_spawnattr_setsigmask(&how, &none);
-    posix_spawnattr_setsigdefault(&how, &all);
-    posix_spawn_file_actions_init(&files);
-    int rc = posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDWR, 0);
-    for (int fd = 1; rc == 0 && fd < FIRST_FD; fd++)
-        rc = posix_spawn_file_actions_adddup2(&files, 0, fd);
-    for (unsigned i = 0; rc == 0 && i < n; i++)
-        rc = posix_spawn_file_actions_adddup2(&files, fds[i], FIRST_FD + (int)i);
-    rc = rc ? rc : posix_spawn_file_actions_addclosefrom_np(&files, FIRST_FD + (int)n);
-    rc = rc ? rc : posix_spawn(pid, "/proc/self/exe", &files, &how, argv, env);
-    posix_spawn_file_actions_destroy(&files);
-    posix_spawnattr_destroy(&how);
-    return rc;
-}
+enum { START_US = 10000000 };
 
 static bool open_pairs(unsigned n, int *ours, int *theirs)
 {
@@ -54,8 +27,7 @@ static bool open_pairs(unsigned n, int *ours, int *theirs)
             return false;
         }
         ours[i] = pair[0];
-        theirs[i] = fcntl(pair[1], F_DUPFD_CLOEXEC, HIGH_FD);
-        close(pair[1]);
+        theirs[i] = pair[1];
     }
     return true;
 }
@@ -75,6 +47,13 @@ static void put_start(const mti_worker *w, mti_buf *b)
     mti_put_u64(b, w->o.memory);
     mti_put_i32(b, w->o.log_level);
     mti_put_slices(b, granted, n);
+    mti_put_bool(b, w->o.key != NULL);
+    mti_put_u32(b, w->o.threads ? w->o.threads : 1);
+    mti_put_u32(b, (uint32_t)w->o.n_paths);
+    for (size_t i = 0; i < w->o.n_paths; i++) {
+        mti_put_slice(b, mt_str(w->o.paths[i].path));
+        mti_put_bool(b, w->o.paths[i].writes);
+    }
 }
 
 static mt_status refused(mti_worker *w, const mti_frame *f, mti_error *e)
@@ -104,46 +83,72 @@ static mt_status greet(mti_worker *w, mti_error *e)
     return s == MT_TIMEOUT ? mti_fail(e, MT_INVALID, "worker_slow", "plugin %s: its worker did not start within 10 seconds", w->o.slug) : MT_UNAVAILABLE;
 }
 
-mt_status mti_worker_spawn(mti_worker *w, mti_error *e)
+/* A process of our own. */
+static mt_status start_child(mti_worker *w, const int *theirs, mti_error *e)
 {
-    int theirs[MTI_WORKER_LOOPS];
-    unsigned n = w->o.n_loops;
     char count[16], parent[16];
     char *argv[] = {"mortise", "worker", (char *)w->o.slug, count, parent, NULL};
-    pid_t pid = 0;
+    pid_t pid;
+    snprintf(count, sizeof count, "%u", w->o.n_loops);
+    snprintf(parent, sizeof parent, "%d", (int)getpid());
+    int rc = mti_start_process("/proc/self/exe", theirs, w->o.n_loops, argv, false, &pid);
+    if (rc != 0)
+        return mti_fail(e, MT_LIMITED, "worker_not_started", "plugin %s: no process for a worker: %s", w->o.slug, strerror(rc));
+    atomic_store(&w->pid, pid);
+    return MT_OK;
+}
+
+/* The supervisor's, which may serve another host already. */
+static mt_status join_engine(mti_worker *w, const int *theirs, mti_error *e)
+{
+    mti_engine_message answer = mti_engine_join(w->o.broker, w->o.slug, w->o.key, theirs, w->o.n_loops);
+    if (!answer.pid)
+        return mti_fail(e, MT_LIMITED, "worker_not_started", "plugin %s: no process for its engine: %s", w->o.slug, strerror(answer.error));
+    atomic_store(&w->pid, answer.pid);
+    return MT_OK;
+}
+
+static mt_status died(mti_worker *w, int how, mti_error *e)
+{
+    return mti_fail(e, MT_INVALID, "worker_died", "plugin %s: its worker died while it loaded the plugin%s%s", w->o.slug,
+                    WIFSIGNALED(how) ? ", of SIG" : "", WIFSIGNALED(how) ? sigabbrev_np(WTERMSIG(how)) : "");
+}
+
+mt_status mti_worker_spawn(mti_worker *w, mti_error *e)
+{
+    int theirs[MTI_WORKER_LOOPS], how = 0;
+    unsigned n = w->o.n_loops;
     mti_buf_clear(&w->hello);
     if (!open_pairs(n, w->fds, theirs))
         return mti_fail(e, MT_LIMITED, "worker_not_started", "plugin %s: no descriptors for a worker: %s", w->o.slug, strerror(errno));
-    snprintf(count, sizeof count, "%u", n);
-    snprintf(parent, sizeof parent, "%d", (int)getpid());
-    int rc = run_child(theirs, n, argv, &pid);
+    atomic_store(&w->pid, 0);
+    mt_status s = w->o.key ? join_engine(w, theirs, e) : start_child(w, theirs, e);
+    const bool started = s == MT_OK;
     for (unsigned i = 0; i < n; i++)
         close(theirs[i]);
-    atomic_store(&w->pid, rc == 0 ? pid : 0);
-    mt_status s = rc == 0 ? greet(w, e) : mti_fail(e, MT_LIMITED, "worker_not_started", "plugin %s: no process for a worker: %s", w->o.slug, strerror(rc));
+    if (s == MT_OK)
+        s = greet(w, e);
     if (s == MT_OK) {
-        mti_log(MTI_LOG_INFO, "worker.started", "plugin=%s pid=%d", w->o.slug, (int)pid);
+        mti_log(MTI_LOG_INFO, w->o.key ? "engine.joined" : "worker.started", "plugin=%s pid=%d", w->o.slug, atomic_load(&w->pid));
         return MT_OK;
     }
     for (unsigned i = 0; i < n; i++)
         close(w->fds[i]);
-    if (rc == 0) {
-        kill(pid, SIGKILL);
-        int how = mti_worker_reap(w);
-        if (s == MT_UNAVAILABLE)
-            s = mti_fail(e, MT_INVALID, "worker_died", "plugin %s: its worker died while it loaded the plugin%s%s", w->o.slug,
-                         WIFSIGNALED(how) ? ", of SIG" : "", WIFSIGNALED(how) ? sigabbrev_np(WTERMSIG(how)) : "");
+    if (started) {
+        mti_worker_kill(w, "it did not start");
+        how = mti_worker_reap(w);
     }
-    return s;
+    return s == MT_UNAVAILABLE ? died(w, how, e) : s;
 }
 
 int mti_worker_reap(mti_worker *w)
 {
     int status = 0;
-    pid_t pid = atomic_load(&w->pid);
+    pid_t pid = atomic_exchange(&w->pid, 0);
+    if (w->o.key)
+        return 0;            /* the supervisor's */
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
-    atomic_store(&w->pid, 0);
     if (WIFSIGNALED(status))
         mti_log(MTI_LOG_INFO, "worker.ended", "plugin=%s pid=%d signal=%s", w->o.slug, (int)pid, sigabbrev_np(WTERMSIG(status)));
     else
@@ -151,11 +156,26 @@ int mti_worker_reap(mti_worker *w)
     return status;
 }
 
+static void end(mti_worker *w, pid_t pid, mti_engine_kind kind)
+{
+    if (w->o.key)
+        mti_engine_send(w->o.broker, &(mti_engine_message){.kind = (int)kind, .pid = pid}, NULL, 0);
+    else
+        kill(pid, SIGKILL);
+}
+
 void mti_worker_kill(mti_worker *w, const char *why)
 {
     pid_t pid = atomic_load(&w->pid);
     if (pid > 0) {
         mti_log(MTI_LOG_WARN, "worker.killed", "plugin=%s pid=%d why=%s", w->o.slug, (int)pid, why);
-        kill(pid, SIGKILL);
+        end(w, pid, MTI_ENGINE_KILL);
     }
+}
+
+void mti_worker_leave(mti_worker *w)
+{
+    pid_t pid = atomic_load(&w->pid);
+    if (pid > 0)
+        end(w, pid, MTI_ENGINE_LEAVE);
 }

@@ -4,10 +4,11 @@
 
 #include "base/ident.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "bus/bus.h"
 #include "worker/impl.h"
 
-enum { GRACE_MS = 5000, HELD_MAX = 64 << 20, LINES_A_SECOND = 100, COUNTS_A_SECOND = 10000, PAUSE_MS = 100 };
+enum { GRACE_MS = 5000, ENGINE_GRACE_MS = 60000, HELD_MAX = 64 << 20, LINES_A_SECOND = 100, COUNTS_A_SECOND = 10000, PAUSE_MS = 100 };
 
 /* --- coming and going --- */
 
@@ -30,7 +31,7 @@ static mt_status visit_begin(mti_visit *v, mti_worker *w, mt_call *c, bool early
     if (l->visits[at])
         return unavailable(c, w, "worker_busy");
     l->generation++;
-    *v = (mti_visit){.lane = l, .c = c, .id = l->generation << 8 | at};
+    *v = (mti_visit){.lane = l, .c = c, .id = l->generation * MTI_WORKER_VISITS + at};
     l->visits[at] = v;
     return MT_OK;
 }
@@ -170,6 +171,7 @@ bool mti_visit_frame(void *lane, const mti_frame *f, const char *payload)
     } else if (f->kind == MTI_FRAME_PONG && l == &l->w->lanes[0] && l->w->pings) {
         l->w->pings--;
         l->w->pong_us = mti_mono_us();
+        atomic_store(&l->w->activations, f->method);
         fine = true;
     }
     if (!fine)
@@ -193,7 +195,7 @@ static mt_status await_frame(mti_visit *v)
     while (!v->frame) {
         if (v->lost)
             return unavailable(v->c, v->lane->w, "worker_died");
-        int64_t left = v->told ? GRACE_MS : mti_call_left_ms(v->c);
+        int64_t left = v->told ? (v->lane->w->o.key ? ENGINE_GRACE_MS : GRACE_MS) : mti_call_left_ms(v->c);
         if (v->told)
             mti_fiber_shield(true);
         mt_status s = left > 0 ? mti_wait(&v->answered, left == INT64_MAX ? -1 : left) : MT_TIMEOUT;
@@ -216,6 +218,7 @@ static mt_status converse(mti_visit *v, uint32_t method, const mti_buf *body)
     mti_buf b;
     mti_buf_init(&b, MTI_FRAME_MAX);
     mti_put_i64(&b, left == INT64_MAX ? -1 : left);
+    mti_put_u64(&b, mti_uuid_is_nil(v->c->who.org_id) ? 0 : mti_hash(v->c->who.org_id.b, sizeof v->c->who.org_id.b));
     if (body)
         mti_put(&b, body->p, body->len);
     mti_frame f = {.len = (uint32_t)b.len, .kind = MTI_FRAME_CALL, .method = method, .call = v->id};
@@ -249,11 +252,11 @@ static mt_status broke(mti_visit *v)
     return unavailable(v->c, v->lane->w, "worker_died");
 }
 
-mt_status mti_visit_handler(void *self, mt_call *c, uint32_t method, bool early)
+mt_status mti_visit_handler(void *self, mt_call *c, uint32_t method, const mti_buf *body, bool early)
 {
     mti_visit v;
     MT_TRY(visit_begin(&v, self, c, early));
-    mt_status s = converse(&v, method, NULL);
+    mt_status s = converse(&v, method, body);
     if (s == MT_OK) {
         mti_unpack in = {.p = v.frame, .end = v.frame + v.head.len};
         s = mti_take_status(&in);

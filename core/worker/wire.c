@@ -1,8 +1,17 @@
 #include "worker/wire.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "bus/bus.h"
+
+void mti_program_name(char out[MTI_PROGRAM_NAME])
+{
+    struct stat st = {0};
+    stat("/proc/self/exe", &st);
+    snprintf(out, MTI_PROGRAM_NAME, "%llx.%llx.%llx.%llx.%llx", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino, (unsigned long long)st.st_size,
+             (unsigned long long)st.st_mtim.tv_sec, (unsigned long long)st.st_mtim.tv_nsec);
+}
 
 static const uint32_t NULL_SLICE = UINT32_MAX;
 

@@ -11,7 +11,10 @@
 #include "bus/catalogue.h"
 #include "bus/patch.h"
 
-enum { MTI_FRAME_MAX = 80 << 20 };       /* above the largest upload and what a call may hold */
+enum {
+    MTI_FRAME_MAX = 80 << 20,            /* above the largest upload and what a call may hold */
+    MTI_WORKER_CALLS = 1024,             /* at a time on a lane; the low bits of a call's id are its place */
+};
 
 /* What a frame is. */
 enum {
@@ -27,7 +30,7 @@ enum {
     MTI_FRAME_LOG,       /* worker */
     MTI_FRAME_COUNT,     /* worker: metrics/1; the method is MTI_COUNT_… */
     MTI_FRAME_PING,      /* host */
-    MTI_FRAME_PONG,      /* worker */
+    MTI_FRAME_PONG,      /* worker; the method is how often its plugin was activated */
 };
 
 /* What a call enters: the high byte of CALL's method; below it the index in the entry table, or the service's method. */
@@ -45,6 +48,10 @@ typedef struct mti_frame {
     uint32_t method;
     uint32_t call;       /* names a call on this channel, never the same one again soon; 0: none */
 } mti_frame;
+
+/* Names the file of the program that runs: both ends have to be the same one. */
+enum { MTI_PROGRAM_NAME = 96 };
+void mti_program_name(char out[MTI_PROGRAM_NAME]);
 
 /* --- writing --- */
 

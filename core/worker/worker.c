@@ -1,7 +1,6 @@
 /* A worker's life: made with its process, kept by a fiber of loop 0 that pings it and starts another when it is gone. */
 #include "worker/worker.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -132,7 +131,7 @@ static void end_process(mti_worker *w)
 {
     task t = {.w = w};
     atomic_store(&w->ready, false);
-    kill(atomic_load(&w->pid), SIGKILL);     /* not reaped before its lanes are closed, so it is this one */
+    mti_worker_leave(w);     /* not reaped before its lanes are closed, so it is this one */
     on_every_loop(w, close_lane);
     mti_fiber_shield(true);
     mti_offload_run(w->o.offload, 0, reap, &t);
@@ -216,10 +215,15 @@ static void start_keeper(void *arg)
 
 static void copy_options(mti_worker *w, const mti_worker_options *o)
 {
-    const char **texts[] = {&w->o.slug, &w->o.version, &w->o.dir, &w->o.file, &w->o.symbol};
+    const char **texts[] = {&w->o.slug, &w->o.version, &w->o.dir, &w->o.file, &w->o.symbol, &w->o.key};
     w->o = *o;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        *texts[i] = mti_arena_strndup(&w->arena, *texts[i], strlen(*texts[i]));
+        if (*texts[i])
+            *texts[i] = mti_arena_strndup(&w->arena, *texts[i], strlen(*texts[i]));
+    mti_worker_path *paths = mti_arena_alloc(&w->arena, (o->n_paths + 1) * sizeof *paths);
+    for (size_t i = 0; i < o->n_paths; i++)
+        paths[i] = (mti_worker_path){mti_arena_strndup(&w->arena, o->paths[i].path, strlen(o->paths[i].path)), o->paths[i].writes};
+    w->o.paths = paths;
     for (unsigned i = 0; i < o->n_loops; i++)
         w->lanes[i] = (mti_worker_lane){.w = w, .loop = o->loops[i]};
 }
@@ -248,7 +252,7 @@ mt_status mti_worker_create(const mti_worker_options *o, mti_worker **out, const
     copy_options(w, o);
     mt_status s = first_process(w, e);
     if (s == MT_OK && (s = mti_worker_read_entry(w, e)) != MT_OK) {
-        kill(atomic_load(&w->pid), SIGKILL);
+        mti_worker_leave(w);
         mti_worker_reap(w);
     }
     if (s != MT_OK) {
@@ -283,7 +287,7 @@ void mti_worker_destroy(mti_worker *w)
 mti_worker_state mti_worker_look(const mti_worker *w)
 {
     static const char *const names[] = {"starting", "running", "restarting", "stopped"};
-    return (mti_worker_state){names[atomic_load(&w->state)], atomic_load(&w->pid), atomic_load(&w->restarts)};
+    return (mti_worker_state){names[atomic_load(&w->state)], atomic_load(&w->pid), atomic_load(&w->restarts), atomic_load(&w->activations), w->o.key != NULL};
 }
 
 /* --- what can run in one --- */

@@ -12,6 +12,12 @@
 
 typedef struct mti_worker mti_worker;
 
+/* A folder or file that the plugin's process may use beside its own folder and the system's libraries. */
+typedef struct mti_worker_path {
+    const char *path;
+    bool writes;
+} mti_worker_path;
+
 typedef struct mti_worker_options {
     struct mti_host *host;               /* of the calls that the worker itself makes */
     uint16_t slot;
@@ -23,7 +29,14 @@ typedef struct mti_worker_options {
     const void *(*interface)(void *ctx, mt_slice id);
     void (*log)(void *ctx, int level, mt_slice event, const mt_field *fields, size_t n);
     void *ctx;
-    size_t memory;                       /* bytes of address space */
+    size_t memory;                       /* bytes of address space; 0: no limit */
+    const mti_worker_path *paths;
+    size_t n_paths;
+    /* An engine: the process is the supervisor's, which is asked at broker for the one of this key; it may start threads and serves several hosts. */
+    const char *key;                     /* NULL: a process of this host's own */
+    int broker;
+    unsigned threads;                    /* of its pool */
+    uint64_t (*configuration)(void *ctx);/* names the plugin's configuration: an engine that is active with it is not activated again */
     int64_t hang_ms;                     /* it is killed when it has not answered for so long */
     int log_level;
 } mti_worker_options;
@@ -42,6 +55,8 @@ typedef struct mti_worker_state {
     const char *state;                   /* "starting", "running", "restarting", "stopped" */
     int pid;                             /* 0: none now */
     unsigned restarts;
+    unsigned activations;                /* of the plugin in this process, by all hosts: about a second old */
+    bool engine;
 } mti_worker_state;
 
 mti_worker_state mti_worker_look(const mti_worker *w);      /* any thread */
@@ -53,7 +68,14 @@ typedef struct mti_worker_needs {
 } mti_worker_needs;
 void mti_worker_obstacle(const mti_worker_needs *needs, char *why, size_t size);
 
-/* The child: `mortise worker SLUG CHANNELS PARENT`, with its channels from descriptor 3 on. json: the implementation of json/1. */
-int mti_worker_main(int argc, char **argv, const mt_json_1 *json);
+/* Interfaces that need no host, whose implementations lie above this folder. */
+typedef struct mti_worker_tables {
+    const mt_json_1 *json;
+    const mt_thread_1 *thread;
+} mti_worker_tables;
+
+/* The child: `mortise worker SLUG CHANNELS PARENT`, with its channels from descriptor 3 on; or `mortise worker SLUG engine PARENT`, whose channels
+ * come over descriptor 3. */
+int mti_worker_main(int argc, char **argv, const mti_worker_tables *tables);
 
 #endif

@@ -249,12 +249,18 @@ static mt_status activate(void *arg, mt_call *c)
     return service_embed(s, c, (mt_slice){0}, &word, 1, &out, &n);
 }
 
+static void tell_loaded(const char *name)
+{
+    mt_log(1, "model.loaded", (mt_field[]){{MT_SLICE("model"), mt_str(name)}}, 1);
+}
+
 static mt_status create(void **out)
 {
     self *s = calloc(1, sizeof *s);
     if (!s)
         return MT_NO_MEMORY;
     model_set_init(&s->models);
+    s->models.loaded = tell_loaded;
     *out = s;
     return MT_OK;
 }

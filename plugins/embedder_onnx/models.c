@@ -235,8 +235,11 @@ static mt_status open_session(model_set *set, model *m, char *reason)
     malloc_trim(0);              /* the file's text was in memory beside what was made of it */
     pthread_mutex_lock(&set->lock);
     m->opening = false;
-    if (status == MT_OK)
+    if (status == MT_OK) {
         m->session = session;
+        if (set->loaded)
+            set->loaded(m->name);
+    }
     pthread_cond_broadcast(&set->opened);
     return status;
 }

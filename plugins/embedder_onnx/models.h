@@ -35,6 +35,7 @@ typedef struct model_set {
     char library[4096];          /* of ONNX Runtime */
     int threads;
     unsigned max_open;           /* sessions kept in memory; more only while all of them are at work */
+    void (*loaded)(const char *name);    /* a model is in memory; a pool thread, the lock held. NULL: nobody asks */
     uint64_t clock;
     unsigned n;
     model *items[MODELS_MAX];

@@ -51,6 +51,14 @@ mt_status embedding_models(void *self, mt_call *c, uint32_t index, mt_embedder_i
     return MT_DONE;
 }
 
+/* An engine may be a process of its own: what it answers is looked at before anybody reads so many floats. */
+mt_status embedding_check(mt_call *c, size_t texts, uint32_t dimensions, size_t floats)
+{
+    if (floats == texts * dimensions)
+        return MT_OK;
+    return mt_problem(c, 503, MT_SLICE("engine_broken"), MT_SLICE("The engine of this model did not answer one vector a text."), MT_SLICE(""));
+}
+
 mt_status embedding_embed(void *self, mt_call *c, mt_slice model, const mt_slice *texts, size_t n, const float **out, size_t *n_out)
 {
     embedding *s = self;

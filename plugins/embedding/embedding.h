@@ -14,6 +14,8 @@ mt_status embedding_describe(void *self, mt_call *c, mt_slice model, mt_embedder
 mt_status embedding_models(void *self, mt_call *c, uint32_t index, mt_embedder_info *out);
 mt_status embedding_embed(void *self, mt_call *c, mt_slice model, const mt_slice *texts, size_t n, const float **out, size_t *n_out);
 uint32_t embedding_count_tokens(void *self, mt_call *c, mt_slice model, mt_slice text);
+/* 503 engine_broken unless there is one vector a text. */
+mt_status embedding_check(mt_call *c, size_t texts, uint32_t dimensions, size_t floats);
 
 mt_status embedding_on_embed(void *self, mt_call *c);
 mt_status embedding_on_models(void *self, mt_call *c);

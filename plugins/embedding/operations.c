@@ -85,6 +85,7 @@ mt_status embedding_on_embed(void *self, mt_call *c)
     MT_TRY(read_model(&r));
     MT_TRY(read_texts(&r));
     MT_TRY(embedding_embed(self, c, r.info.model, r.texts, r.n, &vectors, &n));
+    MT_TRY(embedding_check(c, r.n, r.info.dimensions, n));
     return answer(&r, vectors);
 }
 

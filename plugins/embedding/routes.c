@@ -49,14 +49,25 @@ static void keep(routes *r, mt_slice model, mt_slice engine)
     pthread_rwlock_unlock(&r->lock);
 }
 
+/* One that cannot be asked now may be the one that has it: then that is what is told. */
 static mt_status ask_engines(routes *r, mt_call *c, mt_slice model, mt_slice *engine)
 {
     mt_embedder_engine_info info = {.size = sizeof info};
-    for (uint32_t i = 0; mt_service_provider(c, MT_SLICE("embedder_engine/1"), i, engine) == MT_OK; i++)
-        if (mt_embedder_engine_describe(c, *engine, model, &info) == MT_OK) {
+    mt_slice code = {0}, detail = {0};
+    for (uint32_t i = 0; mt_service_provider(c, MT_SLICE("embedder_engine/1"), i, engine) == MT_OK; i++) {
+        mt_status s = mt_embedder_engine_describe(c, *engine, model, &info);
+        if (s == MT_OK) {
             keep(r, model, *engine);
             return MT_OK;
         }
+        if (s == MT_UNAVAILABLE) {
+            mt_slice why = mt_problem_code(c), more = mt_problem_detail(c);
+            code = mt_printf(c, "%.*s", (int)why.len, why.p);
+            detail = mt_printf(c, "%.*s", (int)more.len, more.p);
+        }
+    }
+    if (code.len)
+        return mt_problem(c, 503, code, detail, MT_SLICE(""));
     return mt_problem(c, 404, MT_SLICE("model_not_found"),
                       mt_printf(c, "There is no embedding model \"%.*s\" here; GET /v1/embedding-models lists those that are.",
                                 (int)(model.len < MODEL_NAME_MAX ? model.len : MODEL_NAME_MAX), model.p),

@@ -139,6 +139,7 @@ static bool make_context(engine *e, unsigned context)
 static void load(engine *e)
 {
     char reason[LLAMA_REASON], bad[GGUF_REASON];
+    int64_t from_us = engine_now_us();
     if (gguf_check_file(e->path, bad) != MT_OK) {
         snprintf(reason, sizeof reason, "The model's file is not usable: %s", bad);
         set_failed(e, reason);
@@ -168,6 +169,8 @@ static void load(engine *e)
     e->context = context;
     e->state = ENGINE_READY;
     pthread_mutex_unlock(&e->lock);
+    if (e->o.loaded)
+        e->o.loaded(e->path, engine_now_us() - from_us);
 }
 
 /* --- the thread --- */

@@ -20,6 +20,7 @@ typedef struct engine_options {
     int64_t idle_ms;            /* unloaded after it; 0: never */
     bool reuse_prefix;
     void (*log)(mt_slice line);
+    void (*loaded)(const char *path, int64_t us);  /* a model is in memory; the engine's thread. NULL: nobody asks */
     void (*raise)(uint64_t signal); /* wakes whom a job belongs to; the engine's thread, holding no lock of its own */
 } engine_options;
 

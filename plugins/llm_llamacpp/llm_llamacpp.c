@@ -45,6 +45,14 @@ static void log_line(mt_slice line)
     mt_log(0, "llama.cpp", &field, 1);
 }
 
+static void tell_loaded(const char *path, int64_t us)
+{
+    char ms[24];
+    const char *name = strrchr(path, '/');
+    snprintf(ms, sizeof ms, "%lld", (long long)us / 1000);
+    mt_log(1, "model.loaded", (mt_field[]){{MT_SLICE("model"), mt_str(name ? name + 1 : path)}, {MT_SLICE("ms"), mt_str(ms)}}, 2);
+}
+
 static void raise_signal(uint64_t signal)
 {
     mt_thread_raise(signal);
@@ -132,7 +140,7 @@ static mt_status activate(void *arg, mt_call *c)
         .engine = {.library = library, .context = number(c, MT_SLICE("/context")), .sequences = number(c, MT_SLICE("/sequences")),
                    .threads = threads ? threads : own_threads(), .queue = number(c, MT_SLICE("/queue")), .queue_owner = number(c, MT_SLICE("/queue_organization")),
                    .idle_ms = (int64_t)number(c, MT_SLICE("/idle_seconds")) * 1000,
-                   .reuse_prefix = mt_slice_eq(mt_config(c, MT_SLICE("/reuse_prefix")), MT_SLICE("true")), .log = log_line, .raise = raise_signal},
+                   .reuse_prefix = mt_slice_eq(mt_config(c, MT_SLICE("/reuse_prefix")), MT_SLICE("true")), .log = log_line, .loaded = tell_loaded, .raise = raise_signal},
         .memory = (uint64_t)number(c, MT_SLICE("/memory_mib")) << 20, .first_token_us = (int64_t)number(c, MT_SLICE("/first_token_ms")) * 1000,
         .max_tokens = number(c, MT_SLICE("/max_tokens"))};
     snprintf(o.standard, sizeof o.standard, "%.*s", (int)name.len, name.p ? name.p : "");

@@ -85,6 +85,8 @@ mt_status on_embeddings(void *self, mt_call *c)
     MT_TRY(mt_json_parse(c, mt_body(c), &doc));
     MT_TRY(read_inputs(c, doc, &texts, &n));
     MT_TRY(mt_embedder_embed(c, model, texts, n, &vectors, &floats));
+    if (floats != n * info.dimensions)
+        return mt_problem(c, 503, MT_SLICE("engine_broken"), MT_SLICE("The engine of this model did not answer one vector a text."), MT_SLICE(""));
     bool encoded = mt_slice_eq(mt_body_text(c, MT_SLICE("/encoding_format")), MT_SLICE("base64"));
     mt_writer w = mt_write_begin(c);
     mt_write_object(&w, NULL);

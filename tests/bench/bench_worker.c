@@ -128,7 +128,7 @@ int main(int argc, char **argv)
     static const mt_json_1 json = {.size = sizeof json, .version = 1};
     mti_error e = {0};
     if (argc > 1)
-        return mti_worker_main(argc, argv, &json);
+        return mti_worker_main(argc, argv, &(mti_worker_tables){.json = &json});
     mti_log_setup(STDERR_FILENO, MTI_LOG_WARN, MTI_LOG_LOGFMT);
     ping();
     bench b = {.loop = mti_loop_create(0)};

@@ -167,7 +167,8 @@ def test_memory_and_idle_models(server, api):
     assert {MODEL, "second"} <= {m["id"] for m in api.call("GET", "/models").data["data"]}
     assert "Paris" in said(ask(api, max_tokens=20))
     assert ask(api, model="second", status=503).data["error"]["code"] == "model_memory"
-    maps = pathlib.Path(f"/proc/{server.host_pid()}/maps")
+    with server.admin() as admin:
+        maps = pathlib.Path(f"/proc/{admin.call('GET', '/plugins/llm_llamacpp').data['worker']['pid']}/maps")
     assert FILE.name in maps.read_text()
     until("the first model is given back", lambda: FILE.name not in maps.read_text())
     assert "Paris" in said(ask(api, max_tokens=20, model="second"))

@@ -272,14 +272,15 @@ static void test_not_in_a_worker(void **state)
 {
     put_object("sound");
     assert_int_equal(mti_config_set(config, "plugins.isolated", "other,sample", "test", &error), MT_OK);
-    refused("{" CODE ",\"provides\":[\"embedder_engine/1\"]}", "not_isolable", "embedder_engine/1");
+    refused("{" CODE ",\"provides\":[\"embedder/1\"]}", "not_isolable", "embedder/1");
     refused("{" CODE ",\"requires\":[\"auth/1\"]}", "not_isolable", "auth/1");
     refused("{" CODE ",\"essential\":true}", "not_isolable", "essential");
     refused("{" CODE ",\"in_process\":\"it starts threads\"}", "not_isolable", "it starts threads");
     refused("{" CODE ",\"hooks\":[{\"name\":\"limit.check\",\"handler\":\"on_check\"}]}", "not_isolable", "limit.check");
     assert_null(record->object);
     assert_int_equal(mti_config_set(config, "plugins.isolated", "sampl,other", "test", &error), MT_OK);
-    assert_false(mti_isolated(&host, "sample"));
+    assert_false(mti_isolated(&host, &(mti_manifest){.slug = "sample"}));
+    assert_false(mti_isolated(&host, &(mti_manifest){.slug = "sample", .engine = true}));     /* no supervisor keeps any */
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -1,11 +1,12 @@
 #include "plugin/org_policies.h"
 
 #include "base/log.h"
+#include "loop/org_cache.h"
 #include "plugin/across.h"
 #include "plugin/manager.h"
 #include "plugin/policy_notes.h"
 #include "plugin/proxies.gen.h"
-#include "policy/org_cache.h"
+#include "policy/org.h"
 
 enum { TTL_US = 60 * 1000000 };
 
@@ -84,7 +85,7 @@ static mt_status load(mt_call *c, mti_org_entry *e)
     MT_TRY(ask(c, &x.text));
     mti_sha256(x.text.p, x.text.len, hash);
     bool none = mt_slice_eq(x.text, MT_SLICE("[]"));
-    if (!none && e->policies && !memcmp(hash, e->hash, sizeof hash))
+    if (!none && e->value && !memcmp(mti_org_policies_hash(e->value), hash, sizeof hash))
         return MT_OK;
     if (!none)
         MT_TRY(mti_offload_run(c->host->offload, 0, compile, &x));
@@ -92,24 +93,10 @@ static mt_status load(mt_call *c, mti_org_entry *e)
         c->error = x.error;
         return x.status;
     }
+    if (x.made)
+        memcpy(mti_org_policies_hash(x.made), hash, sizeof hash);
     mti_org_entry_set(e, x.made);
-    memcpy(e->hash, hash, sizeof hash);
     return MT_OK;
-}
-
-/* One fiber asks, the others of the organization wait for it; when it fails, each tries itself. */
-static mt_status refresh(mt_call *c, mti_org_entry *e)
-{
-    if (e->loading)
-        return mti_wait(&e->waiting, -1);
-    e->loading = true;
-    e->stale = false;
-    mt_status s = load(c, e);
-    e->loading = false;
-    if (s == MT_OK)              /* told of a change meanwhile: good for this call only */
-        e->until_us = e->stale ? 0 : mti_mono_us() + TTL_US;
-    mti_wake_all(&e->waiting);
-    return s;
 }
 
 mt_status mti_org_policies_attach(mt_call *c)
@@ -118,13 +105,8 @@ mt_status mti_org_policies_attach(mt_call *c)
     if (mti_uuid_is_nil(c->who.org_id) || !mti_service_wanted(c->host->plugins, MTI_SVC_POLICY_STORE))
         return MT_OK;
     mti_org_entry *e = mti_org_cache_hold(here(c)->cache, c->who.org_id);
-    mt_status s = MT_OK;
-    bool asked = false;
-    while (s == MT_OK && !asked && e->until_us <= mti_mono_us()) {
-        asked = !e->loading;
-        s = refresh(c, e);
-    }
-    mti_org_policies *held = s == MT_OK ? mti_org_policies_ref(e->policies) : NULL;
+    mt_status s = mti_org_entry_refresh(c, e, TTL_US, load);
+    mti_org_policies *held = s == MT_OK ? mti_org_policies_ref(e->value) : NULL;
     mti_org_entry_release(e);
     if (held) {
         mti_arena_defer(&c->arena, mti_org_policies_release, held);
@@ -138,7 +120,7 @@ mt_status mti_org_policies_attach(mt_call *c)
 void mti_org_policies_start(mti_host *h, mti_loop *l)
 {
     loop_policies *p = calloc(1, sizeof *p);
-    p->cache = mti_org_cache_create();
+    p->cache = mti_org_cache_create(&mti_org_policies_kind);
     p->notes = mti_policy_notes_create(h, l);
     mti_loop_set(l, h->org_policies_slot, p);
     mti_db_listen(h->db, l, "mt_cache", on_notify, p);

@@ -1,6 +1,6 @@
 /*
  * Organizations' own policies on their calls: asked of policy_store/1 when an organization's first
- * call in a while begins on a loop, kept there (policy/org_cache.h), and dropped when a change is
+ * call in a while begins on a loop, kept there (loop/org_cache.h), and dropped when a change is
  * told. While the store is switched on but away, calls of organizations fail: a guard that cannot be
  * read is not left out.
  */

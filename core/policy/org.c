@@ -22,6 +22,7 @@ struct mti_org_policies {
     mti_bus_own *own;
     unsigned refs;
     size_t size;
+    uint8_t hash[32];
     unsigned n;
     org_policy items[];
 };
@@ -267,6 +268,11 @@ size_t mti_org_policies_size(const mti_org_policies *o)
     return o->size;
 }
 
+uint8_t *mti_org_policies_hash(mti_org_policies *o)
+{
+    return o->hash;
+}
+
 mti_org_policies *mti_org_policies_ref(mti_org_policies *o)
 {
     if (o)
@@ -286,3 +292,10 @@ void mti_org_policies_release(void *policies)
     }
     free(o);
 }
+
+static size_t size_of(const void *policies)
+{
+    return mti_org_policies_size(policies);
+}
+
+const mti_org_cache_kind mti_org_policies_kind = {.release = mti_org_policies_release, .size = size_of, .max = MTI_POLICY_STATES, .max_bytes = MTI_POLICY_BYTES};

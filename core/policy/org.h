@@ -7,6 +7,7 @@
 #define MTI_POLICY_ORG_H
 
 #include "json/json.h"
+#include "loop/org_cache.h"
 #include "policy/policy.h"
 
 #define MTI_ORG_POLICIES 64          /* an organization */
@@ -39,8 +40,12 @@ mt_status mti_org_policies_compile(mti_policies *p, mti_uuid org_id, const json_
 struct mti_bus_own *mti_org_policies_own(const mti_org_policies *o);
 /* Bytes of code that it holds. */
 size_t mti_org_policies_size(const mti_org_policies *o);
+/* 32 bytes of the caller's: a hash of what they were compiled from. */
+uint8_t *mti_org_policies_hash(mti_org_policies *o);
 /* compile answers one reference; one thread counts them. Both take NULL. */
 mti_org_policies *mti_org_policies_ref(mti_org_policies *o);
 void mti_org_policies_release(void *o);
+/* What a loop keeps of them: of the 1,000 organizations used last, or fewer when their code is larger than 64 MiB together. */
+extern const mti_org_cache_kind mti_org_policies_kind;
 
 #endif

@@ -1,7 +1,8 @@
 /* Organizations' policies: compiled together, shadows noted, and a hundred thousand organizations within the bounds of a loop. */
 #include "support.h"
 
-#include "policy/org_cache.h"
+#include "loop/org_cache.h"
+#include "policy/org.h"
 #include "policy/policy_impl.h"
 
 #define ORGS 100000
@@ -137,9 +138,9 @@ static void dry_runs_leave_nothing(void **state)
 static void visit(world *w, mti_bus *bus, mti_org_cache *cache, mti_uuid org, heard *h)
 {
     mti_org_entry *e = mti_org_cache_hold(cache, org);
-    if (!e->policies)
+    if (!e->value)
         mti_org_entry_set(e, compile_list(w, org, list_of("-- hook: limit.check\nif ctx.cost > 9 then decide.deny(429, 'dear') end", NULL, false), h));
-    assert_int_equal(emit(w, bus, e->policies, org), MT_CONTINUE);
+    assert_int_equal(emit(w, bus, e->value, org), MT_CONTINUE);
     mti_org_entry_release(e);
 }
 
@@ -148,7 +149,7 @@ static void a_hundred_thousand_organizations(void **state)
     world *w = *state;
     heard h = {0};
     mti_bus *bus = mti_bus_create(&w->loop, 1);
-    mti_org_cache *cache = mti_org_cache_create();
+    mti_org_cache *cache = mti_org_cache_create(&mti_org_policies_kind);
     unsigned n = ORGS / (slower() > 20 ? 20 : slower());
     const mti_policy_lane *lane = &w->engine->lanes[0];
     size_t most_code = 0, most_states = 0;
@@ -166,7 +167,7 @@ static void a_hundred_thousand_organizations(void **state)
     assert_int_equal(mti_map_count(lane->states), MTI_POLICY_STATES);
     assert_true(most_code < MTI_POLICY_BYTES && most_states < MTI_POLICY_BYTES);
     mti_org_entry *e = mti_org_cache_hold(cache, first);   /* used again and again: it is still there */
-    assert_non_null(e->policies);
+    assert_non_null(e->value);
     mti_org_entry_release(e);
     mti_org_cache_destroy(cache);
     mti_bus_destroy(bus);
@@ -202,7 +203,7 @@ static void the_cache_forgets_what_it_is_told(void **state)
 {
     world *w = *state;
     heard h = {0};
-    mti_org_cache *cache = mti_org_cache_create();
+    mti_org_cache *cache = mti_org_cache_create(&mti_org_policies_kind);
     mti_uuid a = mti_uuid_v7(), b = mti_uuid_v7();
     mti_org_entry *ea = mti_org_cache_hold(cache, a), *eb = mti_org_cache_hold(cache, b);
     mti_org_entry_set(ea, compile_list(w, a, list_of("-- hook: limit.check\n", NULL, false), &h));
@@ -211,7 +212,7 @@ static void the_cache_forgets_what_it_is_told(void **state)
     assert_true(ea->until_us == 0 && ea->stale && eb->until_us == 7);
     mti_org_cache_expire(cache, (mti_uuid){{0}});
     assert_true(eb->until_us == 0);
-    mti_org_policies *held = mti_org_policies_ref(ea->policies);
+    mti_org_policies *held = mti_org_policies_ref(ea->value);
     mti_org_entry_set(ea, NULL);             /* a call goes on with what it holds */
     assert_int_equal(mti_org_cache_count(cache), 0);
     assert_int_equal(mti_org_cache_bytes(cache), 0);

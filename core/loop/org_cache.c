@@ -1,11 +1,10 @@
-#include "policy/org_cache.h"
-#include "policy/policy_impl.h"
+#include "loop/org_cache.h"
+
+#include "base/map.h"
 
 #include <stdlib.h>
 
-#define SOME_MAX  MTI_POLICY_STATES
-#define NONE_MAX  16384
-#define BYTES_MAX MTI_POLICY_BYTES
+#define NONE_MAX 16384
 
 typedef struct lru {
     mti_org_entry *newest, *oldest;
@@ -13,8 +12,9 @@ typedef struct lru {
 } lru;
 
 struct mti_org_cache {
+    const mti_org_cache_kind *kind;
     mti_map *entries;            /* by org_id */
-    lru lists[2];                /* without policies, and with some */
+    lru lists[2];                /* without a value, and with one */
     size_t bytes;
 };
 
@@ -43,13 +43,14 @@ void mti_org_entry_release(mti_org_entry *e)
 {
     if (--e->refs)
         return;
-    mti_org_policies_release(e->policies);
+    if (e->value)
+        e->kind->release(e->value);
     free(e);
 }
 
 static lru *list_of(mti_org_entry *e)
 {
-    return &e->cache->lists[e->policies != NULL];
+    return &e->cache->lists[e->value != NULL];
 }
 
 static void drop(mti_org_entry *e)
@@ -64,7 +65,7 @@ static void drop(mti_org_entry *e)
 static void make_room(mti_org_cache *k, const mti_org_entry *but)
 {
     lru *some = &k->lists[1], *none = &k->lists[0];
-    while ((some->count > SOME_MAX || k->bytes > BYTES_MAX) && some->oldest != but)
+    while ((some->count > k->kind->max || k->bytes > k->kind->max_bytes) && some->oldest != but)
         drop(some->oldest);
     while (none->count > NONE_MAX && none->oldest != but)
         drop(none->oldest);
@@ -75,7 +76,7 @@ static mti_org_entry *add(mti_org_cache *k, mti_uuid org_id)
     mti_org_entry *e = calloc(1, sizeof *e);
     if (!e)
         abort();
-    *e = (mti_org_entry){.org_id = org_id, .cache = k, .refs = 1};
+    *e = (mti_org_entry){.org_id = org_id, .cache = k, .kind = k->kind, .refs = 1};
     mti_map_put(k->entries, key_of(&org_id), e);
     lru_push(&k->lists[0], e);
     make_room(k, e);
@@ -96,20 +97,43 @@ mti_org_entry *mti_org_cache_hold(mti_org_cache *k, mti_uuid org_id)
     return e;
 }
 
-void mti_org_entry_set(mti_org_entry *e, mti_org_policies *take)
+void mti_org_entry_set(mti_org_entry *e, void *take)
 {
     mti_org_cache *k = e->cache;
     if (k)
         lru_remove(list_of(e), e);
-    mti_org_policies_release(e->policies);
-    e->policies = take;
+    if (e->value)
+        e->kind->release(e->value);
+    e->value = take;
     if (!k)
         return;
     k->bytes -= e->size;
-    e->size = take ? mti_org_policies_size(take) : 0;
+    e->size = take ? e->kind->size(take) : 0;
     k->bytes += e->size;
     lru_push(list_of(e), e);
     make_room(k, e);
+}
+
+static mt_status ask(mt_call *c, mti_org_entry *e, int64_t ttl_us, mt_status (*load)(mt_call *c, mti_org_entry *e))
+{
+    e->loading = true;
+    e->stale = false;
+    mt_status s = load(c, e);
+    e->loading = false;
+    if (s == MT_OK)              /* told of a change meanwhile: good for this call only */
+        e->until_us = e->stale ? 0 : mti_mono_us() + ttl_us;
+    mti_wake_all(&e->waiting);
+    return s;
+}
+
+mt_status mti_org_entry_refresh(mt_call *c, mti_org_entry *e, int64_t ttl_us, mt_status (*load)(mt_call *c, mti_org_entry *e))
+{
+    while (e->until_us <= mti_mono_us()) {
+        if (!e->loading)
+            return ask(c, e, ttl_us, load);
+        MT_TRY(mti_wait(&e->waiting, -1));
+    }
+    return MT_OK;
 }
 
 static void expire(mti_org_entry *e)
@@ -138,11 +162,12 @@ size_t mti_org_cache_bytes(const mti_org_cache *k)
     return k->bytes;
 }
 
-mti_org_cache *mti_org_cache_create(void)
+mti_org_cache *mti_org_cache_create(const mti_org_cache_kind *kind)
 {
     mti_org_cache *k = calloc(1, sizeof *k);
     if (!k)
         abort();
+    k->kind = kind;
     k->entries = mti_map_create();
     return k;
 }

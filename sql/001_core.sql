@@ -51,12 +51,21 @@ CREATE TABLE mt.plugin (                   -- the operator's wishes
   previous_config jsonb,                   -- before the last upgrade: a rollback takes it back
   version    text,                         -- the one that was switched to last
   changed_at timestamptz NOT NULL DEFAULT now());
-CREATE TABLE mt.plugin_org (               -- an organization's own
-  org_id  uuid NOT NULL,
-  slug    text NOT NULL,
-  enabled boolean NOT NULL DEFAULT true,
-  config  jsonb,
-  PRIMARY KEY (org_id, slug));
+-- What an organization, or one workspace of it, has otherwise than everybody. The nil organization's rows are the operator's: a plugin's instances, and
+-- what its default instance ('') is limited to (its configuration is mt.plugin's).
+CREATE TABLE mt.plugin_setting (
+  org_id       uuid NOT NULL,
+  slug         text NOT NULL,
+  instance     text NOT NULL DEFAULT '',
+  workspace_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000', -- nil: the whole organization
+  allowed      boolean NOT NULL DEFAULT true,  -- what the operator lets the organization have
+  enabled      boolean NOT NULL DEFAULT true,  -- what it wants of that
+  config       jsonb NOT NULL DEFAULT '{}',    -- a merge patch (RFC 7396) on what is below
+  scope        jsonb NOT NULL DEFAULT '{}',    -- {operations, api_keys}: the calls that its hook handlers are for
+  priority     integer,                        -- of an instance's hook handlers; NULL: as the manifest has it
+  changed_at   timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (org_id, slug, instance, workspace_id));
+CREATE INDEX plugin_setting_slug ON mt.plugin_setting (slug, org_id, instance, workspace_id);
 
 -- What changed, in the transaction that changed it: audit, webhooks and events read it. A reader that must miss nothing takes rows with
 -- tx < pg_snapshot_xmin(pg_current_snapshot()), for numbers are given before commits happen, and goes on from the last (tx, id): none comes later

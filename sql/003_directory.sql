@@ -78,6 +78,7 @@ BEGIN
   ELSE
     IF TG_OP = 'DELETE' THEN
       DELETE FROM mt.scope_directory s WHERE s.id = coalesce(o ->> 'id', o ->> 'org_id')::uuid AND s.org_id = (o ->> 'org_id')::uuid;
+      DELETE FROM mt.plugin_setting p WHERE p.org_id = (o ->> 'org_id')::uuid AND (kind = 'organization' OR p.workspace_id = (o ->> 'id')::uuid);
     END IF;
     IF n IS NOT NULL THEN PERFORM mt.put_scope(kind, n); END IF;
   END IF;
@@ -92,4 +93,14 @@ BEGIN
   RETURN NULL;
 END $$;
 CREATE TRIGGER notify AFTER INSERT OR UPDATE OR DELETE ON mt.plugin FOR EACH ROW EXECUTE FUNCTION mt.on_plugin();
-CREATE TRIGGER notify AFTER INSERT OR UPDATE OR DELETE ON mt.plugin_org FOR EACH ROW EXECUTE FUNCTION mt.on_plugin();
+
+-- "mt.plugin_setting ORG": each loop lets go of what it keeps of that organization; the operator's own rows are told like mt.plugin's.
+CREATE FUNCTION mt.on_plugin_setting() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+  org constant uuid := coalesce(NEW.org_id, OLD.org_id);
+BEGIN
+  PERFORM pg_notify('mt_cache', CASE WHEN org = '00000000-0000-0000-0000-000000000000' THEN 'plugin ' || coalesce(NEW.slug, OLD.slug)
+                                     ELSE 'mt.plugin_setting ' || org END);
+  RETURN NULL;
+END $$;
+CREATE TRIGGER notify AFTER INSERT OR UPDATE OR DELETE ON mt.plugin_setting FOR EACH ROW EXECUTE FUNCTION mt.on_plugin_setting();

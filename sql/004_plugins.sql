@@ -176,5 +176,5 @@ BEGIN
     SET LOCAL ROLE NONE;
   END IF;
   DELETE FROM mt.migration m WHERE m.owner = drop_plugin.slug;
-  DELETE FROM mt.plugin_org o WHERE o.slug = drop_plugin.slug;
+  DELETE FROM mt.plugin_setting o WHERE o.slug = drop_plugin.slug;
 END $$;

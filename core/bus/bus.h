@@ -10,12 +10,38 @@
 #include <mortise/plugin.h>
 #include "base/buf.h"
 #include "bus/catalogue.h"
+#include "json/json.h"
 #include "loop/call.h"
 
 typedef struct mti_bus mti_bus;
 
+/*
+ * Seats: small numbers of plugins and of their instances, given by the plugin manager. A call that carries a set of
+ * them (c->skip) does not meet their handlers: its organization has the plugin switched off, or limited to
+ * other operations. Nothing is skipped on the platform's own hooks.
+ */
+enum { MTI_BUS_SEATS = 1024, MTI_BUS_SEAT_WORDS = MTI_BUS_SEATS / 64 };
+static inline bool mti_bus_skips(const uint64_t *skip, uint16_t seat)
+{
+    return skip[seat >> 6] >> (seat & 63) & 1;
+}
+
+/*
+ * Which calls a handler is for: those of some operations and of some API keys. Operations are compared once, when the
+ * scope is made: afterwards a call is looked at by its operation's number. So a scope knows the operations that were
+ * known when it was made.
+ */
+typedef struct mti_bus_scope mti_bus_scope;
+/* {operations: ["chat.*", …], api_keys: [id, …]}, each optional: absent is all. NULL for null and {}. Any thread. */
+mti_bus_scope *mti_bus_scope_create(const json_t *scope);
+void mti_bus_scope_destroy(mti_bus_scope *s);
+bool mti_bus_scope_fits(const mti_bus_scope *s, const mt_call *c);
+
 typedef struct mti_bus_handler {
     uint16_t owner;              /* plugin slot; 0: the host */
+    uint16_t seats[2];           /* of its plugin and of its instance: bits that a call may skip; 0: never skipped */
+    const struct mti_instance *instance;     /* what c->instance is while it runs */
+    mti_bus_scope *scope;        /* the calls that it is for; NULL: all. Taken by mti_bus_add */
     int hook;                    /* index in the catalogue */
     int priority;                /* lower first; equal: in order of registration */
     mt_hook_fn run;
@@ -65,12 +91,9 @@ void mti_bus_each(const mti_bus *b, const mt_call *c, int hook,
  */
 bool mti_bus_has(const mti_bus *b, int hook, const mt_call *c);
 
-/* Decides whether a call's organization has a plugin switched on; NULL: every organization has
- * every plugin. Set once at start. */
 /* Tells whether an owner must not serve the call's organization, because it brought the host down for it: its handlers are then skipped, and on a
  * fail-closed hook the call is refused (plugin_quarantined). NULL (the default): nobody. Any thread. */
 void mti_bus_set_held(mti_bus *b, bool (*fn)(const mt_call *c, uint16_t owner));
-void mti_bus_set_enabled(mti_bus *b, bool (*fn)(const mt_call *c, uint16_t owner));
 
 /*
  * Runs the handlers in order in the call's fiber; c->plugin is the handler's owner meanwhile.

@@ -22,7 +22,9 @@ typedef struct mti_bus_stats {
 typedef struct mti_bus_entry {
     mt_hook_fn run;
     void *self;
-    uint16_t owner;
+    uint16_t owner, seats[2];
+    const struct mti_instance *instance;
+    mti_bus_scope *scope;
     atomic_bool bypassed;
     const char *label;           /* interned in the bus */
     mti_bus_stats *stats;        /* one a loop, and one for callers without a loop */
@@ -77,7 +79,6 @@ typedef struct mti_bus_snapshot {
 
 struct mti_bus {
     _Atomic(mti_bus_snapshot *) current;
-    bool (*enabled)(const mt_call *c, uint16_t owner);
     bool (*_Atomic held)(const mt_call *c, uint16_t owner);
     mti_ticks_base ticks;
     mti_loop **loops;

@@ -23,12 +23,13 @@ static bool worth_logging(uint64_t count)
 
 /* --- which handlers --- */
 
-static bool is_on(const mti_bus *b, const mti_bus_entry *e, const mti_hook_info *info,
-                  const mt_call *c)
+static bool is_on(const mti_bus_entry *e, const mti_hook_info *info, const mt_call *c)
 {
     if (atomic_load_explicit(&e->bypassed, memory_order_relaxed))
         return false;
-    return e->owner == 0 || info->platform || !b->enabled || b->enabled(c, e->owner);
+    if (c->skip && !info->platform && (mti_bus_skips(c->skip, e->seats[0]) || mti_bus_skips(c->skip, e->seats[1])))
+        return false;
+    return !e->scope || mti_bus_scope_fits(e->scope, c);
 }
 
 bool mti_bus_has(const mti_bus *b, int hook, const mt_call *c)
@@ -38,7 +39,7 @@ bool mti_bus_has(const mti_bus *b, int hook, const mt_call *c)
     bool own;
     mti_bus_cursor_init(&at, &s->hooks[hook], hook, c);
     for (mti_bus_entry *e; (e = mti_bus_cursor_next(&at, &own));)
-        if (is_on(b, e, &mti_hook_catalogue[hook], c))
+        if (is_on(e, &mti_hook_catalogue[hook], c))
             return true;
     return false;
 }
@@ -51,7 +52,7 @@ void mti_bus_each(const mti_bus *b, const mt_call *c, int hook,
     bool own;
     mti_bus_cursor_init(&at, &s->hooks[hook], hook, c);
     for (mti_bus_entry *e; (e = mti_bus_cursor_next(&at, &own));)
-        if (is_on(b, e, &mti_hook_catalogue[hook], c))
+        if (is_on(e, &mti_hook_catalogue[hook], c))
             fn(arg, &(mti_bus_seen){e->label, e->priority, e->owner, own, e->run, e->self});
 }
 
@@ -176,6 +177,7 @@ static mt_outcome run_one(mti_bus_frame *f, mt_call *c, mti_bus_entry *e, mti_bu
     if (f->info->suspends && c->loop)
         f->turn_us = mti_loop_now_us(c->loop);
     c->plugin = e->owner;
+    c->instance = e->instance;
     mti_fiber_set_tag(e->owner);
     f->denied = f->refused = false;
     uint64_t started = f->started;
@@ -216,7 +218,7 @@ static mt_outcome walk(mti_bus_frame *f, mt_call *c, mti_bus_cursor *at, unsigne
     const mti_hook_info *info = f->info;
     bool own;
     for (mti_bus_entry *e; (e = mti_bus_cursor_next(at, &own));) {
-        if (!is_on(f->bus, e, info, c))
+        if (!is_on(e, info, c))
             continue;
         if (is_held(f->bus, e, c)) {
             if (info->fail_closed && !c->above)     /* else nobody could release it */
@@ -270,6 +272,7 @@ mt_outcome mti_bus_emit_under(mti_bus *b, mt_call *c, int hook, void *payload, c
     if (f.depth > DEPTH_MAX)
         return refuse(c, info, "is nested too deeply in other hooks");
     uint16_t caller = c->plugin;
+    const struct mti_instance *instance = c->instance;
     unsigned lane = mti_bus_lane(b, c);
     c->hook = &f;
     f.started = mti_ticks();
@@ -277,6 +280,7 @@ mt_outcome mti_bus_emit_under(mti_bus *b, mt_call *c, int hook, void *payload, c
                                         : walk(&f, c, &at, lane, payload);
     c->hook = f.up;
     c->plugin = caller;
+    c->instance = instance;
     mti_fiber_set_tag(caller);
     return outcome;
 }

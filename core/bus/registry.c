@@ -77,6 +77,10 @@ static mti_bus_entry *entry_create(mti_bus *b, const mti_bus_handler *h)
     e->run = h->run;
     e->self = h->self;
     e->owner = h->owner;
+    e->seats[0] = h->seats[0];
+    e->seats[1] = h->seats[1];
+    e->instance = h->instance;
+    e->scope = h->scope;
     e->label = label_intern(b, h->label);
     e->hook = h->hook;
     e->priority = h->priority;
@@ -94,6 +98,7 @@ static void entry_unref(mti_bus_entry *e)
     if (e->release)
         e->release(e->self);
     entry_unlink(e);
+    mti_bus_scope_destroy(e->scope);
     free(e->stats);
     free(e);
 }
@@ -251,11 +256,6 @@ void mti_bus_destroy(mti_bus *b)
 void mti_bus_set_held(mti_bus *b, bool (*fn)(const mt_call *c, uint16_t owner))
 {
     atomic_store(&b->held, fn);
-}
-
-void mti_bus_set_enabled(mti_bus *b, bool (*fn)(const mt_call *c, uint16_t owner))
-{
-    b->enabled = fn;
 }
 
 /* --- describing --- */

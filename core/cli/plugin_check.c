@@ -126,22 +126,6 @@ static mt_status check_cases(const char *name, mt_slice text, mti_error *e)
     return s;
 }
 
-static mt_status check_config(const mti_work *w, const mti_manifest *m, mti_error *e)
-{
-    char at[sizeof e->pointer + 16];
-    mti_schema *schema;
-    mti_error why = {0};
-    if (!m->config_schema)
-        return MT_OK;
-    mt_status s = mti_schema_compile(m->config_schema, NULL, NULL, 0, &schema, &why);
-    if (s == MT_OK) {
-        mti_schema_destroy(schema);
-        return MT_OK;
-    }
-    snprintf(at, sizeof at, "/config_schema%s", why.pointer);
-    return mti_json_refuse(w->dir, "plugin.json", mt_str(at), e, "config_schema_invalid", "%s: %s", at, why.detail);
-}
-
 static mt_status check_hooks(const mti_work *w, const mti_manifest *m, mti_error *e)
 {
     char at[48];
@@ -158,9 +142,7 @@ mt_status mti_work_check(const mti_work *w, mti_error *e)
     mti_manifest *m;
     mti_contract *contract;
     MT_TRY(load_manifest(w->dir, &m, e));
-    mt_status s = check_config(w, m, e);
-    if (s == MT_OK)
-        s = check_hooks(w, m, e);
+    mt_status s = check_hooks(w, m, e);
     if (s == MT_OK && (s = mti_contract_load(m->slug, w->dir, &contract, e)) == MT_OK)
         mti_contract_destroy(contract);
     mti_manifest_destroy(m);

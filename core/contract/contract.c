@@ -348,6 +348,7 @@ static mt_status read_choices(loader *l, mti_operation *op, const json_t *o)
 static mt_status read_id(loader *l, mti_operation *op, const json_t *o)
 {
     op->id = keep(l, text_of(o, "operationId"));
+    op->number = op->id ? mti_operation_number(op->id) : 0;
     if (!op->id || !op->id[0])
         return refuse(l, "operationId", "is missing", NULL);
     for (unsigned i = 0; i < l->k->n_operations; i++)

@@ -22,6 +22,7 @@ typedef struct mti_constraint {
 
 typedef struct mti_operation {
     const char *id;                          /* "agents.create" */
+    unsigned number;                         /* mti_operation_number() of it */
     const char *method;                      /* upper case */
     const char *path;                        /* template below the base path: "/workspaces/{workspace_id}/agents" */
     const char *permission;                  /* NULL: public (only the host's own contract may) */

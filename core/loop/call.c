@@ -1,4 +1,6 @@
 #include "loop/call.h"
+
+#include "base/names.h"
 #include "base/ident.h"
 
 #define CALL_ARENA_LIMIT (64u << 20)
@@ -32,4 +34,23 @@ int64_t mti_call_left_ms(const mt_call *c)
     if (left <= 0)
         return 0;
     return left < 1000 ? 1 : left / 1000;
+}
+
+static const char *list[8192] = {""};
+static mti_names operations = {.list = list, .max = sizeof list / sizeof *list, .count = 1, .lock = PTHREAD_MUTEX_INITIALIZER};
+
+unsigned mti_operation_number(const char *name)
+{
+    int id = mti_names_id(&operations, name);
+    return id < 0 ? 0 : (unsigned)id;
+}
+
+unsigned mti_operation_count(void)
+{
+    return mti_names_count(&operations);
+}
+
+const char *mti_operation_name(unsigned number)
+{
+    return mti_names_get(&operations, (int)number);
 }

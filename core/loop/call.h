@@ -39,6 +39,7 @@ struct mt_call {
     mt_slice job_id, job_payload;/* in a queue consumer's call: the job; else null slices */
     bool above;                  /* the request is for an operation of the host or the platform: a guard in quarantine does not keep it (bus/emit.c) */
     const char *operation;       /* "agents.create"; borrowed from the contract; "" outside a request */
+    unsigned operation_number;   /* mti_operation_number() of that; 0: none */
     mti_error error;             /* what failed last; what is answered when a handler fails */
 
     /* Each is owned by the module of its name and reached only there. */
@@ -50,6 +51,9 @@ struct mt_call {
     struct mti_bus_frame *hook;  /* the hook whose handler runs now */
     struct mti_bus_own *own;     /* the handlers of the organization's own; NULL: none */
     struct mti_handles *handles; /* a debug host's: what plugins were given numbers for (plugin/checks.c) */
+    const uint64_t *skip;        /* seats whose handlers the call does not meet (bus/bus.h); NULL: it meets all */
+    struct mti_settings *settings;           /* what its organization has otherwise (plugin/settings.h); NULL: nothing */
+    const struct mti_instance *instance;     /* of the plugin whose code runs now; NULL: its default one */
     struct mti_pin *pins;        /* the providers that serve this call until its end (plugin/services.c) */
 };
 
@@ -57,5 +61,11 @@ void mti_call_init(mt_call *c, mti_loop *l);        /* current fiber (or none, i
 void mti_call_dispose(mt_call *c);                  /* runs the arena's defers */
 /* What is left of the deadline in ms: at least 1 before it, 0 after; INT64_MAX without one. */
 int64_t mti_call_left_ms(const mt_call *c);
+
+/* Operations' and queues' names as numbers from 1 on, for the life of the process: what is asked of every call is asked by number. 0 when 8,191 are
+ * used up. Any thread. */
+unsigned mti_operation_number(const char *name);
+unsigned mti_operation_count(void);                 /* numbers given, and 1 */
+const char *mti_operation_name(unsigned number);
 
 #endif

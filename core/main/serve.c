@@ -13,6 +13,7 @@
 #include "plugin/manager.h"
 #include "plugin/meter.h"
 #include "plugin/org_policies.h"
+#include "plugin/settings.h"
 #include "plugin/versions.h"
 #include "request/api.h"
 #include "request/request.h"
@@ -191,6 +192,7 @@ static void attach_loop(void *arg)
     mti_db_attach(p->host.db, l);
     mti_identities_attach(p->host.identities, l);
     mti_feed_attach(p->host.feed, l);
+    mti_settings_start(&p->host, l);
     mti_org_policies_start(&p->host, l);
     unsigned outbound = (unsigned)mti_config_int(p->host.config, "outbound.connections");
     mti_http_client_create(l, &(mti_http_client_options){.max_connections = outbound, .max_host_connections = outbound, .max_exchanges = 2 * outbound});
@@ -223,6 +225,7 @@ static void end_loop(void *arg)
     mti_http_client_destroy(mti_http_client_of(l));
     mti_feed_detach(p->host.feed, l);
     mti_org_policies_stop(&p->host, l);
+    mti_settings_stop(&p->host, l);
     mti_identities_detach(p->host.identities, l);
     mti_db_detach(p->host.db, l);
     mti_trace_dispose(l);
@@ -339,6 +342,7 @@ static mt_status create_parts(process *p, mti_error *e)
         return mti_fail(e, MT_NO_MEMORY, "no_memory", "out of memory at start");
     MT_TRY(mti_identities_create(h, &h->identities, e));
     MT_TRY(mti_feed_create(h, &h->feed, e));
+    h->settings_slot = mti_loop_slot();
     h->org_policies_slot = mti_loop_slot();
     snprintf(dir, sizeof dir, "%s/manifests/core", h->root);
     MT_TRY(mti_contract_load("core", dir, &p->builtin, e));

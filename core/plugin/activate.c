@@ -56,14 +56,6 @@ void mti_record_read_wish(mti_plugin_record *r, mt_call *c)
     json_decref(stored);
 }
 
-static void add_defaults(const mti_plugin_record *r, json_t *config)
-{
-    mti_schema *schema;
-    if (!r->manifest->config_schema || mti_schema_compile(r->manifest->config_schema, NULL, NULL, 0, &schema, NULL) != MT_OK)
-        return;
-    mti_schema_apply_defaults(schema, config);
-    mti_schema_destroy(schema);
-}
 
 mt_status mti_record_set_config(mti_plugin_record *r, const json_t *stored, mt_call *c)
 {
@@ -73,8 +65,10 @@ mt_status mti_record_set_config(mti_plugin_record *r, const json_t *stored, mt_c
         json_decref(shown);
         return s;
     }
-    add_defaults(r, config);
-    add_defaults(r, shown);
+    if (r->manifest->config_check) {
+        mti_schema_apply_defaults(r->manifest->config_check, config);
+        mti_schema_apply_defaults(r->manifest->config_check, shown);
+    }
     replace(&r->config, config);
     replace(&r->shown, shown);
     atomic_store(&r->locked, false);

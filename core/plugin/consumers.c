@@ -6,7 +6,7 @@
 #include "plugin/manager.h"
 #include "plugin/meter.h"
 #include "plugin/org_policies.h"
-#include "plugin/record.h"
+#include "plugin/settings.h"
 
 #include "base/log.h"
 #include "base/ticks.h"
@@ -83,7 +83,10 @@ static void run_job(void *arg)
         c.workspace_id = c.who.workspace_id = workspace;
     c.job_payload = mti_buf_slice(&j->payload);
     c.job_id = mt_str(j->id);
-    mt_status s = mti_org_policies_attach(&c);
+    c.operation_number = mti_operation_number(c.operation);
+    mt_status s = mti_settings_attach(&c);   /* a job of a plugin that is off for its organization comes to its end all the same */
+    if (s == MT_OK)
+        s = mti_org_policies_attach(&c);
     bool ready = s == MT_OK, held = false;
     if (ready)
         s = MT_UNAVAILABLE;                  /* switched off just now: the job is given back, not dead */

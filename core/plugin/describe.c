@@ -151,6 +151,13 @@ mti_readiness mti_plugins_readiness(mti_plugins *p, char *why, size_t size)
     return gone && !essential ? MTI_READY_DEGRADED : MTI_NOT_READY;
 }
 
+json_t *mti_config_show(const mti_manifest *m, const json_t *object, const char *member)
+{
+    json_t *shown = json_copy((json_t *)object);
+    json_object_set_new(shown, member, mti_config_shown(m, json_object_get(object, member)));
+    return shown;
+}
+
 mt_status mti_plugins_config(mti_plugins *p, mt_slice slug, mti_buf *out)
 {
     mti_plugin_record *r = mti_manager_find(p, slug);

@@ -120,16 +120,11 @@ static void check_contract(const mti_doctor *d, mti_writer *w)
 
 static void check_config(const mti_doctor *d, mti_writer *w)
 {
-    mti_schema *schema;
     mti_error e = {0};
     const json_t *config = atomic_load(&d->r->config);
-    if (!d->r->manifest->config_schema || !config)
+    if (!d->r->manifest->config_check || !config)
         return;
-    mt_status s = mti_schema_compile(d->r->manifest->config_schema, NULL, NULL, 0, &schema, &e);
-    if (s == MT_OK) {
-        s = mti_schema_validate(schema, config, &(mti_schema_options){.closed = true, .formats = true}, &e);
-        mti_schema_destroy(schema);
-    }
+    mt_status s = mti_schema_validate(d->r->manifest->config_check, config, &(mti_schema_options){.closed = true, .formats = true}, &e);
     if (s == MT_OK)
         tell(w, "config", OK, NULL, "Its configuration is right.");
     else

@@ -1,7 +1,7 @@
 /* What the request layer asks of a plugin by its slot, and the count of who is inside. */
 #include "plugin/hold.h"
 #include "plugin/manager.h"
-#include "plugin/record.h"
+#include "plugin/settings.h"
 
 const char *mti_record_state_name(int state)
 {
@@ -19,6 +19,11 @@ int mti_record_effective(const mti_plugin_record *r)
 const char *mti_plugin_slug(const mti_plugins *p, uint16_t slot)
 {
     return slot && slot < p->n ? p->records[slot]->slug : "host";
+}
+
+bool mti_plugin_off(const mti_plugins *p, const mt_call *c, uint16_t slot)
+{
+    return slot && c->settings && mti_settings_off(c, p->records[slot]->seats);
 }
 
 void *mti_plugin_self(const mti_plugins *p, uint16_t slot)

@@ -28,6 +28,7 @@ typedef struct mti_host {
     struct mti_meters *meters;                /* what plugins did (meter.h) */
     struct mti_keyring *secrets;             /* keys of the secrets in configurations (secrets/keyring.h); a process that only scans has none */
     struct mti_identities *identities;       /* caches of credentials and scopes (identity.h) */
+    unsigned settings_slot;                  /* of each loop: what it keeps of organizations' settings (settings.h) */
     unsigned org_policies_slot;              /* of each loop: what it keeps of them (org_policies.h) */
     const char *root;                        /* installation folder: sql/, manifests/, plugins/ below it */
     const char *version;

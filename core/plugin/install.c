@@ -3,6 +3,7 @@
 #include "plugin/manager.h"
 #include "plugin/publish.h"
 #include "plugin/record.h"
+#include "plugin/setting_store.h"
 #include "plugin/versions.h"
 
 #include "package/package.h"
@@ -117,6 +118,28 @@ static const char *action_of(const mti_version *v, const mti_plugin_record *old)
     return order > 0 ? "upgrade" : order < 0 ? "downgrade" : "replace";
 }
 
+/* Settings of organizations that the version would not accept. */
+static void add_unfit(const install *x, mt_call *c, json_t *problems)
+{
+    bool enabled;
+    json_t *stored = NULL, *config = NULL;
+    const mti_manifest *m = x->v.manifest;
+    if (!mti_database_usable(x->p->host))
+        return;                              /* which is a problem of its own */
+    mt_status s = mti_store_read(c, m->slug, &enabled, &stored);
+    if (s == MT_OK)
+        s = mti_config_open(c, m->slug, "", stored, &config);
+    else if (s == MT_NOT_FOUND && (config = json_object()))
+        s = MT_OK;
+    json_object_update_recursive(config, (json_t *)x->config);
+    if (s == MT_OK)
+        s = mti_settings_refuse(c, m, config);
+    if (s != MT_OK)
+        add_error(problems, &c->error);
+    json_decref(stored);
+    json_decref(config);
+}
+
 static mt_status plan_there(void *arg, mt_call *there)
 {
     install *x = arg;
@@ -125,6 +148,7 @@ static mt_status plan_there(void *arg, mt_call *there)
     json_t *problems = json_object_get(x->plan, "problems"), *found = mti_resolve_change(x->p, m, old), *permissions = json_object_get(m->json, "permissions");
     json_array_extend(problems, found);
     json_decref(found);
+    add_unfit(x, there, problems);
     json_object_set_new(x->plan, "slug", json_string(m->slug));
     json_object_set_new(x->plan, "version", json_string(m->version));
     json_object_set_new(x->plan, "digest", json_string(x->v.digest));
@@ -137,7 +161,7 @@ static mt_status plan_there(void *arg, mt_call *there)
 
 mt_status mti_plugins_check(mti_plugins *p, mt_call *c, mt_slice file, const json_t *config, mti_buf *out)
 {
-    install x = {.p = p, .file = file, .plan = json_pack("{s:[],s:[]}", "problems", "operations")};
+    install x = {.p = p, .file = file, .config = config, .plan = json_pack("{s:[],s:[]}", "problems", "operations")};
     mti_fiber_shield(true);
     mt_status s = mti_offload_run(p->host->offload, 0, on_pool_look, &x);
     if (s == MT_OK && x.status != MT_OK) {

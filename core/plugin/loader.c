@@ -1,4 +1,5 @@
 /* From a folder to a loaded plugin: shared object, entry table, contract, policies. */
+#include "plugin/instances.h"
 #include "plugin/manager.h"
 #include "plugin/record.h"
 #include "plugin/versions.h"
@@ -229,6 +230,7 @@ static mt_status load_from(mti_plugin_record *r, const char *object, mti_error *
     if (r->entry)
         MT_TRY(start_object(r, e));
     r->loaded = true;
+    mti_instances_bind(r);
     return MT_OK;
 }
 

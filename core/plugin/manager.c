@@ -4,6 +4,7 @@
 #include "plugin/manager.h"
 #include "plugin/publish.h"
 #include "plugin/record.h"
+#include "plugin/setting_store.h"
 
 #include "json/writer.h"
 
@@ -36,6 +37,8 @@ mt_status mti_plugins_create(mti_host *h, mti_contract *builtin, mti_plugins **o
     p->n = 1;
     p->builtin = builtin;
     p->profile = read_profile(h->root);
+    p->seats = (mti_names){.list = p->seat_names, .max = MTI_BUS_SEATS, .lock = PTHREAD_MUTEX_INITIALIZER};
+    mti_names_id(&p->seats, "host");
     mti_holds_read(p);
     p->checked = mti_checks_wanted(mti_config_str(h->config, "debug.checks"));
     if (p->checked)
@@ -54,6 +57,7 @@ void mti_plugins_destroy(mti_plugins *p)
     mti_schema_destroy(p->schema);
     json_decref(p->profile);
     json_decref(p->quarantine);
+    mti_names_dispose(&p->seats);
     free(p->dirs);
     free(p->built);
     pthread_mutex_destroy(&p->lock);
@@ -81,13 +85,17 @@ mt_status mti_manager_enable(mti_plugins *p, mt_call *c, mti_plugin_record *r)
 
 mt_status mti_config_check(const mti_manifest *m, const json_t *config, mt_call *c)
 {
-    mti_schema *schema;
-    const json_t *given = m ? m->config_schema : NULL;
-    if (!given)
-        return json_object_size(config) ? mti_fail(&c->error, MT_INVALID, "config_not_taken", "Plugin %s takes no configuration.", m ? m->slug : "") : MT_OK;
-    MT_TRY(mti_schema_compile((json_t *)given, NULL, NULL, 0, &schema, &c->error));
-    mt_status s = mti_schema_validate(schema, config, &(mti_schema_options){.closed = true, .formats = true}, &c->error);
-    mti_schema_destroy(schema);
+    if (m && m->config_check)
+        return mti_schema_validate(m->config_check, config, &(mti_schema_options){.closed = true, .formats = true}, &c->error);
+    return json_object_size(config) ? mti_fail(&c->error, MT_INVALID, "config_not_taken", "Plugin %s takes no configuration.", m ? m->slug : "") : MT_OK;
+}
+
+static mt_status refuse_unfit(mt_call *c, const mti_manifest *m, const json_t *stored)
+{
+    json_t *config;
+    MT_TRY(mti_config_open(c, m->slug, "", stored, &config));
+    mt_status s = mti_settings_refuse(c, m, config);
+    json_decref(config);
     return s;
 }
 
@@ -100,6 +108,8 @@ static mt_status configure(mti_plugins *p, mt_call *c, mti_plugin_record *r, con
     if (s == MT_OK || s == MT_NOT_FOUND)
         s = mti_config_seal(c, r->manifest, "", config, before, false, &stored);
     json_decref(before);
+    if (s == MT_OK && r->manifest && (s = refuse_unfit(c, r->manifest, stored)) != MT_OK)
+        json_decref(stored);
     MT_TRY(s);
     s = mti_store_configure(c, r->slug, atomic_load(&r->wanted), stored);
     json_decref(stored);

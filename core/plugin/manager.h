@@ -58,6 +58,8 @@ void mti_plugins_describe_all(mti_plugins *p, mti_buf *out);
 
 /* By slot, for the request layer. Any thread. */
 const char *mti_plugin_slug(const mti_plugins *p, uint16_t slot);       /* "host" for 0 */
+/* Whether the call's organization has it switched off. */
+bool mti_plugin_off(const mti_plugins *p, const mt_call *c, uint16_t slot);
 void *mti_plugin_self(const mti_plugins *p, uint16_t slot);
 const mti_db_role *mti_plugin_role(const mti_plugins *p, uint16_t slot);
 /* Counts somebody in, whose loop it is; a version that is held is not closed before it is released. False: it is closed already, and the route must be

@@ -1,4 +1,5 @@
 #include "plugin/manifest.h"
+#include "plugin/layers.h"
 
 #include "json/place.h"
 #include "secrets/secrets.h"
@@ -103,6 +104,21 @@ static void read_members(mti_manifest *m)
     read_queues(m, json_object_get(j, "queues"));
 }
 
+static mt_status compile_config(mti_manifest *m, mti_error *e)
+{
+    char at[sizeof e->pointer + 16];
+    mti_error inner = {0};
+    if (!m->config_schema)
+        return MT_OK;
+    mt_status s = mti_layer_schema_check(m->config_schema, &inner);
+    if (s == MT_OK)
+        s = mti_schema_compile(m->config_schema, NULL, NULL, 0, &m->config_check, &inner);
+    if (s == MT_OK)
+        return MT_OK;
+    snprintf(at, sizeof at, "/config_schema%s", inner.pointer);
+    return mti_json_refuse(m->dir, "plugin.json", mt_str(at), e, "manifest_invalid", "%s: %s", at, inner.detail);
+}
+
 mt_status mti_manifest_load(const mti_schema *schema, const char *dir, mti_manifest **out, mti_error *e)
 {
     char path[4096];
@@ -137,7 +153,11 @@ mt_status mti_manifest_load(const mti_schema *schema, const char *dir, mti_manif
     m->json = json_incref(json);
     m->dir = mti_arena_strndup(&m->arena, dir, strlen(dir));
     read_members(m);
-    *out = m;
+    s = compile_config(m, e);
+    if (s == MT_OK)
+        *out = m;
+    else
+        mti_manifest_destroy(m);
 out:
     json_decref(json);
     mti_buf_dispose(&text);
@@ -148,6 +168,7 @@ void mti_manifest_destroy(mti_manifest *m)
 {
     if (!m)
         return;
+    mti_schema_destroy(m->config_check);
     json_decref(m->json);
     mti_arena_dispose(&m->arena);
     free(m);

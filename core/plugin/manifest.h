@@ -29,6 +29,7 @@ typedef struct mti_manifest {
     const char **references; size_t n_references;
     const char **hosts; size_t n_hosts;      /* granted to http/1 */
     json_t *config_schema;                   /* borrowed from json; NULL: takes no configuration */
+    mti_schema *config_check;                /* compiled; NULL as config_schema */
 } mti_manifest;
 
 /* The manifest schema, compiled once from ROOT/manifests/schemas/plugin.json. */
@@ -36,6 +37,9 @@ mt_status mti_manifest_schema(const char *root, mti_schema **out, mti_error *e);
 /* Reads DIR/plugin.json. MT_NOT_FOUND when there is none; MT_INVALID names the pointer. */
 mt_status mti_manifest_load(const mti_schema *schema, const char *dir, mti_manifest **out, mti_error *e);
 void mti_manifest_destroy(mti_manifest *m);
+
+/* What people may see of an object that has a configuration, or a layer of one, as its member: a copy. Whatever shows a configuration shows this. */
+json_t *mti_config_show(const mti_manifest *m, const json_t *object, const char *member);
 
 /* Semantic versions: "^1", "^1.2", "~1.2.3", ">=1.0", "1.2.3", "*". False for a version or range that is malformed. */
 bool mti_semver_match(const char *version, const char *range);

@@ -16,15 +16,17 @@ static mt_status not_offered(mt_call *c, const char *id)
 /* Whose code runs, and for whom. */
 typedef struct place {
     uint16_t plugin, caller;
+    const struct mti_instance *instance;
     uint64_t begun; /* ticks */
 } place;
 
 /* From here on the provider's code runs; answers the place before. */
 static place enter(mt_call *c, const mti_provider *pr)
 {
-    place before = {c->plugin, c->caller, mti_service_begin(c)};
+    place before = {c->plugin, c->caller, c->instance, mti_service_begin(c)};
     c->caller = c->plugin;
     c->plugin = pr->slot;
+    c->instance = pr->instance;
     mti_fiber_set_tag(pr->slot);
     return before;
 }
@@ -34,6 +36,7 @@ static void leave(mt_call *c, place before, const char *what, mt_status s)
     mti_service_end(c, what, before.begun, s);
     c->plugin = before.plugin;
     c->caller = before.caller;
+    c->instance = before.instance;
     mti_fiber_set_tag(before.plugin);
 }
 

@@ -23,17 +23,18 @@ enum mti_service_id {
     MTI_SVC_COUNT,
 };
 
-/* Who serves a call: the provider's table (mt_…_provider), its instance and its plugin slot. */
+/* Who serves a call: the provider's table (mt_…_provider), its self, its plugin slot and instance. */
 typedef struct mti_provider {
     const void *table;
     void *self;
     uint16_t slot;
+    const struct mti_instance *instance; /* NULL: the default one */
 } mti_provider;
 
 /* The provider chosen for the call's organization, workspace and service; NULL when there is none. Call's fiber. */
 const mti_provider *mti_provider_for(mt_call *c, int service);
-/* The active provider of this plugin slug; NULL when it provides no such service now. Call's fiber; pool threads too. */
-const mti_provider *mti_provider_named(mt_call *c, int service, mt_slice slug);
+/* The active provider of this name, SLUG or SLUG:INSTANCE; NULL when it provides no such service now. Call's fiber; pool threads too. */
+const mti_provider *mti_provider_named(mt_call *c, int service, mt_slice name);
 
 /* An interface of the catalogue. service is -1 for the host's own. */
 typedef struct mti_interface_info {

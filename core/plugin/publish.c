@@ -1,4 +1,5 @@
 #include "plugin/publish.h"
+#include "plugin/instances.h"
 #include "plugin/manager.h"
 
 #include "base/log.h"
@@ -162,19 +163,35 @@ static mt_hook_fn find_hook(const mti_plugin_record *r, const char *name)
     return NULL;
 }
 
+/* The instance's part of each handler. */
+static void add_handler(mti_plugins *p, const mti_plugin_record *r, const mti_instance *i, mti_bus_handler h, const char *name)
+{
+    char label[224];
+    snprintf(label, sizeof label, "%s%s%s.%s", r->slug, *i->name ? ":" : "", i->name, name);
+    h.owner = r->slot;
+    memcpy(h.seats, i->seats, sizeof h.seats);
+    h.instance = *i->name ? i : NULL;
+    h.scope = mti_bus_scope_create(i->scope);
+    h.label = label;
+    if (i->has_priority)
+        h.priority = i->priority;
+    mti_bus_add(p->host->bus, &h);
+}
+
+/* Every hook handler stands once for each instance; policies read no configuration, so once. */
 static void add_handlers(mti_plugins *p, const mti_plugin_record *r)
 {
-    char label[160];
-    for (size_t i = 0; i < r->manifest->n_hooks; i++) {
-        const mti_manifest_hook *h = &r->manifest->hooks[i];
-        snprintf(label, sizeof label, "%s.%s", r->slug, h->handler);
-        mti_bus_add(p->host->bus, &(mti_bus_handler){.owner = r->slot, .hook = mti_hook_find(mt_str(h->name)), .priority = h->priority,
-                                                     .run = find_hook(r, h->handler), .self = r->self, .label = label});
-    }
+    char label[32];
+    const struct mti_instances *all = atomic_load(&r->instances);
+    for (unsigned k = 0; k < all->n; k++)
+        for (size_t i = 0; i < r->manifest->n_hooks; i++) {
+            const mti_manifest_hook *h = &r->manifest->hooks[i];
+            add_handler(p, r, &all->items[k], (mti_bus_handler){.hook = mti_hook_find(mt_str(h->name)), .priority = h->priority, .run = find_hook(r, h->handler), .self = r->self}, h->handler);
+        }
     for (unsigned i = 0; i < r->n_policies; i++) {
-        snprintf(label, sizeof label, "%s.policy%u", r->slug, i + 1);
-        mti_bus_add(p->host->bus, &(mti_bus_handler){.owner = r->slot, .hook = mti_policy_hook(r->policies[i]), .priority = mti_policy_priority(r->policies[i]),
-                                                     .run = mti_policy_run, .self = r->policies[i], .label = label});
+        snprintf(label, sizeof label, "policy%u", i + 1);
+        add_handler(p, r, &all->items[0], (mti_bus_handler){.hook = mti_policy_hook(r->policies[i]), .priority = mti_policy_priority(r->policies[i]), .run = mti_policy_run,
+                                                            .self = r->policies[i]}, label);
     }
 }
 
@@ -190,32 +207,38 @@ static void publish_handlers(mti_plugins *p)
     mti_bus_publish(p->host->bus);
 }
 
-/* The provider that the option plugins.providers names ("llm=llm_extractive,…"), else the first active one. */
-static bool preferred(const mti_plugins *p, const char *interface, const char *slug)
+/* Whom the option plugins.providers names for an interface ("llm=llm_extractive,llm_engine=llm_openai:eu"). */
+static mt_slice preferred(const mti_plugins *p, const char *interface)
 {
     const char *list = mti_config_str(p->host->config, "plugins.providers");
     size_t n = strcspn(interface, "/");
     for (const char *at = list; at && *at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
-        if (!strncmp(at, interface, n) && at[n] == '=' && !strncmp(at + n + 1, slug, strlen(slug)) &&
-            (at[n + 1 + strlen(slug)] == ',' || !at[n + 1 + strlen(slug)]))
-            return true;
-    return false;
+        if (!strncmp(at, interface, n) && at[n] == '=')
+            return (mt_slice){at + n + 1, strcspn(at + n + 1, ",")};
+    return (mt_slice){0};
+}
+
+/* The one that is named, else the first active one. */
+static const mti_provider *choose(const mti_plugins *p, const mti_interface_info *info)
+{
+    const mti_provider *first = NULL, *named;
+    mt_slice wanted = preferred(p, info->id);
+    for (unsigned i = 1; i < p->n; i++) {
+        if (!(named = mti_record_provider(p->records[i], info->service, mt_str(p->records[i]->slug))))
+            continue;
+        first = first ? first : named;
+        if (wanted.p && (named = mti_record_provider(p->records[i], info->service, wanted)))
+            return named;
+    }
+    return first;
 }
 
 void mti_publish_services(mti_plugins *p)
 {
     for (unsigned n = 0; n < mti_interface_count; n++) {
         const mti_interface_info *info = &mti_interface_catalogue[n];
-        const mti_provider *chosen = NULL;
-        for (unsigned i = 1; info->service >= 0 && i < p->n; i++) {
-            const mti_plugin_record *r = p->records[i];
-            if (atomic_load(&r->state) != MTI_PLUGIN_ACTIVE || !r->providers[info->service].table)
-                continue;
-            if (!chosen || preferred(p, info->id, r->slug))
-                chosen = &r->providers[info->service];
-        }
         if (info->service >= 0)
-            atomic_store(&p->chosen[info->service], chosen);
+            atomic_store(&p->chosen[info->service], choose(p, info));
     }
 }
 
@@ -238,6 +261,7 @@ mt_status mti_publish(mti_plugins *p, mti_error *e)
     mti_router *router = NULL;
     char *openapi = NULL, *page = NULL;
     MT_TRY(build(p, &router, &openapi, &page, e));
+    atomic_fetch_add(&p->epoch, 1);          /* before a call can meet what is new */
     mti_publish_services(p);                 /* one that collided serves no longer */
     publish_handlers(p);
     const mti_router *old = atomic_exchange(&h->router, router);

@@ -1,5 +1,6 @@
 /* Records: made, found, their state told and logged, freed. */
 #include "plugin/feed.h"
+#include "plugin/instances.h"
 #include "plugin/manager.h"
 #include "plugin/record.h"
 
@@ -33,6 +34,8 @@ mti_plugin_record *mti_record_create(mti_plugins *p, const char *slug)
     r->slug = strdup(slug);
     r->slot = (uint16_t)p->n;
     p->records[r->slot] = r;
+    mti_instances_init(r);
+    memcpy(r->seats, atomic_load(&r->instances)->items[0].seats, sizeof r->seats);
     if (p->host->names)
         snprintf(p->host->names[r->slot].slug, sizeof p->host->names->slug, "%s", slug);
     atomic_store(&p->n, r->slot + 1u);       /* from here on other threads see it */
@@ -66,6 +69,7 @@ void mti_record_destroy(mti_plugin_record *r)
     free((void *)atomic_load(&r->held));
     json_decref(atomic_load(&r->config));
     json_decref(atomic_load(&r->shown));
+    mti_instances_dispose(r);
     mti_manifest_destroy(r->manifest);
     free((char *)r->slug);
     free(r);

@@ -2,6 +2,7 @@
 #ifndef MTI_PLUGIN_RECORD_H
 #define MTI_PLUGIN_RECORD_H
 
+#include "base/names.h"
 #include "json/writer.h"
 #include "plugin/host.h"
 #include "plugin/manifest.h"
@@ -35,6 +36,8 @@ typedef struct mti_plugin_record {
     _Atomic(bool) closed;                    /* retired, and empty: whoever still wants in takes the route anew */
     bool trusted;                            /* built with the program: not scanned before its first load */
     const char *slug;
+    uint16_t seats[2];                       /* of the plugin, whichever version, and of its default instance (bus/bus.h) */
+    _Atomic(struct mti_instances *) instances;   /* never NULL (instances.h) */
     mti_host *host;
     mti_manifest *manifest;                  /* NULL when plugin.json is broken: then the state is failed */
     mti_contract *contract;
@@ -71,6 +74,9 @@ struct mti_plugins {
     mti_plugin_record *records[MTI_MAX_PLUGINS];   /* by slot; 0 is the host */
     _Atomic(unsigned) n;                     /* slots used + 1; read by any thread */
     pthread_mutex_t lock;                    /* reasons */
+    mti_names seats;                         /* "SLUG" and "SLUG:INSTANCE"; 0 is the host */
+    const char *seat_names[MTI_BUS_SEATS];
+    _Atomic(unsigned) epoch;                 /* goes on when what settings are made for changes: versions, instances, operations */
     mti_waitlist turn;                       /* one change at a time (loop 0) */
     bool busy;
     unsigned activations;                    /* so far */

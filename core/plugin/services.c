@@ -3,7 +3,7 @@
 #include "plugin/checks.h"
 #include "plugin/hold.h"
 #include "plugin/manager.h"
-#include "plugin/record.h"
+#include "plugin/settings.h"
 
 #include <string.h>
 
@@ -84,45 +84,65 @@ static bool pin(mt_call *c, int service, const mti_provider *provider)
     return true;
 }
 
-/* What serves the call already; not one that was switched off meanwhile. slug.p NULL: any. */
-static const mti_provider *pinned(const mt_call *c, int service, mt_slice slug)
+/* "SLUG", or "SLUG:INSTANCE". */
+static bool is_named(const mti_pin *x, mt_slice name)
+{
+    mt_slice slug = mt_str(x->record->slug), instance = mt_str(x->provider->instance ? x->provider->instance->name : "");
+    if (!instance.len)
+        return mt_slice_eq(name, slug);
+    return name.len == slug.len + 1 + instance.len && !memcmp(name.p, slug.p, slug.len) && name.p[slug.len] == ':' &&
+           !memcmp(name.p + slug.len + 1, instance.p, instance.len);
+}
+
+/* What serves the call already; not one that was switched off meanwhile. name.p NULL: any. */
+static const mti_provider *pinned(const mt_call *c, int service, mt_slice name)
 {
     for (const mti_pin *x = c->pins; x; x = x->next) {
         int state = atomic_load_explicit(&x->record->state, memory_order_relaxed);
-        if (x->service == service && (state == MTI_PLUGIN_ACTIVE || state == MTI_PLUGIN_RETIRED) && (!slug.p || mt_slice_eq(slug, mt_str(x->record->slug))))
+        if (x->service == service && (state == MTI_PLUGIN_ACTIVE || state == MTI_PLUGIN_RETIRED) && (!name.p || is_named(x, name)))
             return x->provider;
     }
     return NULL;
 }
 
-/* A provider in quarantine for the call's organization is none. */
+static bool is_off(const mt_call *c, const mti_provider *provider)
+{
+    const mti_plugin_record *r = c->host->plugins->records[provider->slot];
+    return c->settings && mti_settings_off(c, provider->instance ? provider->instance->seats : r->seats);
+}
+
+/* A provider in quarantine for the call's organization, or switched off for it, is none. */
 static bool serves(const mt_call *c, const mti_provider *provider)
 {
-    return !provider || !mti_record_held_for(c->host->plugins->records[provider->slot], c);
+    return !provider || (!is_off(c, provider) && !mti_record_held_for(c->host->plugins->records[provider->slot], c));
+}
+
+/* The host's choice; where the call's organization has that one switched off, the first other one. */
+static const mti_provider *choice(const mt_call *c, int service)
+{
+    const mti_plugins *p = c->host->plugins;
+    const mti_provider *chosen = atomic_load_explicit(&p->chosen[service], memory_order_acquire), *other;
+    for (unsigned i = 1; chosen && is_off(c, chosen) && i < p->n; i++)
+        if ((other = mti_record_provider(p->records[i], service, mt_str(p->records[i]->slug))) && !is_off(c, other))
+            chosen = other;
+    return chosen;
 }
 
 const mti_provider *mti_provider_for(mt_call *c, int service)
 {
     const mti_provider *provider = pinned(c, service, (mt_slice){0});
-    while (!provider && (provider = atomic_load_explicit(&c->host->plugins->chosen[service], memory_order_acquire)) && !pin(c, service, provider))
+    while (!provider && (provider = choice(c, service)) && !pin(c, service, provider))
         provider = NULL;
     return serves(c, provider) ? provider : NULL;
 }
 
-static const mti_provider *active_provider(const mti_plugin_record *r, int service)
-{
-    return atomic_load(&r->state) == MTI_PLUGIN_ACTIVE && r->providers[service].table ? &r->providers[service] : NULL;
-}
-
-const mti_provider *mti_provider_named(mt_call *c, int service, mt_slice slug)
+const mti_provider *mti_provider_named(mt_call *c, int service, mt_slice name)
 {
     const mti_plugins *p = c->host->plugins;
-    const mti_provider *provider = pinned(c, service, slug.p ? slug : MT_SLICE(""));
-    for (unsigned i = 1; !provider && i < p->n; i++) {
-        mti_plugin_record *r = p->records[i];
-        if (mt_slice_eq(slug, mt_str(r->slug)) && (provider = active_provider(r, service)) && !pin(c, service, provider))
+    const mti_provider *provider = pinned(c, service, name.p ? name : MT_SLICE(""));
+    for (unsigned i = 1; !provider && i < p->n; i++)
+        if ((provider = mti_record_provider(p->records[i], service, name)) && !pin(c, service, provider))
             provider = NULL;
-    }
     return serves(c, provider) ? provider : NULL;
 }
 
@@ -134,7 +154,7 @@ static mt_status service_provider(mt_call *c, mt_slice interface, uint32_t index
         if (mt_slice_eq(interface, mt_str(mti_interface_catalogue[i].id)))
             service = mti_interface_catalogue[i].service;
     for (unsigned i = 1; service >= 0 && i < p->n; i++)
-        if (active_provider(p->records[i], service) && !index--) {
+        if (mti_record_provider(p->records[i], service, mt_str(p->records[i]->slug)) && serves(c, &p->records[i]->providers[service]) && !index--) {
             *slug = mt_str(p->records[i]->slug);
             return MT_OK;
         }

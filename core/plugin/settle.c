@@ -1,5 +1,6 @@
 /* Brings every wished-for plugin as far as it gets, one change at a time. */
 #include "plugin/hold.h"
+#include "plugin/instances.h"
 #include "plugin/manager.h"
 #include "plugin/publish.h"
 #include "plugin/record.h"
@@ -120,6 +121,8 @@ void mti_settle(mti_plugins *p, mt_call *c)
             mti_record_read_wish(p->records[i], c);
             rest(p->records[i]);
         }
+    if (mti_database_usable(p->host) && mti_instances_read(p, c, NULL) != MT_OK)
+        mti_log(MTI_LOG_WARN, "plugin.instances_unread", "reason=%s", c->error.detail);
     mti_fiber_spawn(c->loop, publish_meanwhile, p);
     while (advance_all(p, c))
         ;

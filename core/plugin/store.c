@@ -19,7 +19,7 @@ static const char text[] =
     "INSERT INTO mt.plugin (slug, version, config) VALUES (:slug, :version, :config::jsonb)\n"
     "ON CONFLICT (slug) DO UPDATE SET enabled = true, version = excluded.version, previous_config = plugin.config, config = excluded.config, changed_at = now();\n"
     "-- name: plugin_forget :exec\n"
-    "DELETE FROM mt.plugin WHERE slug = :slug;\n"
+    "WITH settings AS (DELETE FROM mt.plugin_setting s WHERE s.slug = :slug) DELETE FROM mt.plugin p WHERE p.slug = :slug;\n"
     "-- name: plugin_configs :many\n"
     "SELECT slug, config::text, previous_config::text FROM mt.plugin WHERE slug > :after ORDER BY slug LIMIT 1;\n"
     "-- name: plugin_reseal :exec\n"

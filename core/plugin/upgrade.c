@@ -4,9 +4,11 @@
  * hooks and services, and the old version drains.
  */
 #include "plugin/hold.h"
+#include "plugin/instances.h"
 #include "plugin/manager.h"
 #include "plugin/publish.h"
 #include "plugin/record.h"
+#include "plugin/setting_store.h"
 #include "plugin/versions.h"
 
 #include "base/log.h"
@@ -115,13 +117,26 @@ static mt_status hand_state(upgrade *x)
     return s;
 }
 
+/* Settings of organizations that this version would not accept. */
+static mt_status refuse_unfit(upgrade *x)
+{
+    json_t *config;
+    MT_TRY(mti_config_open(x->c, x->r->slug, "", x->config, &config));
+    mt_status s = mti_settings_refuse(x->c, x->r->manifest, config);
+    json_decref(config);
+    return s;
+}
+
 static mt_status prepare(upgrade *x)
 {
     mti_plugin_record *r = x->r;
     if (!r->loaded)
         MT_TRY(mti_record_load(r, &x->c->error));
     MT_TRY(merge_config(x));
+    if (!x->back)                            /* back is back: what does not fit there is left out, which the log tells */
+        MT_TRY(refuse_unfit(x));
     MT_TRY(mti_record_set_config(r, x->config, x->c));
+    MT_TRY(mti_instances_read(x->p, x->c, r));
     MT_TRY(mti_record_prepare(r, x->old && atomic_load(&x->old->state) == MTI_PLUGIN_ACTIVE ? x->old : NULL, x->c));
     MT_TRY(mti_publish_check(x->p, x->old, r, &x->c->error));
     if (!x->reused || atomic_load(&r->closed)) {   /* else it was not left by all yet, so it is still activated */

@@ -3,7 +3,7 @@
 #include "request/request.h"
 
 #include "plugin/manager.h"
-#include "plugin/record.h"
+#include "plugin/settings.h"
 
 #include <stdio.h>
 
@@ -129,7 +129,7 @@ static mt_status request_enter_workspace(mt_call *c, mt_slice workspace_id)
         return mti_fail(&c->error, MT_NOT_FOUND, "not_found", "There is nothing of this id here.");
     mti_uuid before = c->who.org_id;
     MT_TRY(mti_scope_enter(c, id, "workspace"));
-    return mti_uuid_eq(before, c->who.org_id) ? MT_OK : mti_stage_policies(c->request);
+    return mti_uuid_eq(before, c->who.org_id) ? MT_OK : mti_stage_organization(c->request);
 }
 
 static mt_status request_problem(mt_call *c, int32_t status, mt_slice code, mt_slice detail, mt_slice pointer)
@@ -167,9 +167,7 @@ static mt_status request_sleep(mt_call *c, int64_t ms)
 
 static mt_slice request_config(mt_call *c, mt_slice pointer)
 {
-    if (!c->plugin)
-        return (mt_slice){0};
-    return mti_value_text(c, mti_json_at(atomic_load(&c->host->plugins->records[c->plugin]->config), pointer));
+    return mti_value_text(c, mti_json_at((json_t *)mti_settings_config(c), pointer));
 }
 
 /* Options that plugins may read. */

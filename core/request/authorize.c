@@ -3,7 +3,9 @@
 
 #include "plugin/identity.h"
 #include "telemetry/trace.h"
+#include "plugin/manager.h"
 #include "plugin/org_policies.h"
+#include "plugin/settings.h"
 
 #include <mortise/hooks.h>
 
@@ -27,6 +29,8 @@ mt_status mti_scope_enter(mt_call *c, mti_uuid id, const char *kind)
         if (workspace && !mti_uuid_is_nil(c->who.workspace_id) && !mti_uuid_eq(c->who.workspace_id, id))
             return not_found(c);
     }
+    if (!mti_uuid_eq(c->who.org_id, scope.org_id))
+        mti_settings_detach(c);
     c->who.org_id = scope.org_id;
     if (workspace)
         c->workspace_id = id;
@@ -108,9 +112,38 @@ bool mti_stands_above(const mti_operation *op)
     return op->plugin == 0 || op->platform || !strncmp(op->id, "policies.", 9);
 }
 
-mt_status mti_stage_policies(mti_request *r)
+/* The host's own operations serve without settings when these cannot be read: an operator looks at them then. */
+static mt_status attach_settings(mti_request *r)
+{
+    mt_call *c = &r->call;
+    bool own = r->match.op->plugin == 0;
+    if (own && !mti_db_up(r->host->db))
+        return MT_OK;
+    mt_status s = mti_settings_attach(c);
+    if (s == MT_OK || !own)
+        return s;
+    memset(&c->error, 0, sizeof c->error);
+    return MT_OK;
+}
+
+/* What is switched off for the organization looks like what is not there. */
+static mt_status enter_plugin(mti_request *r)
+{
+    MT_TRY(attach_settings(r));
+    if (!mti_plugin_off(r->host->plugins, &r->call, r->match.op->plugin))
+        return MT_OK;
+    return mti_fail(&r->call.error, MT_NOT_FOUND, "not_found", "There is nothing at this path.");
+}
+
+static mt_status attach_policies(mti_request *r)
 {
     return mti_stands_above(r->match.op) ? MT_OK : mti_org_policies_attach(&r->call);
+}
+
+mt_status mti_stage_organization(mti_request *r)
+{
+    MT_TRY(enter_plugin(r));
+    return attach_policies(r);
 }
 
 static mt_status unmatched(mti_request *r)
@@ -134,8 +167,9 @@ mt_status mti_stage_authorize(mti_request *r)
     if (!op->permission)
         return MT_OK;
     MT_TRY(resolve_scopes(r));
+    MT_TRY(enter_plugin(r));
     if ((op->platform && !c->who.platform) || !mti_permset_has(c->who.permissions, op->permission_id))
         return forbid(c, op);
-    MT_TRY(mti_stage_policies(r));
+    MT_TRY(attach_policies(r));
     return emit(r);
 }

@@ -79,6 +79,8 @@ static mt_status on_metrics(void *self, mt_call *c)
 
 static mt_status on_plugins(void *self, mt_call *c)
 {
+    if (!c->who.platform)
+        return mti_plugins_of_tenant(c);
     mti_buf b;
     mti_buf_init(&b, 16 << 20);
     mti_buf_adds(&b, "{\"items\":");
@@ -99,7 +101,7 @@ static mt_status answer_plugin(mt_call *c, mt_slice slug)
 
 static mt_status on_plugin(void *self, mt_call *c)
 {
-    return answer_plugin(c, c->values->params[0]);
+    return !c->who.platform ? mti_plugin_of_tenant(c, c->values->params[0]) : answer_plugin(c, c->values->params[0]);
 }
 
 static mt_status on_plugin_status(void *self, mt_call *c)
@@ -265,6 +267,8 @@ mt_status mti_builtin_bind(mti_contract *k, mti_error *e)
         for (size_t n = 0; n < sizeof handlers / sizeof *handlers; n++)
             if (!strcmp(handlers[n].name, op->handler))
                 op->run = handlers[n].run;
+        if (!op->run)
+            op->run = mti_settings_handler(op->handler);
         if (!op->run)
             return mti_fail(e, MT_INTERNAL, "handler_missing", "manifests/core/api.json: %s has no handler %s", op->id, op->handler);
     }

@@ -52,6 +52,7 @@ mt_status mti_stage_head(mti_request *r)
     if (r->match.op) {
         r->call.operation = r->match.op->id;
         r->call.above = mti_stands_above(r->match.op);
+        r->call.operation_number = r->match.op->number;
         r->values.op = r->match.op;
         r->call.values = &r->values;
         MT_TRY(decode_params(r));

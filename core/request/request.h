@@ -64,8 +64,9 @@ void mti_stage_done(mti_request *r);
 mt_status mti_scope_enter(mt_call *c, mti_uuid id, const char *kind);
 /* The host's own operations and those that mend policies are out of the reach of policies and of guards that cannot run: nobody can lock everybody out. */
 bool mti_stands_above(const mti_operation *op);
-/* Gives the call its organization's own policies, once that is known. May suspend. MT_UNAVAILABLE. */
-mt_status mti_stage_policies(mti_request *r);
+/* Gives the call what its organization has of its own, settings and policies, once that is known. May suspend. MT_NOT_FOUND when the organization has
+ * the operation's plugin switched off; MT_UNAVAILABLE. */
+mt_status mti_stage_organization(mti_request *r);
 
 /* Answers with JSON or other bytes; adds the standard headers. MT_CONFLICT when already answered. */
 mt_status mti_answer_json(mti_request *r, int status, mt_slice json);
@@ -87,6 +88,11 @@ void mti_idempotency_abandon(mti_request *r);
 mt_status mti_on_events(void *self, mt_call *c);
 mt_status mti_on_traces(void *self, mt_call *c);
 mt_status mti_on_trace(void *self, mt_call *c);
+
+/* settings.c: what organizations have of plugins otherwise than everybody. The first two answer what a plugin is to somebody of an organization. */
+mt_status mti_plugins_of_tenant(mt_call *c);
+mt_status mti_plugin_of_tenant(mt_call *c, mt_slice slug);
+mt_handler_fn mti_settings_handler(const char *name);
 
 /* builtin.c: the handlers of manifests/core/api.json, bound into the contract. */
 mt_status mti_builtin_bind(mti_contract *k, mti_error *e);

@@ -60,6 +60,7 @@ struct mt_testkit {
 struct mt_call {
     mti_error error;             /* these two are used by the generated proxies */
     uint16_t plugin, caller;
+    const struct mti_instance *instance;     /* the testkit has default ones only: NULL */
     mt_testkit *kit;
     kit_kind kind;
     bool ran;

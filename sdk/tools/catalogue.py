@@ -290,13 +290,14 @@ def proxies_h(interfaces, hooks):
     services = [i for i in interfaces if i.kind == "service"]
     out = ["#include <mortise/interfaces.h>", "",
            "enum mti_service_id {"] + [f"    {service_id(i)}," for i in services] + ["    MTI_SVC_COUNT,", "};", ""]
-    out += ["/* Who serves a call: the provider's table (mt_…_provider), its instance and its plugin slot. */",
+    out += ["/* Who serves a call: the provider's table (mt_…_provider), its self, its plugin slot and instance. */",
             "typedef struct mti_provider {", "    const void *table;", "    void *self;", "    uint16_t slot;",
+            "    const struct mti_instance *instance; /* NULL: the default one */",
             "} mti_provider;", "",
             "/* The provider chosen for the call's organization, workspace and service; NULL when there is none. Call's fiber. */",
             "const mti_provider *mti_provider_for(mt_call *c, int service);",
-            "/* The active provider of this plugin slug; NULL when it provides no such service now. Call's fiber; pool threads too. */",
-            "const mti_provider *mti_provider_named(mt_call *c, int service, mt_slice slug);", "",
+            "/* The active provider of this name, SLUG or SLUG:INSTANCE; NULL when it provides no such service now. Call's fiber; pool threads too. */",
+            "const mti_provider *mti_provider_named(mt_call *c, int service, mt_slice name);", "",
             "/* An interface of the catalogue. service is -1 for the host's own. */",
             "typedef struct mti_interface_info {", "    const char *id;", "    const char *permission; /* NULL: always granted */",
             "    int service;", "    const void *proxy; /* services: the table that consumers get */",
@@ -329,15 +330,17 @@ static mt_status not_offered(mt_call *c, const char *id)
 /* Whose code runs, and for whom. */
 typedef struct place {
     uint16_t plugin, caller;
+    const struct mti_instance *instance;
     uint64_t begun; /* ticks */
 } place;
 
 /* From here on the provider's code runs; answers the place before. */
 static place enter(mt_call *c, const mti_provider *pr)
 {
-    place before = {c->plugin, c->caller, mti_service_begin(c)};
+    place before = {c->plugin, c->caller, c->instance, mti_service_begin(c)};
     c->caller = c->plugin;
     c->plugin = pr->slot;
+    c->instance = pr->instance;
     mti_fiber_set_tag(pr->slot);
     return before;
 }
@@ -347,6 +350,7 @@ static void leave(mt_call *c, place before, const char *what, mt_status s)
     mti_service_end(c, what, before.begun, s);
     c->plugin = before.plugin;
     c->caller = before.caller;
+    c->instance = before.instance;
     mti_fiber_set_tag(before.plugin);
 }
 '''

@@ -46,7 +46,7 @@ def world(server, contract, checked):
     tenant.ids["collection_id"] = api.call("POST", w + "/collections", 201, json={"name": "one"}).data["id"]
     tenant.ids["session_id"] = api.chat(tenant.workspace, "Who wrote the first program?")["session_id"]
     tenant.ids["key_id"] = tenant.make_key(api, w + "/api-keys")[0]
-    tenant.ids.update(number="1", model="extractive", owner="agent", name="default")
+    tenant.ids.update(number="1", instance="second", model="extractive", owner="agent", name="default")
     tenant.ids["model_id"] = new_model(checked(server.admin_key))
     tenant.ids["policy_id"] = api.call("POST", f"/organizations/{tenant.org}/policies", 201, json=new_policy()).data["id"]
     failed = api.call("GET", "/hello", 422, params={"name": ""})
@@ -61,6 +61,10 @@ def new_policy():
 # A body that is right, for every operation that takes JSON.
 BODIES = {
     "core.plugin_configure": lambda w: {"greeting": "Hello"},
+    "core.plugin_instance_put": lambda w: {"config": {"greeting": "Salve"}, "scope": {"operations": ["chat.*"], "api_keys": [w.key_id]}, "priority": 5},
+    "core.organization_plugin_put": lambda w: {"enabled": True, "config": {"greeting": "Salve"}, "scope": {"operations": ["hello.*"]}},
+    "core.organization_plugin_allow": lambda w: {"allowed": True},
+    "core.workspace_plugin_put": lambda w: {"config": {"greeting": "Ave"}},
     "core.policy_test": lambda w: {"name": "p", "source": POLICY, "cases": [{"ctx": {"operation": "notes.list"}, "expect": {"outcome": "deny", "status": 403}}]},
     "policies.create": lambda w: new_policy(),
     "policies.update": lambda w: {"enabled_version": 1, "shadow_version": None, "record": True},

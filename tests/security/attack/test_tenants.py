@@ -17,6 +17,8 @@ UNKNOWN = "01890000-0000-7000-8000-00000000dead"
 SECRET = "The canary-document-7f3a password of the vault in Basel is marmalade."
 POLICY = "-- hook: limit.check\n-- {}\nlocal x = 1"
 BODIES = {
+    "core.organization_plugin_put": {"enabled": False, "config": {"greeting": "stolen"}},
+    "core.workspace_plugin_put": {"config": {"greeting": "stolen"}},
     "policies.create": {"name": "intruder", "source": POLICY.format("x")},
     "policies.update": {"name": "stolen", "enabled_version": None},
     "policies.version_create": {"source": POLICY.format("stolen")},

@@ -266,25 +266,86 @@ static void endless_nesting_ends(void **state)
     assert_null(w->call.hook);
 }
 
-static bool never(const mt_call *c, uint16_t owner)
+static void stand_seated(world *w, int hook, uint16_t seat, mti_bus_scope *scope, mt_hook_fn run, void *self)
 {
-    return false;
+    mti_bus_add(w->bus, &(mti_bus_handler){.owner = 7, .seats = {3, seat}, .scope = scope, .hook = hook, .priority = 1, .run = run, .self = self, .label = "t"});
 }
 
-static void organizations_switch_plugins(void **state)
+static void calls_skip_seats(void **state)
 {
     world *w = *state;
     note n = {0};
-    stand(w, MTI_HOOK_LIMIT_CHECK, 1, on_a, &n);
-    stand(w, MTI_HOOK_HTTP_REQUEST, 1, on_b, &n);
+    uint64_t plugin[MTI_BUS_SEAT_WORDS] = {1 << 3}, instance[MTI_BUS_SEAT_WORDS] = {[1] = 1ull << (100 - 64)};
+    stand_seated(w, MTI_HOOK_LIMIT_CHECK, 4, NULL, on_a, &n);
+    stand_seated(w, MTI_HOOK_LIMIT_CHECK, 100, NULL, on_b, &n);
+    stand_seated(w, MTI_HOOK_HTTP_REQUEST, 4, NULL, on_b, &n);
     mti_bus_publish(w->bus);
-    mti_bus_set_enabled(w->bus, never);
+    w->call.skip = instance;                 /* one instance */
+    assert_int_equal(emit_limit(w), MT_CONTINUE);
+    assert_string_equal(n.seen, "a");
+    w->call.skip = plugin;                   /* the plugin, with all of them */
     assert_false(mti_bus_has(w->bus, MTI_HOOK_LIMIT_CHECK, &w->call));
     assert_int_equal(emit_limit(w), MT_CONTINUE);
     mt_http_request in = {.size = sizeof in};
-    assert_true(mti_bus_has(w->bus, MTI_HOOK_HTTP_REQUEST, &w->call));
+    assert_true(mti_bus_has(w->bus, MTI_HOOK_HTTP_REQUEST, &w->call));   /* the platform's */
     mti_bus_emit(w->bus, &w->call, MTI_HOOK_HTTP_REQUEST, &in);
-    assert_string_equal(n.seen, "b");
+    assert_string_equal(n.seen, "ab");
+}
+
+static mti_bus_scope *scope_of(const char *text)
+{
+    json_t *json = json_loads(text, 0, NULL);
+    assert_non_null(json);
+    mti_bus_scope *s = mti_bus_scope_create(json);
+    json_decref(json);
+    return s;
+}
+
+static void scopes_are_operations_and_keys(void **state)
+{
+    world *w = *state;
+    note n = {0};
+    const char *key = "00000000-0000-7000-8000-00000000000a";
+    unsigned send = mti_operation_number("chat.send"), list = mti_operation_number("notes.list"), near = mti_operation_number("chatter.send");
+    stand_seated(w, MTI_HOOK_LIMIT_CHECK, 4, scope_of("{\"operations\": [\"chat.*\", \"other.one\"]}"), on_a, &n);
+    stand_seated(w, MTI_HOOK_LIMIT_CHECK, 5, scope_of("{\"operations\": [\"*\"], \"api_keys\": [\"00000000-0000-7000-8000-00000000000b\", \"00000000-0000-7000-8000-00000000000a\"]}"), on_b, &n);
+    mti_bus_publish(w->bus);
+    unsigned numbers[] = {send, list, near, 0, mti_operation_number("chat.later")};   /* the last one was not known to the scope */
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        w->call.operation_number = numbers[i];
+        emit_limit(w);
+    }
+    assert_string_equal(n.seen, "a");
+    assert_true(mti_uuid_parse(mt_str(key), &w->call.who.subject_id));
+    w->call.operation_number = list;
+    emit_limit(w);
+    w->call.operation_number = 0;            /* no operation, so of none */
+    emit_limit(w);
+    assert_string_equal(n.seen, "ab");
+    assert_null(mti_bus_scope_create(NULL));
+    assert_null(scope_of("{}"));
+    mti_bus_scope *nobody = scope_of("{\"operations\": []}");
+    w->call.operation_number = send;
+    assert_false(mti_bus_scope_fits(nobody, &w->call));
+    mti_bus_scope_destroy(nobody);
+}
+
+static mt_outcome on_instance(void *self, mt_call *c, const void *in, mt_patch *out)
+{
+    *(const struct mti_instance **)self = c->instance;
+    return MT_CONTINUE;
+}
+
+static void a_handler_runs_as_its_instance(void **state)
+{
+    world *w = *state;
+    const struct mti_instance *seen = NULL, *one = (const struct mti_instance *)w, *outer = (const struct mti_instance *)state;
+    mti_bus_add(w->bus, &(mti_bus_handler){.owner = 7, .instance = one, .hook = MTI_HOOK_LIMIT_CHECK, .run = on_instance, .self = &seen, .label = "t"});
+    mti_bus_publish(w->bus);
+    w->call.instance = outer;
+    emit_limit(w);
+    assert_ptr_equal(seen, one);
+    assert_ptr_equal(w->call.instance, outer);
 }
 
 static void slow_handlers_of_open_hooks_are_bypassed(void **state)
@@ -323,7 +384,9 @@ int main(void)
         T(a_patch_that_breaks_its_schema_is_refused),
         T(a_wrong_payload_size_is_refused),
         T(endless_nesting_ends),
-        T(organizations_switch_plugins),
+        T(calls_skip_seats),
+        T(scopes_are_operations_and_keys),
+        T(a_handler_runs_as_its_instance),
         T(slow_handlers_of_open_hooks_are_bypassed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

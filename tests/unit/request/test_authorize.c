@@ -3,6 +3,8 @@
 
 #include "bus/bus.h"
 #include "plugin/identity.h"
+#include "plugin/manager.h"
+#include "plugin/settings.h"
 
 static mt_status directory_status;
 static bool no_hook(const mti_bus *b, int hook, const mt_call *c)
@@ -22,7 +24,26 @@ static mt_status fake_scope_find(mt_call *c, mti_uuid id, mti_scope *out)
     return MT_OK;
 }
 
+/* What the organization has of its own: a plugin switched off. */
+static bool is_off;
+static mt_status settings_status;
+static mt_status fake_settings_attach(mt_call *c)
+{
+    return settings_status == MT_OK ? MT_OK : mti_fail(&c->error, settings_status, "database_unavailable", "down");
+}
+static bool fake_plugin_off(const mti_plugins *p, const mt_call *c, uint16_t slot)
+{
+    return is_off && slot;
+}
+static bool fake_db_up(const mti_db *db)
+{
+    return true;
+}
+
 #define mti_bus_has    no_hook
+#define mti_settings_attach fake_settings_attach
+#define mti_plugin_off fake_plugin_off
+#define mti_db_up      fake_db_up
 #define mti_scope_find fake_scope_find
 #include "../../../core/request/authorize.c"
 
@@ -42,7 +63,8 @@ static mti_host host;
 static int setup(void **state)
 {
     http = (mti_http_request){0};
-    directory_status = MT_OK;
+    directory_status = settings_status = MT_OK;
+    is_off = false;
     operation = (mti_operation){.id = "shop.get",
                                 .permission = "shop.read",
                                 .permission_id = mti_permission_id("shop.read")};
@@ -82,6 +104,28 @@ static void test_permission(void **state)
     assert_non_null(strstr(r.call.error.detail, "shop.read"));
     operation.permission = NULL;
     assert_answer(MT_OK, 0);
+}
+
+/* Off for the organization: not there, whatever the caller may. */
+static void test_off(void **state)
+{
+    operation.plugin = 1;
+    is_off = true;
+    assert_answer(MT_NOT_FOUND, 404);
+    permissions = (mti_permset){0};
+    assert_answer(MT_NOT_FOUND, 404);
+    is_off = false;
+    assert_answer(MT_DENIED, 403);
+}
+
+/* The host's own operations are what an operator looks at when settings cannot be read. */
+static void test_settings_away(void **state)
+{
+    settings_status = MT_UNAVAILABLE;
+    assert_answer(MT_OK, 0);
+    assert_int_equal(r.call.error.code[0], 0);
+    operation.plugin = 1;
+    assert_answer(MT_UNAVAILABLE, 503);
 }
 
 static void test_platform(void **state)
@@ -200,7 +244,7 @@ static void test_no_route(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_permission),     TEST(test_platform),           TEST(test_own_scope),
+        TEST(test_permission), TEST(test_off), TEST(test_settings_away), TEST(test_platform),           TEST(test_own_scope),
         TEST(test_foreign_scopes), TEST(test_bound_key),          TEST(test_platform_chooses),
         TEST(test_directory_down), TEST(test_checked_parameters), TEST(test_no_route)};
     return cmocka_run_group_tests(tests, NULL, NULL);

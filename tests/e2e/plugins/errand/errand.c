@@ -212,7 +212,7 @@ static mt_outcome on_analyze(void *self, mt_call *c, const void *in, mt_patch *o
         return mt_hook_deny(c, 422, MT_SLICE("errand_forbidden"), MT_SLICE("This text is not looked at."));
     if (mt_slice_eq(a->source, MT_SLICE("broken")))
         return MT_ERROR;
-    if (a->score != 100 || mt_hook_should_stop(c) || mt_hook_set(c, out, MT_SLICE("/source"), MT_SLICE("\"x\"")) != MT_INVALID)
+    if ((a->score != 100 && a->score != 87.5) || mt_hook_should_stop(c) || mt_hook_set(c, out, MT_SLICE("/source"), MT_SLICE("\"x\"")) != MT_INVALID)
         return MT_ERROR;
     mt_slice mark = mt_config(c, MT_SLICE("/mark"));
     mt_slice finding = mt_printf(c, "{\"rule\":\"%.*s\",\"severity\":\"low\",\"message\":\"looked\"}", (int)mark.len, mark.p);

@@ -1,0 +1,329 @@
+"""What organizations and workspaces have of plugins otherwise than everybody: configuration in layers, plugins on and off, hook handlers limited to calls,
+instances. The plugin looked at is errand, inside the host and in a worker."""
+import contextlib
+import json
+import threading
+
+import pytest
+
+import client
+import server as servers
+from server import until
+
+NOBODY = "01890000-0000-7000-8000-00000000dead"
+LOOPS = 8                                    # connections of one reader: every loop has some
+
+
+@pytest.fixture(scope="module", params=["host", "worker"])
+def server(request):
+    isolated = {"MORTISE_PLUGINS_ISOLATED": "errand"} if request.param == "worker" else {}
+    made = servers.Server(name=f"test_settings_{request.param}", plugins=[servers.plugin_folder("errand", "hooked", "guard")], enable=["errand"], env=isolated)
+    failed = request.session.testsfailed
+    try:
+        yield made.start()
+    finally:
+        made.dispose(failed=request.session.testsfailed > failed)
+
+
+@pytest.fixture(scope="module")
+def red(server):
+    return client.Tenant(server, "red")
+
+
+@pytest.fixture(scope="module")
+def blue(server):
+    return client.Tenant(server, "blue")
+
+
+def settings(tenant, slug="errand"):
+    return f"/organizations/{tenant.org}/plugins/{slug}"
+
+
+def in_workspace(workspace, slug="errand"):
+    return f"/workspaces/{workspace}/plugins/{slug}"
+
+
+def put(api, path, status=200, instance=None, **body):
+    return api.call("PUT", path, status, json=body, params={"instance": instance} if instance else {}).data
+
+
+def mark(api):
+    return api.call("GET", "/errand/who").data["mark"]
+
+
+def findings(api):
+    """The marks of the handlers of code.analyze that the call met, in order."""
+    return [f["rule"] for f in json.loads(api.call("POST", "/errand/emit", json={"text": "look"}).data["text"])]
+
+
+@contextlib.contextmanager
+def connections(server, key, n=LOOPS):
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(client.Client(server.url, key)) for _ in range(n)]
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(request):
+    yield
+    for name in ("red", "blue"):
+        if name in request.fixturenames:
+            tenant = request.getfixturevalue(name)
+            for slug in ("errand", "hello", "hooked"):
+                tenant.api.call("DELETE", settings(tenant, slug), (204, 404))
+            tenant.api.call("DELETE", in_workspace(tenant.workspace), (204, 404))
+
+
+# --- configuration in layers ---
+
+def test_layers_from_the_default_to_the_workspace(admin, red, blue):
+    bound = red.workspace_client(red.workspace)
+    assert mark(red.api) == mark(bound) == mark(blue.api) == "errand"
+    admin.call("PUT", "/plugins/errand/config", json={"mark": "everybody", "range": {"high": 7}})
+    assert mark(red.api) == mark(bound) == mark(blue.api) == "everybody"
+    put(red.api, settings(red), config={"mark": "red", "range": {"low": 2}})
+    assert (mark(red.api), mark(bound), mark(blue.api)) == ("red", "red", "everybody")
+    put(red.api, in_workspace(red.workspace), config={"mark": "red's workspace"})
+    assert (mark(red.api), mark(bound), mark(blue.api)) == ("red", "red's workspace", "everybody")
+    shown = red.api.call("GET", "/plugins/errand/effective-config", params={"workspace_id": red.workspace}).data
+    assert shown["config"] == {"mark": "red's workspace", "range": {"low": 2, "high": 7}}      # not what is the operator's alone
+    assert shown["origins"] == {"/mark": "workspace", "/range/low": "organization", "/range/high": "operator"} and shown["ignored"] == []
+    whole = admin.call("GET", "/plugins/errand/effective-config", params={"organization_id": red.org}).data
+    assert whole["config"] == {"mark": "red", "place": "here", "range": {"low": 2, "high": 7, "unit": "m"}}
+    assert whole["origins"]["/mark"] == "organization" and whole["origins"]["/place"] == whole["origins"]["/range/unit"] == "default"
+    assert admin.call("GET", "/plugins/errand/effective-config").data["config"]["mark"] == "everybody"
+    put(red.api, settings(red), config={"mark": None})          # a merge patch: what the operator says does not count either
+    assert mark(red.api) == "errand" and mark(bound) == "red's workspace"
+    admin.call("PUT", "/plugins/errand/config", json={})
+    red.api.call("DELETE", in_workspace(red.workspace), 204)
+    red.api.call("DELETE", settings(red), 204)
+    assert mark(red.api) == mark(bound) == "errand"
+    bound.close()
+
+
+def test_what_may_not_be_set_is_refused_with_its_place(admin, red):
+    for path, config, pointer, code in [
+            (settings(red), {"place": "there"}, "/config/place", "setting_not_allowed"),
+            (settings(red), {"range": {"unit": "km"}}, "/config/range/unit", "setting_not_allowed"),
+            (settings(red), {"range": None}, "/config/range", "setting_not_allowed"),
+            (settings(red), {"nothing": 1}, "/config/nothing", "setting_not_allowed"),
+            (settings(red), {"mark": 7}, "/config/mark", "validation_failed"),
+            (settings(red), {"range": {"high": 10}}, "/config/range/high", "validation_failed"),
+            (in_workspace(red.workspace), {"range": {"low": 1}}, "/config/range/low", "setting_not_allowed")]:
+        problem = put(red.api, path, 422, config=config)
+        assert (problem["pointer"], problem["code"]) == (pointer, code)
+    put(red.api, settings(red), 422, scope={"operations": ["no spaces please"]})
+    put(red.api, settings(red), 422, scope={"api_keys": ["me"]})
+    put(red.api, in_workspace(red.workspace), 422, enabled=False)
+    assert red.api.call("GET", settings(red)).data["changed_at"] is None and mark(red.api) == "errand"
+    assert put(red.api, settings(red), 404, instance="none", config={})["code"] == "instance_unknown"
+    put(red.api, settings(red, "nothing"), 404, config={})
+
+
+def test_a_built_in_plugin_obeys_its_organization(admin, red, blue):
+    put(red.api, settings(red, "hello"), config={"greeting": "Salve"})
+    assert red.api.call("GET", "/hello").data["message"] == "Salve, world!"
+    assert blue.api.call("GET", "/hello").data["message"] == admin.call("GET", "/hello").data["message"] == "Hello, world!"
+
+
+def test_two_organizations_at_once_are_never_mixed(server, red, blue):
+    """Readers of both, on connections to every loop, while a third one's settings change all the time."""
+    put(red.api, settings(red), config={"mark": "red"})
+    put(blue.api, settings(blue), config={"mark": "blue"})
+    stop, wrong, done = threading.Event(), [], [0, 0]
+
+    def read(i, tenant, wanted):
+        with connections(server, tenant.key) as apis:
+            while not stop.is_set():
+                for api in apis:
+                    seen = {mark(api), *findings(api)}
+                    done[i] += 1
+                    if seen != {wanted}:
+                        wrong.append((wanted, seen))
+
+    readers = [threading.Thread(target=read, args=(i, *who)) for i, who in enumerate([(red, "red"), (blue, "blue")])]
+    for reader in readers:
+        reader.start()
+    third = client.Tenant(server, "green-" + client.new_id()[:8])
+    for n in range(40):
+        put(third.api, settings(third), config={"mark": f"green {n}"})
+        assert mark(third.api) == f"green {n}"
+    until("both were read often", lambda: min(done) > 100)
+    stop.set()
+    for reader in readers:
+        reader.join(30)
+    assert wrong == []
+
+
+def test_a_change_holds_for_the_next_call_on_every_loop(server, red):
+    with connections(server, red.key) as apis:
+        assert {mark(api) for api in apis} == {"errand"}
+        for n in range(10):
+            put(red.api, settings(red), config={"mark": f"number {n}"})
+            assert {mark(api) for api in apis} == {f"number {n}"}
+        red.api.call("DELETE", settings(red), 204)
+        assert {mark(api) for api in apis} == {"errand"}
+
+
+# --- on and off ---
+
+def test_off_for_one_organization_disturbs_no_other(server, red, blue):
+    stop, wrong, done = threading.Event(), [], [0]
+
+    def read():
+        with connections(server, blue.key) as apis:
+            while not stop.is_set():
+                for api in apis:
+                    answers = [api.get("/errand/who"), api.post("/errand/emit", json={"text": "look"})]
+                    done[0] += 1
+                    wrong.extend(a.text for a in answers if a.status_code != 200)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    with connections(server, red.key) as apis:
+        for _ in range(10):
+            put(red.api, settings(red), enabled=False)
+            assert {api.get("/errand/who").status_code for api in apis} == {404}
+            put(red.api, settings(red), enabled=True)
+            assert {api.get("/errand/who").status_code for api in apis} == {200}
+    until("the other one was served", lambda: done[0] > 100)
+    stop.set()
+    for reader in readers:
+        reader.join(30)
+    assert wrong == []
+
+
+def test_off_looks_like_not_there(red):
+    put(red.api, settings(red), enabled=False)
+    strip = lambda a: {k: v for k, v in a.json().items() if k != "request_id"}
+    off, nothing = red.api.get("/errand/who"), red.api.get("/no/such/path")
+    assert (off.status_code, strip(off)) == (nothing.status_code, strip(nothing))
+    wrong_body = red.api.post("/errand/emit", json={"no": "text"})
+    assert wrong_body.status_code == 404
+    listed = {p["slug"]: p for p in red.api.call("GET", "/plugins").data["items"]}
+    assert listed["errand"]["state"] == "inactive" and listed["errand"]["enabled"] is False
+
+
+def test_hooks_of_what_is_off_are_skipped(admin, red, blue):
+    admin.call("POST", "/plugins/hooked/enable")
+    assert red.api.call("GET", "/hello").data["message"] == "changed by a filter"
+    put(red.api, settings(red, "hooked"), enabled=False)
+    assert red.api.call("GET", "/hello").data["message"] == "Hello, world!"
+    assert blue.api.call("GET", "/hello").data["message"] == "changed by a filter"
+    put(red.api, settings(red, "hooked"), scope={"operations": ["hello.*"]})
+    assert red.api.call("GET", "/hello").data["message"] == "changed by a filter"
+    put(red.api, settings(red, "hooked"), scope={"operations": ["chat.*"]})
+    assert red.api.call("GET", "/hello").data["message"] == "Hello, world!"
+    put(red.api, settings(red, "hooked"), scope={"api_keys": [red.key_id]})
+    assert red.api.call("GET", "/hello").data["message"] == "changed by a filter"
+    put(red.api, settings(red, "hooked"), scope={"api_keys": [blue.key_id]})
+    assert red.api.call("GET", "/hello").data["message"] == "Hello, world!"
+    admin.call("POST", "/plugins/hooked/disable")
+
+
+def test_the_operator_says_what_an_organization_may_have(admin, red, blue):
+    admin.call("PUT", settings(red) + "/allowed", json={"allowed": False})
+    red.api.call("GET", "/errand/who", 404)
+    blue.api.call("GET", "/errand/who")
+    assert "errand" not in {p["slug"] for p in red.api.call("GET", "/plugins").data["items"]}
+    red.api.call("GET", "/plugins/errand", 404)
+    put(red.api, settings(red), 404, enabled=True)               # not the organization's to say
+    red.api.call("DELETE", settings(red), 404)
+    assert admin.call("GET", settings(red)).data["allowed"] is False
+    admin.call("DELETE", settings(red), 204)                     # what the organization set: the operator's word stays
+    red.api.call("GET", "/errand/who", 404)
+    red.api.call("PUT", settings(red) + "/allowed", 403, json={"allowed": True})
+    admin.call("PUT", settings(red) + "/allowed", json={"allowed": True})
+    red.api.call("GET", "/errand/who")
+
+
+def test_what_an_organization_cannot_be_rid_of(admin, red):
+    admin.call("POST", "/plugins/guard/enable")
+    for slug, code in [("tenancy", "plugin_essential"), ("limiter_local", "plugin_serves_host"), ("queue_pg", "plugin_serves_host"), ("documents", "plugin_needed")]:
+        assert put(red.api, settings(red, slug), 409, enabled=False)["code"] == code, slug
+    for slug in ("tenancy", "documents"):
+        admin.call("PUT", settings(red, slug) + "/allowed", 409, json={"allowed": False})
+    admin.call("POST", "/plugins/guard/disable")
+    assert "openai" in put(red.api, settings(red, "chat"), 409, enabled=False)["detail"]
+    put(red.api, settings(red, "openai"), enabled=False)
+    put(red.api, settings(red, "chat"), enabled=False)
+    red.api.call("POST", f"/workspaces/{red.workspace}/chat", 404, json={"query": "Who?"})
+    red.api.call("DELETE", settings(red, "chat"), 204)
+    red.api.call("DELETE", settings(red, "openai"), 204)
+
+
+# --- whose ids ---
+
+def test_foreign_ids_look_unknown(red, blue):
+    put(red.api, settings(red), config={"mark": "red"})
+    strip = lambda a: (a.status_code, {k: v for k, v in a.json().items() if k != "request_id"})
+    for foreign, unknown in [(settings(red), f"/organizations/{NOBODY}/plugins/errand"), (in_workspace(red.workspace), in_workspace(NOBODY))]:
+        for method, body in [("GET", None), ("PUT", {"config": {"mark": "stolen"}}), ("DELETE", None)]:
+            assert strip(blue.api.request(method, foreign, json=body)) == strip(blue.api.request(method, unknown, json=body))
+            assert strip(blue.api.request(method, foreign, json=body))[0] == 404
+    for name, value in [("organization_id", red.org), ("workspace_id", red.workspace)]:
+        blue.api.call("GET", "/plugins/errand/effective-config", 404, params={name: value})
+    blue.api.call("GET", "/plugins/errand/effective-config", 404, params={"organization_id": blue.org, "workspace_id": red.workspace})
+    with red.workspace_client(red.workspace, scopes=["admin"]) as bound:
+        assert bound.call("PUT", settings(red), 403, json={"config": {}}).data["code"] == "workspace_key"
+        assert put(bound, in_workspace(red.workspace), config={"mark": "bound"})["config"] == {"mark": "bound"}
+        assert bound.call("GET", "/plugins/errand/effective-config").data["config"]["mark"] == "bound"
+    assert mark(red.api) == "red"
+
+
+def test_settings_go_with_their_workspace_and_organization(server, admin):
+    doomed = client.Tenant(server, "doomed-" + client.new_id()[:8])
+    second = doomed.new_workspace("second")
+    put(doomed.api, settings(doomed), config={"mark": "a"})
+    put(doomed.api, in_workspace(second), config={"mark": "b"})
+    rows = lambda: int(server.database().value(f"SELECT count(*) FROM mt.plugin_setting WHERE org_id = '{doomed.org}'"))
+    before = rows()
+    doomed.api.call("DELETE", f"/workspaces/{second}", 204)
+    assert (before, rows()) == (2, 1)
+    admin.call("DELETE", f"/organizations/{doomed.org}", 204)
+    assert rows() == 0
+
+
+# --- instances ---
+
+def test_instances_have_their_own_configuration_scope_and_place(admin, red, blue):
+    path = "/plugins/errand/instances"
+    admin.call("PUT", path + "/strict", json={"config": {"mark": "strict"}, "priority": 10})
+    assert findings(red.api) == ["strict", "errand"] and mark(red.api) == "errand"      # the hook twice, an operation once
+    put(red.api, settings(red), instance="strict", config={"mark": "red strict"})
+    put(red.api, settings(red), config={"mark": "red"})
+    assert (findings(red.api), findings(blue.api)) == (["red strict", "red"], ["strict", "errand"])
+    put(blue.api, settings(blue), instance="strict", enabled=False)
+    assert findings(blue.api) == ["errand"]
+    admin.call("PUT", path + "/strict", json={"config": {"mark": "strict"}, "scope": {"api_keys": [red.key_id]}, "priority": 200})
+    assert findings(red.api) == ["red", "red strict"]
+    blue.api.call("DELETE", settings(blue), 204, params={"instance": "strict"})
+    assert findings(blue.api) == ["errand"]
+    admin.call("PUT", path + "/default", json={"scope": {"operations": ["hello.*"]}})
+    assert findings(red.api) == ["red strict"] and findings(blue.api) == []
+    listed = {i["instance"]: i for i in admin.call("GET", path).data["items"]}
+    assert set(listed) == {"default", "strict"} and listed["strict"]["config"]["mark"] == "strict" and listed["strict"]["priority"] == 200
+    put(red.api, settings(red), enabled=False)                   # the plugin: all its instances
+    assert red.api.get("/errand/who").status_code == 404
+    red.api.call("DELETE", settings(red), 204)
+    admin.call("DELETE", path + "/default", 204)
+    admin.call("DELETE", path + "/strict", 204)
+    assert findings(red.api) == ["errand"]
+    put(red.api, settings(red), 404, instance="strict", config={})
+    assert admin.call("PUT", path + "/broken", 422, json={"config": {"mark": 7}}).data["pointer"] == "/config/mark"
+    admin.call("PUT", path + "/default", 422, json={"config": {"mark": "x"}})
+    admin.call("PUT", "/plugins/nothing/instances/x", 404, json={})
+    admin.call("PUT", "/plugins/tenancy/instances/default", 409, json={"scope": {"operations": []}})
+
+
+# --- what stays ---
+
+def test_a_restart_keeps_all(server, admin, red, blue):
+    admin.call("PUT", "/plugins/errand/instances/kept", json={"config": {"mark": "kept"}, "priority": 10})
+    put(red.api, settings(red), config={"mark": "red"})
+    put(blue.api, settings(blue), enabled=False)
+    server.restart()
+    assert mark(red.api) == "red" and findings(red.api) == ["kept", "red"]
+    blue.api.call("GET", "/errand/who", 404)
+    with server.admin() as again:
+        again.call("DELETE", "/plugins/errand/instances/kept", 204)

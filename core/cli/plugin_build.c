@@ -41,7 +41,7 @@ static void on_line(void *arg, char *line)
     words *x = arg;
     bool command = x->failed, here = !strcmp(x->w->dir, ".");
     x->failed = !strncmp(line, "FAILED: ", 8);
-    if (command || x->failed || !strncmp(line, "ninja: ", 7) || !strncmp(line, "-- ", 3))
+    if (command || x->failed || !strncmp(line, "ninja: build stopped", 20) || !strncmp(line, "-- ", 3))
         return;
     if (!strncmp(line, "../", 3))
         fprintf(x->w->out, "%s%s%s\n", here ? "" : x->w->dir, here ? "" : "/", line + 3);
@@ -101,9 +101,12 @@ static mt_status configure(const mti_work *w, const char *build, const char *sdk
     return run_cmake(w, argv, "configured", e);
 }
 
-static mt_status compile(const mti_work *w, const char *build, mti_error *e)
+/* mortise_add_plugin(SLUG) makes the targets SLUG, where there is code, and SLUG_files. */
+static mt_status compile(const mti_work *w, const char *build, bool tests, mti_error *e)
 {
-    char *const argv[] = {"cmake", "--build", (char *)build, "--", has_file(build, "build.ninja") ? "--quiet" : "-s", NULL};
+    char target[80];
+    snprintf(target, sizeof target, "%s%s", tests ? "all" : w->slug, tests || w->object ? "" : "_files");
+    char *const argv[] = {"cmake", "--build", (char *)build, "--target", target, "--", has_file(build, "build.ninja") ? "--quiet" : "-s", NULL};
     return run_cmake(w, argv, "built", e);
 }
 
@@ -123,7 +126,7 @@ static mt_status copy(const mti_work *w, mti_error *e)
     return mti_package_copy(w->dir, w->built, e);
 }
 
-mt_status mti_work_build(const mti_work *w, mti_error *e)
+mt_status mti_work_build(const mti_work *w, bool tests, mti_error *e)
 {
     char build[PATH_MAX], sdk[PATH_MAX];
     MT_TRY(mti_work_check(w, e));
@@ -133,7 +136,7 @@ mt_status mti_work_build(const mti_work *w, mti_error *e)
     MT_TRY(find_sdk(sdk, e));
     if (!is_configured(build, sdk))
         MT_TRY(configure(w, build, sdk, e));
-    return compile(w, build, e);
+    return compile(w, build, tests, e);
 }
 
 mt_status mti_work_find(const mti_cli *cli, const char *path, mti_work *w, char out[PATH_MAX], mti_error *e)
@@ -147,7 +150,7 @@ mt_status mti_work_find(const mti_cli *cli, const char *path, mti_work *w, char 
     if (snprintf(cmake, sizeof cmake, "%s/CMakeLists.txt", out) >= (int)sizeof cmake || access(cmake, R_OK))
         return MT_OK;            /* built, or without code: all is there */
     MT_TRY(mti_work_open(cli, path, w, e));
-    MT_TRY(mti_work_build(w, e));
+    MT_TRY(mti_work_build(w, false, e));
     snprintf(out, PATH_MAX, "%s", w->built);
     return MT_OK;
 }
@@ -160,7 +163,7 @@ int mti_plugin_build(mti_cli *cli)
         return 2;
     mt_status s = mti_work_open(cli, cli->argv[0], &w, &e);
     if (s == MT_OK)
-        s = mti_work_build(&w, &e);
+        s = mti_work_build(&w, false, &e);
     if (s != MT_OK)
         return mti_work_fail(&w, &e);
     if (cli->json)

@@ -49,6 +49,7 @@ mt_status mti_work_open(const mti_cli *cli, const char *folder, mti_work *w, mti
         snprintf(w->built, sizeof w->built, "build/plugins/%s", m->slug);
     snprintf(path, sizeof path, "%s/CMakeLists.txt", w->dir);
     w->code = access(path, R_OK) == 0;
+    w->object = m->file != NULL;
     mt_status s = !m->file || w->code ? MT_OK
                                       : mti_json_refuse(w->dir, "plugin.json", MT_SLICE("/entry_point"), e, "no_cmake",
                                                         "entry_point names code, but there is no CMakeLists.txt to build it: mortise plugin new makes one");

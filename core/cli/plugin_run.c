@@ -147,7 +147,7 @@ static mt_status build(session *x, char digest[65], mti_error *e)
     else if (*x->serving && strcmp(slug, x->work.slug))
         s = mti_fail(e, MT_INVALID, "slug_changed", "plugin.json:1:1: the slug was %s: that is another plugin, which needs another mortise plugin run", slug);
     if (s == MT_OK)
-        s = mti_work_build(&x->work, e);
+        s = mti_work_build(&x->work, false, e);
     return s == MT_OK ? mti_package_digest(x->work.built, digest, e) : s;
 }
 

@@ -130,7 +130,7 @@ int mti_plugin_test(mti_cli *cli)
     json_t *report = json_object();
     mt_status s = mti_work_open(cli, cli->argv[0], &w, &e);
     if (s == MT_OK)
-        s = mti_work_build(&w, &e);
+        s = mti_work_build(&w, true, &e);
     if (s == MT_OK)
         s = mti_work_test(&w, report, &e);
     bool ran = json_object_size(report) > 0;

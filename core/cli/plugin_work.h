@@ -12,6 +12,7 @@ typedef struct mti_work {
     char built[PATH_MAX];   /* DIR/build/plugins/SLUG */
     char slug[64], version[64];
     bool code;              /* has a CMakeLists.txt */
+    bool object;            /* has an entry_point */
     FILE *out;              /* where compilers and tests speak: stdout, with --json stderr */
 } mti_work;
 
@@ -19,8 +20,8 @@ typedef struct mti_work {
 mt_status mti_work_open(const mti_cli *cli, const char *folder, mti_work *w, mti_error *e);
 /* Everything that can be checked without compiling and without a database: plugin.json, api.json against queries.sql, sql/, policies/. */
 mt_status mti_work_check(const mti_work *w, mti_error *e);
-/* Checks, then brings DIR/build/plugins/SLUG up to date: through CMake when there is a CMakeLists.txt, else by copying. */
-mt_status mti_work_build(const mti_work *w, mti_error *e);
+/* Checks, then brings DIR/build/plugins/SLUG up to date: through CMake when there is a CMakeLists.txt, else by copying. tests: its tests too. */
+mt_status mti_work_build(const mti_work *w, bool tests, mti_error *e);
 /* Says an error that one of these answered, places as editors read them (FOLDER/FILE:LINE:COLUMN: …), and answers 1. */
 int mti_work_fail(const mti_work *w, const mti_error *e);
 /* What is to be packed when path is named: path itself when it is a built folder or a package, else its built folder, which is built first. */

@@ -58,6 +58,30 @@ ask -X PUT -o config.json -H 'content-type: application/json' -d "{\"base_url\":
 expect "$(say)" '*my_llm_key_refused* 503'
 grep -q 'sk-wrong\|sk-right' serve.log && { echo "a key is in the log"; exit 1; }
 
+# run uses the server that runs; what it brought goes with it, what was there stays.
+"$mortise" plugin new brought --kind query >/dev/null
+"$mortise" plugin run brought --json >run.log 2>&1 &
+run=$!
+told() { for _ in $(seq 200); do [ "$(grep -c "\"event\":\"$1\"" run.log)" = "$2" ] && return; sleep 0.1; done; echo "not told: $1"; cat run.log; exit 1; }
+told swapped 1
+grep -q "\"url\":\"http://127.0.0.1:$port\".*\"own\":false" run.log
+expect "$(json -d '{"title": "one"}' "$at/brought/items")" '* 201'
+sed -i 's/"maxLength": 200/"maxLength": 2/' brought/api.json
+told swapped 2
+expect "$(json -d '{"title": "two"}' "$at/brought/items")" '*/title* 422'
+sed -i 's/"x-query": "item_get"/"x-query": "item_got"/' brought/api.json
+told failed 1
+grep -q '^brought/api.json:[0-9]*:[0-9]*: get /brought/items' run.log
+kill -INT $run
+wait $run
+expect "$(json "$at/brought/items")" '* 404'
+"$mortise" plugin run my-policy --json >run.log 2>&1 &
+run=$!
+told swapped 1
+kill -INT $run
+wait $run
+"$mortise" plugin list | grep -Eq '^my_policy +0\.1\.0 +active'
+
 elapsed=$((SECONDS - started))
 echo "five kinds from nothing to answers in $elapsed s"
 [ "$elapsed" -lt 60 ]

@@ -114,12 +114,12 @@ static void test_without_code_it_is_copied(void **state)
     mti_error e;
     folder("query", path);
     assert_int_equal(mti_work_open(&cli, path, &w, &e), MT_OK);
-    assert_int_equal(mti_work_build(&w, &e), MT_OK);
+    assert_int_equal(mti_work_build(&w, true, &e), MT_OK);
     snprintf(gone, sizeof gone, "%s/README.md", w.built);
     assert_int_equal(access(gone, R_OK), 0);
     snprintf(gone, sizeof gone, "%s/README.md", path);
     unlink(gone);
-    assert_int_equal(mti_work_build(&w, &e), MT_OK);
+    assert_int_equal(mti_work_build(&w, true, &e), MT_OK);
     snprintf(gone, sizeof gone, "%s/README.md", w.built);
     assert_int_equal(access(gone, R_OK), -1);
     snprintf(gone, sizeof gone, "%s/api.json", w.built);

@@ -8,6 +8,7 @@ A block marked `file=PATH` must stand in that file of the tree, where @NAME@ and
 `compile` must compile. Blocks marked `into=FILE` are the parts of that file, in order; together they must be sdk/examples/llm-provider/FILE, which is
 built and run. `step=` blocks are run by tests/integration/sdk. A block without a mark is an error.
 """
+import json
 import pathlib
 import re
 import subprocess
@@ -61,8 +62,21 @@ def check_links(page):
     return [f"{page.name}: the link to {t} leads nowhere" for t in targets if t and "://" not in t and not (page.parent / t).exists()]
 
 
+def check_reference(root):
+    """Each function of the catalogue has its heading and the four facts below it."""
+    page, failures = (root / "sdk/docs/reference.md").read_text(), []
+    for file in sorted((root / "manifests/interfaces").glob("*.json")):
+        data = json.loads(file.read_text())
+        for f in data.get("functions", []):
+            name = data["prefix"] + f["name"]
+            _, _, after = page.partition(f"### {name}\n")
+            said = after.partition("\n#")[0]
+            failures += [f"reference.md: {name} lacks its {fact}" for fact in ("Fiber", "State", "Ownership", "Fails") if not re.search(rf"^- {fact}: \S", said, re.M)]
+    return failures
+
+
 def check(root, cc):
-    failures, seen = check_guide(root), 0
+    failures, seen = check_guide(root) + check_reference(root) + check_links(root / "sdk/docs/reference.md"), 0
     for page in (root / "sdk/docs" / name for name in PAGES):
         failures += check_links(page)
         for language, marks, sample, line in blocks(page.read_text()):

@@ -640,6 +640,37 @@ def serves_c(interfaces, hooks):
 
 # --- the reference page ---
 
+EXAMPLES = ROOT / "sdk" / "examples"
+
+
+def sources(folder):
+    return "\n".join(f.read_text() for f in sorted(folder.iterdir()) if f.suffix in (".c", ".cc", ".hpp"))
+
+
+def used_in(interface):
+    """The examples that call a function of the interface, or provide it."""
+    words = [f"{interface.prefix}{f.name}(" for f in interface.functions] + [f"{interface.table}_provider "]
+    for folder in sorted(f.parent for f in EXAMPLES.glob("*/plugin.json")):
+        text = sources(folder)
+        if any(word in text for word in words):
+            yield folder.name
+
+
+def handled_in(hook):
+    """The examples and policies that stand on the hook."""
+    for file in sorted(EXAMPLES.glob("*/plugin.json")):
+        if any(h["name"] == hook for h in json.loads(file.read_text()).get("hooks", [])):
+            yield file.parent.name
+    for file in sorted(EXAMPLES.glob("policies/*.lua")):
+        if file.read_text().startswith(f"-- hook: {hook}\n"):
+            yield f"policies/{file.name}"
+
+
+def example_links(names):
+    links = ", ".join(f"[{name}](../examples/{name})" for name in names)
+    return [f"Examples: {links}", ""] if links else []
+
+
 def reference_md(interfaces, hooks):
     out = [f"<!-- {BANNER} -->", "# Interfaces and hooks", "",
            "A plugin calls the host and other plugins through interfaces, and is called through hooks. An interface with a",
@@ -649,7 +680,7 @@ def reference_md(interfaces, hooks):
         out += [f"## {i.id}", "", i.doc, "",
                 f"{kind[0].upper()}{kind[1:]} · permission: {i.permission or 'none needed'} · since {i.since}"
                 + (" · not given in a worker" if i.worker == "none" else "")
-                + (" · the consumer names the provider" if i.addressed else ""), ""]
+                + (" · the consumer names the provider" if i.addressed else ""), "", *example_links(used_in(i))]
         for name, members in i.structs.items():
             out += [f"`{i.prefix}{name}`: " + ", ".join(f"`{k}` ({v})" for k, v in members.items()) + ".", ""]
         for f in i.functions:
@@ -659,7 +690,7 @@ def reference_md(interfaces, hooks):
     out += ["## Hooks", "", "An action tells, a filter may patch (fields marked so, within the schema that stands there), deny or stop.", ""]
     for h in hooks:
         out += [f"### {h['name']}", "", h["doc"], "", f"`{hook_struct(h)}` · {hook_facts(h)}"
-                + (" · always runs" if h.get("always") else ""), "", "| field | type | |", "|---|---|---|"]
+                + (" · always runs" if h.get("always") else ""), "", *example_links(handled_in(h["name"])), "| field | type | |", "|---|---|---|"]
         for name, kind, *flags in h["fields"]:
             schema = f": `{json.dumps(flags[1])}`" if len(flags) > 1 else ""
             out += [f"| {name} | {kind} | {'may be patched' if flags else ''}{schema} |"]

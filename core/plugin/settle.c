@@ -1,4 +1,5 @@
 /* Brings every wished-for plugin as far as it gets, one change at a time. */
+#include "plugin/across.h"
 #include "plugin/hold.h"
 #include "plugin/instances.h"
 #include "plugin/manager.h"
@@ -8,6 +9,7 @@
 #include "base/log.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* One attempt; true when the plugin became active. */
 static bool advance(mti_plugins *p, mti_plugin_record *r, mt_call *c)
@@ -92,18 +94,64 @@ static void publish_meanwhile(void *arg)
         publish_changes(p);
 }
 
-/* The essential ones come first: nobody is known without them. */
-static bool advance_all(mti_plugins *p, mt_call *c)
+/* Those that are brought up side by side, each in a fiber: one that waits for a model or for the database holds up nobody who does not need it. */
+typedef struct crew {
+    mti_plugins *p;
+    unsigned at_work;
+    bool progress;
+    mti_waitlist change;
+} crew;
+
+typedef struct one {
+    crew *crew;
+    mti_plugin_record *r;
+} one;
+
+static void advance_one(void *arg)
 {
-    bool progress = false;
-    for (int pass = 0; pass < 2; pass++)
+    one *x = arg;
+    crew *w = x->crew;
+    mt_call c;
+    mti_platform_call(&c, w->p->host, w->p->host->loops[0], "host.settle");
+    w->progress |= advance(w->p, x->r, &c);
+    mti_call_dispose(&c);
+    x->r->starting = false;
+    free(x);
+    w->at_work--;
+    mti_wake_all(&w->change);
+}
+
+static void advance_aside(crew *w, mti_plugin_record *r, mt_call *c)
+{
+    one *x = malloc(sizeof *x);
+    if (x)
+        *x = (one){w, r};
+    w->at_work++;
+    r->starting = true;
+    if (x && mti_fiber_spawn(c->loop, advance_one, x) == MT_OK)
+        return;
+    free(x);
+    w->at_work--;
+    w->progress |= advance(w->p, r, c);
+    r->starting = false;
+}
+
+/* With each that is up, those that waited for it are tried again. */
+static void advance_all(mti_plugins *p, mt_call *c, bool essential)
+{
+    crew w = {.p = p};
+    mti_fiber_shield(true);      /* the crew is on this stack */
+    do {
+        w.progress = false;
         for (unsigned i = 1; i < p->n; i++) {
             mti_plugin_record *r = p->records[i];
-            bool essential = r->manifest && r->manifest->essential;
-            if (atomic_load(&r->current) && essential == !pass && atomic_load(&r->wanted))
-                progress |= advance(p, r, c);
+            if (atomic_load(&r->current) && (r->manifest && r->manifest->essential) == essential && atomic_load(&r->wanted) && !r->starting)
+                advance_aside(&w, r, c);
         }
-    return progress;
+        while (w.at_work && !w.progress)
+            mti_wait(&w.change, -1);
+    } while (w.at_work || w.progress);
+    mti_fiber_shield(false);
 }
 
 /* One that was switched off before this process began was loaded before the database could say so. */
@@ -124,8 +172,8 @@ void mti_settle(mti_plugins *p, mt_call *c)
     if (mti_database_usable(p->host) && mti_instances_read(p, c, NULL) != MT_OK)
         mti_log(MTI_LOG_WARN, "plugin.instances_unread", "reason=%s", c->error.detail);
     mti_fiber_spawn(c->loop, publish_meanwhile, p);
-    while (advance_all(p, c))
-        ;
+    advance_all(p, c, true);     /* nobody is known without them */
+    advance_all(p, c, false);
     publish_changes(p);
 }
 

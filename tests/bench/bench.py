@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import ann
+import crash as crashes
 import embedding
 import llm as local
 import quality as cranfield
@@ -144,6 +145,11 @@ def trace(b):
     return {"trace_on": b.compare(side(on), side(off))} | left
 
 
+def crash(b):
+    """How long nobody is served after a plugin's code brought the host down."""
+    return {"crash": crashes.measure(BUILD, b.rounds)}
+
+
 def worker(b):
     """A hook whose handler stands in a worker, and a question from a worker to the host: the median, beside a byte to a child and back."""
     rounds = min(b.rounds, 3)
@@ -194,14 +200,14 @@ def upstreams(b):
 # others use too, one of the two may be blurred.
 BOUNDS = {"full_chain": (("ratio", "cpu_ratio"), ">=", 0.5), "named_query": (("ratio", "cpu_ratio"), ">=", 0.8),
           "hook_dispatch": (("value",), "<=", 100), "trace_on": (("ratio", "cpu_ratio"), ">=", 0.95), "trace_off": (("added",), "<=", 60),
-          "lua_policy": (("value",), "<=", 10), "worker_hook": (("value",), "<=", 30), "memory": (("ratio",), "<=", 1.1),
+          "lua_policy": (("value",), "<=", 10), "worker_hook": (("value",), "<=", 30), "crash": (("value",), "<=", 1000), "memory": (("ratio",), "<=", 1.1),
           "ann_search": (("ratio", "cpu_ratio"), ">=", 0.9), "ann_filter_recall": (("value",), ">=", 0.99), "ann_memory": (("ratio",), "<=", 1.1),
           "ann_open": (("value",), "<=", 1000), "quality_text": (("ratio",), ">=", 1), "quality_hybrid": (("ratio",), ">=", 1),
           "llm_1": (("ratio", "cpu_ratio"), ">=", 0.9), "llm_8": (("ratio", "cpu_ratio"), ">=", 0.9), "llm_50": (("ratio", "cpu_ratio"), ">=", 0.9),
           "embedding": (("ratio", "cpu_ratio"), ">=", 1.5), "search_hybrid": (("value", "cpu_ms"), "<=", 10),
           "upstreams": (("value",), "<=", 5), "upstreams_lost": (("value",), "<=", 0), "upstreams_memory": (("ratio",), "<=", 1.1)}
 MEASUREMENTS = {{embed: "embedding", vector_search: "ann"}.get(f, f.__name__): f
-                for f in (http_hello, full_chain, named_query, policed_query, hook_dispatch, lua_policy, trace, worker, loop, embed, vector_search, quality, retrieval, llm, upstreams, memory)}
+                for f in (http_hello, full_chain, named_query, policed_query, hook_dispatch, lua_policy, trace, crash, worker, loop, embed, vector_search, quality, retrieval, llm, upstreams, memory)}
 
 
 SIZES = {"10k": 10_000, "100k": 100_000, "300k": 300_000, "1m": 1_000_000}

@@ -11,7 +11,7 @@
 
 static const mti_command *const commands[] = {
     &mti_cmd_serve,  &mti_cmd_demo,  &mti_cmd_config, &mti_cmd_health,  &mti_cmd_plugin,
-    &mti_cmd_ingest, &mti_cmd_policy, &mti_cmd_model, &mti_cmd_backup, &mti_cmd_restore, &mti_cmd_reload, &mti_cmd_trace, &mti_cmd_secrets,
+    &mti_cmd_ingest, &mti_cmd_policy, &mti_cmd_model, &mti_cmd_backup, &mti_cmd_restore, &mti_cmd_reload, &mti_cmd_trace, &mti_cmd_secrets, &mti_cmd_apply,
     &mti_cmd_version,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

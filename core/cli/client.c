@@ -8,6 +8,7 @@
 #include "supervisor/supervisor.h"
 
 enum { MAX_REPLY = 64 << 20, TIMEOUT_S = 300 };
+enum { RETRIES = 300, RETRY_MS = 200 };      /* while the host is being replaced */
 
 static size_t on_data(char *p, size_t size, size_t n, void *arg)
 {
@@ -121,19 +122,35 @@ static void reply_init(mti_reply *r)
     mti_buf_init(&r->body, MAX_REPLY);
 }
 
-/* Keeps the value of Mortise-Trace-Id. */
+/* Where the values of two headers go. */
+typedef struct wanted {
+    char *trace_id;              /* NULL: no trace is asked for */
+    char *etag;
+} wanted;
+
+static bool is_header(const char *p, size_t n, const char *name)
+{
+    size_t len = strlen(name);
+    return n > len && strncasecmp(p, name, len) == 0;
+}
+
 static size_t on_header(char *p, size_t size, size_t n, void *arg)
 {
-    static const char name[] = "mortise-trace-id: ";
-    char *id = arg;
-    if (size * n >= sizeof name - 1 + 32 && strncasecmp(p, name, sizeof name - 1) == 0)
-        snprintf(id, 33, "%.32s", p + sizeof name - 1);
+    wanted *w = arg;
+    static const char trace[] = "mortise-trace-id: ", etag[] = "etag: ";
+    if (w->trace_id && size * n >= sizeof trace - 1 + 32 && is_header(p, size * n, trace))
+        snprintf(w->trace_id, 33, "%.32s", p + sizeof trace - 1);
+    if (is_header(p, size * n, etag))
+        snprintf(w->etag, sizeof(((mti_reply *)0)->etag), "%.*s", (int)strcspn(p + sizeof etag - 1, "\r\n"), p + sizeof etag - 1);
     return size * n;
 }
 
-/* trace_id NULL: no trace is asked for. */
-static mt_status call(const mti_cli *cli, const char *method, const char *path, const json_t *body, stream *events, char *trace_id, mti_reply *r, mti_error *e)
+/* trace_id NULL: no trace is asked for; if_match NULL or "": no condition. */
+static mt_status call(const mti_cli *cli, const char *method, const char *path, const json_t *body, stream *events, char *trace_id, const char *if_match, mti_reply *r,
+                      mti_error *e)
 {
+    char condition[64];
+    wanted headers_wanted = {trace_id, r->etag};
     reply_init(r);
     mti_buf text;
     mti_buf_init(&text, MAX_REPLY);
@@ -150,11 +167,14 @@ static mt_status call(const mti_cli *cli, const char *method, const char *path, 
         curl_easy_setopt(h, CURLOPT_POSTFIELDS, text.p ? text.p : "");
         curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)text.len);
     }
-    if (trace_id) {
+    if (trace_id)
         headers = curl_slist_append(headers, "Mortise-Trace: 1");
-        curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
-        curl_easy_setopt(h, CURLOPT_HEADERDATA, trace_id);
+    if (if_match && *if_match) {
+        snprintf(condition, sizeof condition, "If-Match: %s", if_match);
+        headers = curl_slist_append(headers, condition);
     }
+    curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(h, CURLOPT_HEADERDATA, &headers_wanted);
     curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, method);
     curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers);
     s = perform(cli, h, path, events, r, e);
@@ -168,20 +188,32 @@ out:
 mt_status mti_client_call(const mti_cli *cli, const char *method, const char *path,
                           const json_t *body, mti_reply *r, mti_error *e)
 {
-    return call(cli, method, path, body, NULL, NULL, r, e);
+    return call(cli, method, path, body, NULL, NULL, NULL, r, e);
+}
+
+mt_status mti_client_call_if(const mti_cli *cli, const char *method, const char *path, const json_t *body, const char *etag, mti_reply *r, mti_error *e)
+{
+    for (int i = 0;; i++) {
+        mt_status s = call(cli, method, path, body, NULL, NULL, etag, r, e);
+        if (s == MT_OK || strcmp(e->code, "host_reloading") != 0 || i == RETRIES)
+            return s;
+        mti_reply_dispose(r);
+        *e = (mti_error){0};
+        usleep(RETRY_MS * 1000);
+    }
 }
 
 mt_status mti_client_traced(const mti_cli *cli, const char *method, const char *path, const json_t *body, char trace_id[33], mti_reply *r, mti_error *e)
 {
     trace_id[0] = 0;
-    return call(cli, method, path, body, NULL, trace_id, r, e);
+    return call(cli, method, path, body, NULL, trace_id, NULL, r, e);
 }
 
 mt_status mti_client_stream(const mti_cli *cli, const char *path, const json_t *body, void (*on_event)(void *arg, const char *name, const json_t *data),
                             void *arg, mti_reply *r, mti_error *e)
 {
     stream events = {.r = r, .on_event = on_event, .arg = arg, .e = e};
-    mt_status s = call(cli, "POST", path, body, &events, NULL, r, e);
+    mt_status s = call(cli, "POST", path, body, &events, NULL, NULL, r, e);
     return s == MT_OK && events.failed ? MT_INVALID : s;
 }
 

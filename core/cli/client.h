@@ -9,6 +9,7 @@ typedef struct mti_reply {
     int status;
     mti_buf body;
     json_t *json; /* the body's tree, NULL when it is no JSON */
+    char etag[40]; /* with its quotes; "" when there is none */
 } mti_reply;
 
 /*
@@ -19,6 +20,9 @@ typedef struct mti_reply {
  */
 mt_status mti_client_call(const mti_cli *cli, const char *method, const char *path,
                           const json_t *body, mti_reply *r, mti_error *e);
+/* As mti_client_call, on the condition that the thing still has this etag ("" or NULL: in any case): else the status is 412. Asks again for a minute while the host
+ * is being replaced by a fresh one. */
+mt_status mti_client_call_if(const mti_cli *cli, const char *method, const char *path, const json_t *body, const char *etag, mti_reply *r, mti_error *e);
 /* As mti_client_call, and asks for a trace: trace_id is "" when the server keeps none. */
 mt_status mti_client_traced(const mti_cli *cli, const char *method, const char *path, const json_t *body, char trace_id[33], mti_reply *r,
                             mti_error *e);

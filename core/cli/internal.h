@@ -23,7 +23,7 @@ typedef struct mti_command {
 
 /* One row each, in the file of its name. */
 extern const mti_command mti_cmd_serve, mti_cmd_demo, mti_cmd_config, mti_cmd_health,
-    mti_cmd_version, mti_cmd_plugin, mti_cmd_policy, mti_cmd_model, mti_cmd_backup, mti_cmd_restore, mti_cmd_ingest, mti_cmd_reload, mti_cmd_trace, mti_cmd_secrets;
+    mti_cmd_version, mti_cmd_plugin, mti_cmd_policy, mti_cmd_model, mti_cmd_backup, mti_cmd_restore, mti_cmd_ingest, mti_cmd_reload, mti_cmd_trace, mti_cmd_secrets, mti_cmd_apply;
 
 /* cli.c. Takes a flag, or a flag with its value, out of the arguments. */
 bool mti_cli_flag(mti_cli *cli, const char *name);

@@ -122,7 +122,7 @@ mt_status mti_plugin_upload(const mti_cli *cli, const char *verb, const char *fo
     mti_buf package;
     *r = (mti_reply){0};
     mt_status s = read_package(folder, name, &package, e);
-    char *text = json_object_size(config) ? json_dumps(config, JSON_COMPACT) : NULL;
+    char *text = json_object_size(config) || (config && strchr(verb, '?')) ? json_dumps(config, JSON_COMPACT) : NULL;
     snprintf(path, sizeof path, "/v1/plugins/%s", verb);
     if (s == MT_OK)
         s = mti_client_upload_with(cli, path, name, "application/gzip", mti_buf_slice(&package), text, r, e);

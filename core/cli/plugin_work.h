@@ -27,7 +27,7 @@ int mti_work_fail(const mti_work *w, const mti_error *e);
 /* What is to be packed when path is named: path itself when it is a built folder or a package, else its built folder, which is built first. */
 mt_status mti_work_find(const mti_cli *cli, const char *path, mti_work *w, char out[PATH_MAX], mti_error *e);
 
-/* plugin_send.c: packs a built folder, or reads a package, and gives it to the running server: verb is "install" or "check". Waits while the host is being replaced. r is
+/* plugin_send.c: packs a built folder, or reads a package, and gives it to the running server: verb is "install" or "check", also with "?replace=true". Waits while the host is being replaced. r is
  * initialized in every case. */
 mt_status mti_plugin_upload(const mti_cli *cli, const char *verb, const char *path, const json_t *config, mti_reply *r, mti_error *e);
 

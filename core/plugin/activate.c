@@ -56,7 +56,6 @@ void mti_record_read_wish(mti_plugin_record *r, mt_call *c)
     json_decref(stored);
 }
 
-
 mt_status mti_record_set_config(mti_plugin_record *r, const json_t *stored, mt_call *c)
 {
     json_t *config, *shown = mti_config_shown(r->manifest, stored);
@@ -65,10 +64,8 @@ mt_status mti_record_set_config(mti_plugin_record *r, const json_t *stored, mt_c
         json_decref(shown);
         return s;
     }
-    if (r->manifest->config_check) {
-        mti_schema_apply_defaults(r->manifest->config_check, config);
-        mti_schema_apply_defaults(r->manifest->config_check, shown);
-    }
+    mti_config_defaults(r->manifest, config);
+    mti_config_defaults(r->manifest, shown);
     replace(&r->config, config);
     replace(&r->shown, shown);
     atomic_store(&r->locked, false);

@@ -40,6 +40,7 @@ void mti_record_describe(mti_plugins *p, mti_plugin_record *r, mti_writer *w)
     mti_writer_key_string(w, "state", mt_str(mti_record_state_name(state)));
     write_reason(p, r, state, w);
     mti_writer_key_bool(w, "enabled", atomic_load(&r->wanted));
+    mti_writer_key_bool(w, "installed", mti_record_is_installed(r));
     mti_writer_key_string(w, "isolation", !r->worker ? MT_SLICE("none") : mti_worker_look(r->worker).engine ? MT_SLICE("engine") : MT_SLICE("process"));
     if (r->worker)
         write_worker(r, w);

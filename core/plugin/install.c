@@ -17,6 +17,7 @@ typedef struct install {
     mti_plugins *p;
     mt_slice file;
     const json_t *config;
+    bool replace;
     mti_version v;
     mti_error error;
     mt_status status;
@@ -32,12 +33,12 @@ static void on_pool_add(void *arg)
 static mt_status upgrade_there(void *arg, mt_call *there)
 {
     install *x = arg;
-    return mti_manager_upgrade(x->p, there, &x->v, x->config);
+    return mti_manager_upgrade(x->p, there, &x->v, x->config, x->replace);
 }
 
-mt_status mti_plugins_install(mti_plugins *p, mt_call *c, mt_slice file, const json_t *config, char slug[64])
+mt_status mti_plugins_install(mti_plugins *p, mt_call *c, mt_slice file, const json_t *config, bool replace, char slug[64])
 {
-    install x = {.p = p, .file = file, .config = config};
+    install x = {.p = p, .file = file, .config = config, .replace = replace};
     mti_fiber_shield(true);                  /* whoever asked may leave: what was begun is brought to its end */
     mt_status s = mti_offload_run(p->host->offload, 0, on_pool_add, &x);
     if (s == MT_OK && x.status != MT_OK) {
@@ -57,7 +58,10 @@ mt_status mti_plugins_install(mti_plugins *p, mt_call *c, mt_slice file, const j
 
 static void add_error(json_t *problems, const mti_error *e)
 {
-    json_array_append_new(problems, json_pack("{s:s,s:s}", "code", e->code, "detail", e->detail));
+    json_t *one = json_pack("{s:s,s:s}", "code", e->code, "detail", e->detail);
+    if (e->pointer[0])
+        json_object_set_new(one, "pointer", json_string(e->pointer));
+    json_array_append_new(problems, one);
 }
 
 /* The file itself: its code loaded in a process of its own, its contract read. */
@@ -131,6 +135,8 @@ static void add_unfit(const install *x, mt_call *c, json_t *problems)
         s = mti_config_open(c, m->slug, "", stored, &config);
     else if (s == MT_NOT_FOUND && (config = json_object()))
         s = MT_OK;
+    if (s == MT_OK && x->replace && x->config)
+        json_object_clear(config);
     json_object_update_recursive(config, (json_t *)x->config);
     if (s == MT_OK)
         s = mti_settings_refuse(c, m, config);
@@ -142,6 +148,7 @@ static void add_unfit(const install *x, mt_call *c, json_t *problems)
 
 static mt_status plan_there(void *arg, mt_call *there)
 {
+    static const char *const members[] = {"dependencies", "provides", "requires"};
     install *x = arg;
     const mti_manifest *m = x->v.manifest;
     mti_plugin_record *old = mti_manager_find(x->p, mt_str(m->slug));
@@ -155,13 +162,36 @@ static mt_status plan_there(void *arg, mt_call *there)
     json_object_set_new(x->plan, "action", json_string(action_of(&x->v, old)));
     json_object_set_new(x->plan, "from", old && old->manifest ? json_string(old->manifest->version) : json_null());
     json_object_set_new(x->plan, "migrations", m->db ? new_migrations(x->v.dir, old) : json_array());
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+        json_object_set(x->plan, members[i], json_object_get(m->json, members[i]));
     json_object_set_new(x->plan, "permissions", permissions ? json_incref(permissions) : json_object());
     return MT_OK;
 }
 
-mt_status mti_plugins_check(mti_plugins *p, mt_call *c, mt_slice file, const json_t *config, mti_buf *out)
+/* What the configuration would be; that it does not fit is one of the problems. */
+static mt_status plan_config(install *x, mt_call *c)
 {
-    install x = {.p = p, .file = file, .config = config, .plan = json_pack("{s:[],s:[]}", "problems", "operations")};
+    bool enabled;
+    json_t *stored = NULL, *preview = NULL, *none = json_object();
+    mt_status s = mti_database_usable(x->p->host) ? mti_store_read(c, x->v.manifest->slug, &enabled, &stored) : MT_NOT_FOUND;
+    if (s == MT_OK || s == MT_NOT_FOUND)
+        s = mti_config_preview(c, x->v.manifest, x->config ? x->config : none, stored, !x->config || !x->replace, &preview);
+    if (s == MT_OK) {
+        json_object_update(x->plan, preview);
+    } else if (s == MT_INVALID || s == MT_UNAVAILABLE) {
+        add_error(json_object_get(x->plan, "problems"), &c->error);
+        memset(&c->error, 0, sizeof c->error);
+        s = MT_OK;
+    }
+    json_decref(preview);
+    json_decref(stored);
+    json_decref(none);
+    return s;
+}
+
+mt_status mti_plugins_check(mti_plugins *p, mt_call *c, mt_slice file, const json_t *config, bool replace, mti_buf *out)
+{
+    install x = {.p = p, .file = file, .config = config, .replace = replace, .plan = json_pack("{s:[],s:[]}", "problems", "operations")};
     mti_fiber_shield(true);
     mt_status s = mti_offload_run(p->host->offload, 0, on_pool_look, &x);
     if (s == MT_OK && x.status != MT_OK) {
@@ -170,8 +200,8 @@ mt_status mti_plugins_check(mti_plugins *p, mt_call *c, mt_slice file, const jso
     }
     if (s == MT_OK)
         s = mti_across_run(c, p->host->loops[0], plan_there, &x);
-    if (s == MT_OK && config && mti_config_check(x.v.manifest, config, c) != MT_OK)
-        add_error(json_object_get(x.plan, "problems"), &c->error);
+    if (s == MT_OK)
+        s = plan_config(&x, c);
     if (s == MT_OK)
         s = mti_json_dump(x.plan, out);
     if (x.v.dir[0])

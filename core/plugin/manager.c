@@ -100,12 +100,17 @@ static mt_status refuse_unfit(mt_call *c, const mti_manifest *m, const json_t *s
 }
 
 /* In a turn: what is stored is what the secrets that stay are taken from. */
-static mt_status configure(mti_plugins *p, mt_call *c, mti_plugin_record *r, const json_t *config)
+static mt_status configure(mti_plugins *p, mt_call *c, mti_plugin_record *r, const json_t *config, mt_slice if_match)
 {
+    char etag[21];
     bool enabled, locked = atomic_load(&r->locked);
     json_t *before = NULL, *stored;
     mt_status s = mti_store_read(c, r->slug, &enabled, &before);
+    mti_config_etag(before, etag);
     if (s == MT_OK || s == MT_NOT_FOUND)
+        s = !if_match.p || mt_slice_eq(if_match, mt_str(etag)) ? MT_OK
+            : mti_fail(&c->error, MT_PRECONDITION, "version_changed", "The configuration was changed by someone else meanwhile: read it again.");
+    if (s == MT_OK)
         s = mti_config_seal(c, r->manifest, "", config, before, false, &stored);
     json_decref(before);
     if (s == MT_OK && r->manifest && (s = refuse_unfit(c, r->manifest, stored)) != MT_OK)
@@ -120,10 +125,10 @@ static mt_status configure(mti_plugins *p, mt_call *c, mti_plugin_record *r, con
     return s;
 }
 
-mt_status mti_manager_configure(mti_plugins *p, mt_call *c, mti_plugin_record *r, const json_t *config)
+mt_status mti_manager_configure(mti_plugins *p, mt_call *c, mti_plugin_record *r, const json_t *config, mt_slice if_match)
 {
     MT_TRY(mti_turn_ask(p, c));
-    mt_status s = configure(p, c, r, config);
+    mt_status s = configure(p, c, r, config, if_match);
     mti_turn_end(p);
     return s;
 }

@@ -26,10 +26,10 @@ void mti_plugins_settle(mti_plugins *p, mt_call *c);
 mt_status mti_plugins_enable(mti_plugins *p, mt_call *c, mt_slice slug);
 mt_status mti_plugins_disable(mti_plugins *p, mt_call *c, mt_slice slug);
 /* A package file: installed when it is new, else it takes the place of the version that serves, newer or older, while that one goes on until the switch. config
- * (may be NULL) is laid over the configuration. slug becomes the plugin's. On a failure all is as before. On any loop, in a fiber, as all that follow. */
-mt_status mti_plugins_install(mti_plugins *p, mt_call *c, mt_slice file, const json_t *config, char slug[64]);
+ * (may be NULL) is laid over the configuration, or takes its place. slug becomes the plugin's. On a failure all is as before. On any loop, in a fiber, as all that follow. */
+mt_status mti_plugins_install(mti_plugins *p, mt_call *c, mt_slice file, const json_t *config, bool replace, char slug[64]);
 /* What installing it would do and what is in its way, as JSON; changes nothing. */
-mt_status mti_plugins_check(mti_plugins *p, mt_call *c, mt_slice file, const json_t *config, mti_buf *out);
+mt_status mti_plugins_check(mti_plugins *p, mt_call *c, mt_slice file, const json_t *config, bool replace, mti_buf *out);
 /* Back to the version before. MT_CONFLICT no_previous_version. */
 mt_status mti_plugins_rollback(mti_plugins *p, mt_call *c, mt_slice slug);
 /* Takes an installed plugin away, with its tables when purge says so. MT_CONFLICT names what holds it, or says that it was never installed. */
@@ -39,9 +39,12 @@ mt_status mti_plugins_uninstall(mti_plugins *p, mt_call *c, mt_slice slug, bool 
 mt_status mti_plugins_release(mti_plugins *p, mt_call *c, mt_slice slug);
 /* Whether this start loads essential plugins only. Any thread. */
 bool mti_plugins_safe_mode(const mti_plugins *p);
-/* Validates a configuration by the plugin's config_schema, keeps it and puts it into effect. On any loop, in a fiber. MT_INVALID with the pointer;
+/* Validates a configuration by the plugin's config_schema, keeps it and puts it into effect. On any loop, in a fiber. MT_INVALID with the pointer; MT_PRECONDITION when
+ * if_match (the null slice: no matter) is no longer its etag;
  * a plugin that reads its configuration only when it becomes active sees it after the next activation. */
-mt_status mti_plugins_configure(mti_plugins *p, mt_call *c, mt_slice slug, const json_t *config);
+mt_status mti_plugins_configure(mti_plugins *p, mt_call *c, mt_slice slug, const json_t *config, mt_slice if_match);
+/* What that would come to, as JSON (mti_config_preview), and the etag of what there is. Changes nothing. On any loop, in a fiber. */
+mt_status mti_plugins_preview(mti_plugins *p, mt_call *c, mt_slice slug, const json_t *config, json_t **out);
 /* The configuration in effect as JSON. Any thread. */
 mt_status mti_plugins_config(mti_plugins *p, mt_slice slug, mti_buf *out);
 

@@ -114,7 +114,7 @@ mti_plugin_record *mti_manager_find(const mti_plugins *p, mt_slice slug);
 /* The changes themselves, in a fiber of loop 0 (manager.h's enable and disable carry them there). */
 mt_status mti_manager_enable(mti_plugins *p, mt_call *c, mti_plugin_record *r);
 mt_status mti_manager_disable(mti_plugins *p, mt_call *c, mti_plugin_record *r);
-mt_status mti_manager_configure(mti_plugins *p, mt_call *c, mti_plugin_record *r, const json_t *config);
+mt_status mti_manager_configure(mti_plugins *p, mt_call *c, mti_plugin_record *r, const json_t *config, mt_slice if_match);
 void mti_record_state(mti_plugin_record *r, mti_plugin_state s, const char *reason);
 const char *mti_record_state_name(int state);
 /* The state as it is told: an active plugin with tables waits while the database is down. */
@@ -129,6 +129,12 @@ mt_status mti_record_set_config(mti_plugin_record *r, const json_t *stored, mt_c
 mt_status mti_config_seal(mt_call *c, const mti_manifest *m, const char *layer, const json_t *given, const json_t *stored, bool over, json_t **out);
 /* What a plugin may read of what is stored: a new reference. MT_UNAVAILABLE. */
 mt_status mti_config_open(mt_call *c, const char *slug, const char *layer, const json_t *stored, json_t **out);
+/* What mti_config_seal would come to, for people: {config: with defaults, without secrets; secrets_changed: pointers; etag: of what is stored now}. */
+mt_status mti_config_preview(mt_call *c, const mti_manifest *m, const json_t *given, const json_t *stored, bool over, json_t **out);
+/* Tells one stored configuration (NULL: none) from another. */
+void mti_config_etag(const json_t *stored, char out[21]);
+/* Adds what the schema says is there when nothing else is. */
+void mti_config_defaults(const mti_manifest *m, json_t *config);
 /* What people may see of it: a new reference. */
 json_t *mti_config_shown(const mti_manifest *m, const json_t *config);
 /* Against the manifest's own schema; a plugin without one takes only {}. */
@@ -171,14 +177,16 @@ mt_status mti_record_load_from(mti_plugin_record *r, const char *object, mti_err
 const void *mti_record_interface(void *record, mt_slice id);
 /* consumers.c */
 void mti_consumers_start(mti_plugin_record *r);
+/* upgrade.c: r lies in the store, not in a folder of the program's or of the operator's. */
+bool mti_record_is_installed(const mti_plugin_record *r);
 /* describe.c: the members of an object. */
 void mti_record_describe(mti_plugins *p, mti_plugin_record *r, mti_writer *w);
 /* Stops leasing at once and waits until the jobs have ended. finish: they come to their end; else they are cancelled (and taken again by another). */
 void mti_consumers_stop(mti_plugin_record *r, bool finish);
 /* upgrade.c: another version in the place of the current one (NULL: a new plugin), in a turn of loop 0. Takes v's manifest. config: what is given of the
- * configuration, NULL nothing. On a failure the current one serves on, and c->error says why. */
+ * configuration, NULL nothing; replace: all of it. On a failure the current one serves on, and c->error says why. */
 struct mti_version;
-mt_status mti_manager_upgrade(mti_plugins *p, mt_call *c, struct mti_version *v, const json_t *config);
+mt_status mti_manager_upgrade(mti_plugins *p, mt_call *c, struct mti_version *v, const json_t *config, bool replace);
 /* uninstall: r is current, lies in the store, and nothing needs it. */
 mt_status mti_manager_uninstall(mti_plugins *p, mt_call *c, mt_slice slug, bool purge);
 /* Back to the version before. reason: why, when nobody asked for it. MT_CONFLICT no_previous_version. */

@@ -26,6 +26,7 @@ typedef struct upgrade {
     bool started;                            /* r's activate was called here */
     const char *reason;                      /* what is shown beside the new state, or NULL */
     const json_t *given;
+    bool replace;                            /* given is all of it */
     json_t *config;                          /* what is stored then */
 } upgrade;
 
@@ -80,7 +81,7 @@ static mt_status merge_config(upgrade *x)
     json_t *none = json_object(), *before, *merged;
     MT_TRY(read_config(x));
     before = x->config ? x->config : none;
-    mt_status s = mti_config_seal(x->c, x->r->manifest, "", x->given ? x->given : none, before, true, &merged);
+    mt_status s = mti_config_seal(x->c, x->r->manifest, "", x->given ? x->given : none, before, !x->replace, &merged);
     if (s == MT_INVALID && x->back) {
         mti_log(MTI_LOG_WARN, "plugin.config_dropped", "plugin=%s reason=%.100s: %.180s", x->r->slug, x->c->error.pointer, x->c->error.detail);
         memset(&x->c->error, 0, sizeof x->c->error);
@@ -146,7 +147,7 @@ static mt_status prepare(upgrade *x)
     return hand_state(x);
 }
 
-static bool is_stored(const mti_plugin_record *r)
+bool mti_record_is_installed(const mti_plugin_record *r)
 {
     const char *home = r->host->plugin_home;
     size_t n = strlen(home);
@@ -157,7 +158,7 @@ static bool is_stored(const mti_plugin_record *r)
 static mt_status keep_links(upgrade *x)
 {
     const char *home = x->p->host->plugin_home;
-    bool stored = is_stored(x->r), before = x->old && is_stored(x->old);
+    bool stored = mti_record_is_installed(x->r), before = x->old && mti_record_is_installed(x->old);
     if (stored || before)
         MT_TRY(mti_version_link(home, x->r->slug, "current", stored ? x->r->manifest->dir : NULL, &x->c->error));
     if (stored || before)
@@ -269,9 +270,9 @@ static mt_status run(upgrade *x, mti_version *v)
     return s;
 }
 
-mt_status mti_manager_upgrade(mti_plugins *p, mt_call *c, mti_version *v, const json_t *config)
+mt_status mti_manager_upgrade(mti_plugins *p, mt_call *c, mti_version *v, const json_t *config, bool replace)
 {
-    upgrade x = {.p = p, .c = c, .given = config};
+    upgrade x = {.p = p, .c = c, .given = config, .replace = replace && config};
     MT_TRY(mti_turn_ask(p, c));
     mt_status s = run(&x, v);
     mti_turn_end(p);
@@ -339,7 +340,7 @@ static mt_status uninstall(mti_plugins *p, mt_call *c, mti_plugin_record *r, boo
 {
     char dir[PATH_MAX];
     bool trusted, active = atomic_load(&r->state) == MTI_PLUGIN_ACTIVE;
-    if (!is_stored(r))
+    if (!mti_record_is_installed(r))
         return mti_fail(&c->error, MT_CONFLICT, "plugin_not_installed", "%s lies in a folder of the program's or of the operator's and was never installed: switch it off instead.", r->slug);
     if (r->manifest->essential)
         return mti_fail(&c->error, MT_CONFLICT, "plugin_essential", "Plugin %s is essential and stays.", r->slug);

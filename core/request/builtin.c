@@ -144,8 +144,19 @@ static mt_status on_plugin_config(void *self, mt_call *c)
 
 static mt_status on_plugin_configure(void *self, mt_call *c)
 {
-    MT_TRY(mti_plugins_configure(c->host->plugins, c, c->values->params[0], c->values->body));
+    MT_TRY(mti_plugins_configure(c->host->plugins, c, c->values->params[0], c->values->body, c->values->if_match));
     return on_plugin_config(self, c);
+}
+
+static mt_status on_plugin_config_check(void *self, mt_call *c)
+{
+    mti_buf b;
+    json_t *preview;
+    MT_TRY(mti_plugins_preview(c->host->plugins, c, c->values->params[0], c->values->body, &preview));
+    mti_buf_init(&b, 1 << 20);
+    mti_json_dump(preview, &b);
+    json_decref(preview);
+    return answer_buffer(c, 200, (mt_slice){0}, &b);
 }
 
 /* Until packages carry signatures, whoever may write to the local socket vouches for them. */
@@ -173,6 +184,11 @@ static mt_status read_package(mt_call *c, mt_slice *file, json_t **config)
     return json_is_object(*config) ? MT_OK : mti_fail(&c->error, MT_INVALID, "config_invalid", "What is given as config is no JSON object.");
 }
 
+static bool is_replaced(const mt_call *c)
+{
+    return mti_json_get_bool(c->values->query, "replace", false);
+}
+
 static mt_status on_plugin_install(void *self, mt_call *c)
 {
     char slug[64];
@@ -180,7 +196,7 @@ static mt_status on_plugin_install(void *self, mt_call *c)
     json_t *config = NULL;
     MT_TRY(may_install(c));
     MT_TRY(read_package(c, &file, &config));
-    MT_TRY(mti_plugins_install(c->host->plugins, c, file, config, slug));
+    MT_TRY(mti_plugins_install(c->host->plugins, c, file, config, is_replaced(c), slug));
     return answer_plugin(c, mt_str(slug));
 }
 
@@ -192,7 +208,7 @@ static mt_status on_plugin_check(void *self, mt_call *c)
     MT_TRY(may_install(c));                  /* it runs the package's code, if only to look at it */
     MT_TRY(read_package(c, &file, &config));
     mti_buf_init(&b, 1 << 20);
-    mt_status s = mti_plugins_check(c->host->plugins, c, file, config, &b);
+    mt_status s = mti_plugins_check(c->host->plugins, c, file, config, is_replaced(c), &b);
     if (s == MT_OK)
         return answer_buffer(c, 200, (mt_slice){0}, &b);
     mti_buf_dispose(&b);
@@ -260,7 +276,7 @@ mt_status mti_builtin_bind(mti_contract *k, mti_error *e)
         {"on_health", on_health}, {"on_ready", on_ready}, {"on_openapi", on_openapi}, {"on_docs", on_docs}, {"on_metrics", on_metrics},
         {"on_plugins", on_plugins}, {"on_plugin", on_plugin}, {"on_plugin_status", on_plugin_status}, {"on_plugin_enable", on_plugin_enable}, {"on_plugin_disable", on_plugin_disable}, {"on_plugin_release", on_plugin_release},
         {"on_plugin_install", on_plugin_install}, {"on_plugin_check", on_plugin_check}, {"on_plugin_rollback", on_plugin_rollback}, {"on_plugin_uninstall", on_plugin_uninstall},
-        {"on_plugin_config", on_plugin_config}, {"on_plugin_configure", on_plugin_configure},
+        {"on_plugin_config", on_plugin_config}, {"on_plugin_configure", on_plugin_configure}, {"on_plugin_config_check", on_plugin_config_check},
         {"on_hooks", on_hooks}, {"on_events", mti_on_events}, {"on_traces", mti_on_traces}, {"on_trace", mti_on_trace}, {"on_policy_test", on_policy_test}};
     for (unsigned i = 0; i < k->n_operations; i++) {
         mti_operation *op = &k->operations[i];

@@ -8,6 +8,7 @@ typedef struct walk {
     mti_keyring *keys;
     mti_secret_place place;
     bool changed;
+    json_t *pointers;
     mti_buf pointer;
     mti_error *e;
 } walk;
@@ -211,6 +212,21 @@ mt_status mti_secrets_open(mti_keyring *k, mti_secret_place place, json_t *docum
 {
     walk w = {.on = on_sealed, .keys = k, .place = place, .e = e};
     return run(&w, NULL, document, NULL);
+}
+
+/* ---- compared ---- */
+
+static mt_status on_compared(walk *w, bool secret, const json_t *value, const json_t *other, json_t **now)
+{
+    if (!secret || (other && json_equal(value, other)))
+        return MT_OK;
+    return json_array_append_new(w->pointers, json_stringn(w->pointer.p, w->pointer.len)) == 0 ? MT_OK : MT_NO_MEMORY;
+}
+
+mt_status mti_secrets_compare(const json_t *schema, json_t *a, const json_t *b, json_t *pointers)
+{
+    walk w = {.on = on_compared, .pointers = pointers};
+    return run(&w, schema, a, b);
 }
 
 /* ---- shown ---- */

@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 NAME = "sentiment"
-PAGES = ("README.md", "guide.md", "cookbook.md", "policies.md", "abi.md")
+PAGES = ("README.md", "guide.md", "cookbook.md", "policies.md", "apply.md", "abi.md")
 EXAMPLE = "sdk/examples/llm-provider"
 
 

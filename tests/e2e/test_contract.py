@@ -65,6 +65,7 @@ BODIES = {
     "core.organization_plugin_put": lambda w: {"enabled": True, "config": {"greeting": "Salve"}, "scope": {"operations": ["hello.*"]}},
     "core.organization_plugin_allow": lambda w: {"allowed": True},
     "core.workspace_plugin_put": lambda w: {"config": {"greeting": "Ave"}},
+    "core.plugin_config_check": lambda w: {"greeting": "Hello"},
     "core.policy_test": lambda w: {"name": "p", "source": POLICY, "cases": [{"ctx": {"operation": "notes.list"}, "expect": {"outcome": "deny", "status": 403}}]},
     "policies.create": lambda w: new_policy(),
     "policies.update": lambda w: {"enabled_version": 1, "shadow_version": None, "record": True},

@@ -1,0 +1,120 @@
+/* The present state as a file that mortise apply takes. */
+#include "cli/apply.h"
+
+#include <stdio.h>
+
+static const char *text_of(const json_t *o, const char *key)
+{
+    const char *text = json_string_value(json_object_get(o, key));
+    return text ? text : "";
+}
+
+static mt_status export_plugins(mti_apply *a, json_t *to, mti_error *e)
+{
+    char path[128];
+    size_t i;
+    json_t *one, *all, *config;
+    MT_TRY(mti_apply_get(a, "/v1/plugins", &all, NULL, e));
+    mt_status s = MT_OK;
+    json_array_foreach(json_object_get(all, "items"), i, one)
+    {
+        snprintf(path, sizeof path, "/v1/plugins/%s/config", text_of(one, "slug"));
+        if (s != MT_OK || !json_object_get(one, "version") || (s = mti_apply_get(a, path, &config, NULL, e)) != MT_OK)
+            continue;
+        json_t *plugin = json_object();
+        if (mti_json_get_bool(one, "installed", false))
+            json_object_set(plugin, "version", json_object_get(one, "version"));
+        if (json_object_get(one, "config_schema"))
+            json_object_set(plugin, "config", config);
+        json_object_set(plugin, "enabled", json_object_get(one, "enabled"));
+        json_object_set_new(to, text_of(one, "slug"), plugin);
+        json_decref(config);
+    }
+    json_decref(all);
+    return s;
+}
+
+static mt_status export_text(mti_apply *a, const char *base, const json_t *policy, const char *number, const char *role, json_t *to, mti_error *e)
+{
+    char path[200];
+    json_t *version;
+    int64_t n = mti_json_get_int(policy, number, 0);
+    if (!n) {
+        json_object_set_new(to, role, json_null());
+        return MT_OK;
+    }
+    snprintf(path, sizeof path, "%s/%.36s/versions/%lld", base, text_of(policy, "id"), (long long)n);
+    MT_TRY(mti_apply_get(a, path, &version, NULL, e));
+    json_object_set_new(to, role, json_pack("{s:O}", "source", json_object_get(version, "source")));
+    json_decref(version);
+    return MT_OK;
+}
+
+/* One that neither decides nor is tried is no more than its versions, and those stay where they are. */
+static mt_status export_policies(mti_apply *a, const char *id, json_t *to, mti_error *e)
+{
+    char base[96];
+    size_t i;
+    json_t *one, *items;
+    mt_status s = MT_OK;
+    snprintf(base, sizeof base, "/v1/organizations/%s/policies", id);
+    MT_TRY(mti_apply_list(a, base, &items, e));
+    json_array_foreach(items, i, one)
+    {
+        if (s != MT_OK || (!mti_json_get_int(one, "enabled_version", 0) && !mti_json_get_int(one, "shadow_version", 0)))
+            continue;
+        json_t *policy = json_object();
+        s = export_text(a, base, one, "enabled_version", "enabled", policy, e);
+        if (s == MT_OK)
+            s = export_text(a, base, one, "shadow_version", "shadow", policy, e);
+        json_object_set(policy, "record", json_object_get(one, "record"));
+        json_object_set_new(to, text_of(one, "name"), policy);
+    }
+    json_decref(items);
+    return s;
+}
+
+static mt_status export_organization(mti_apply *a, const json_t *all, const char *name, json_t *to, mti_error *e)
+{
+    size_t i;
+    json_t *one, *policies = json_object();
+    json_array_foreach((json_t *)all, i, one)
+        if (!strcmp(text_of(one, "slug"), name) || !strcmp(text_of(one, "id"), name)) {
+            mt_status s = export_policies(a, text_of(one, "id"), policies, e);
+            json_object_set_new(to, name, json_pack("{s:o}", "policies", policies));
+            return s;
+        }
+    json_decref(policies);
+    return mti_fail(e, MT_NOT_FOUND, "organization_unknown", "There is no organization %.100s.", name);
+}
+
+int mti_apply_export(mti_cli *cli)
+{
+    mti_apply a = {.cli = cli};
+    mti_error e = {0};
+    json_t *plugins = json_object(), *organizations = json_object(), *all = NULL, *names = json_array(), *name;
+    size_t i;
+    for (const char *org; (org = mti_cli_value(cli, "--org"));)
+        json_array_append_new(names, json_string(org));
+    int status = mti_cli_args(cli, 0, 0) ? 0 : 2;
+    mt_status s = status ? MT_INVALID : export_plugins(&a, plugins, &e);
+    if (s == MT_OK && json_array_size(names))
+        s = mti_apply_list(&a, "/v1/organizations", &all, &e);
+    json_array_foreach(names, i, name)
+        if (s == MT_OK)
+            s = export_organization(&a, all, json_string_value(name), organizations, &e);
+    json_t *out = json_pack("{s:o}", "plugins", plugins);
+    if (json_object_size(organizations))
+        json_object_set(out, "organizations", organizations);
+    if (s == MT_OK) {
+        json_dumpf(out, stdout, JSON_INDENT(2));
+        puts("");
+    } else if (!status) {
+        status = mti_cli_fail(&e);
+    }
+    json_decref(out);
+    json_decref(organizations);
+    json_decref(names);
+    json_decref(all);
+    return status;
+}

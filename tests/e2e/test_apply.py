@@ -1,0 +1,233 @@
+"""`mortise apply`: from a file to a server that is as the file says, told before it is done, done once, put right after drift."""
+import json
+import pathlib
+import pty
+import re
+import shutil
+import subprocess
+
+import pytest
+
+import client
+import server as servers
+from test_upgrades import Maker
+
+SECRET = "canary-apply-8d21"
+QUIET = '-- hook: auth.authorize\nif ctx.operation == "nothing.at.all" then decide.deny(403, "no", "%s") end\n'
+EXAMPLE = servers.ROOT / "sdk/examples/apply/state.json"
+
+
+@pytest.fixture(scope="module")
+def maker(tmp_path_factory):
+    return Maker(tmp_path_factory.mktemp("versions"))
+
+
+@pytest.fixture(scope="module")
+def acme(server):
+    return client.Tenant(server, "acme")
+
+
+class State:
+    """A file in a folder of its own, and what the program answers about it."""
+
+    def __init__(self, server, folder):
+        self.server, self.folder, self.file = server, folder, folder / "state.json"
+        self.said = []
+
+    def write(self, state):
+        self.file.write_text(json.dumps(state, indent=1))
+        return self
+
+    def run(self, *words, status=0, env=None):
+        self.server.env.update(env or {})
+        done = self.server.cli("apply", self.file, *words, check=False)
+        self.said.append(done.stdout + done.stderr)
+        assert done.returncode == status, f"{done.returncode}, not {status}\n{done.stdout}{done.stderr}"
+        return done
+
+    def differs(self):
+        report = json.loads(self.run("--dry-run", "--json", status=3).stdout)
+        assert report["done"] == 0 and report["failed"] is None
+        return [(s["subject"], s["action"]) for s in report["steps"]]
+
+    def apply(self, *words, **more):
+        return json.loads(self.run("--yes", "--json", *words, **more).stdout)
+
+    def holds(self):
+        assert self.run().stdout == "no changes\n"        # without --yes: nobody has to be asked
+        assert self.run("--dry-run").stdout == "no changes\n"
+
+
+@pytest.fixture()
+def state(server, tmp_path):
+    made = State(server, tmp_path)
+    yield made
+    assert SECRET not in "".join(made.said) and SECRET not in server.log()
+
+
+def plugin(admin, slug):
+    return admin.call("GET", f"/plugins/{slug}").data
+
+
+def test_a_state_is_reached_kept_and_repaired(state, admin, acme, maker, server):
+    (state.folder / "key").write_text(SECRET + "\n")
+    (state.folder / "quiet.lua").write_text(QUIET % "hush")
+    shutil.copytree(maker.make("1.0.00001"), state.folder / "evolving")
+    state.write({
+        "plugins": {
+            "evolving": {"package": "evolving", "version": "1.0.00001", "config": {"greeting": "Welcome"}},
+            "hello": {"enabled": True, "config": {"greeting": {"$env": "GREETING"}}},
+            "notes": {"enabled": False},
+            "llm_openai": {"config": {"keys": {"mine": {"$file": "key"}}}}},
+        "organizations": {"acme": {"policies": {
+            "quiet": {"enabled": "quiet.lua"},
+            "loud": {"enabled": None, "shadow": {"source": QUIET % "loud"}, "record": True}}}}})
+    missing = state.run("--dry-run", status=2).stderr
+    assert re.search(r"state\.json:\d+:\d+: The environment variable GREETING is not set", missing)
+    server.env["GREETING"] = "Good day"
+
+    wanted = [("plugin evolving", "install"), ("plugin hello", "configure"), ("plugin notes", "disable"), ("plugin llm_openai", "configure"),
+              ("policy acme/quiet", "create"), ("policy acme/loud", "create")]
+    assert state.differs() == wanted
+    assert admin.get("/plugins/evolving").status_code == 404 and plugin(admin, "notes")["enabled"]
+    shown = state.run("--dry-run", status=3).stdout
+    assert '~ /config/greeting "Hello" → "Good day"' in shown and '+ /config/keys/mine "********"' in shown and '+ /version "1.0.00001"' in shown
+    nobody = state.run(status=2)
+    assert "--yes" in nobody.stderr and plugin(admin, "notes")["enabled"]
+
+    report = state.apply()
+    assert report["done"] == len(wanted) and report["failed"] is None
+    assert admin.call("GET", "/evolving").data["version"] == "1.0.00001" and admin.call("GET", "/plugins/evolving/config").data == {"greeting": "Welcome"}
+    assert admin.call("GET", "/hello").data["message"].startswith("Good day") and not plugin(admin, "notes")["enabled"]
+    policies = {p["name"]: p for p in acme.api.call("GET", f"/organizations/{acme.org}/policies").data["items"]}
+    assert policies["quiet"]["enabled_version"] == 1 and not policies["quiet"]["record"]
+    assert policies["loud"]["enabled_version"] is None and policies["loud"]["shadow_version"] == 1 and policies["loud"]["record"]
+    state.holds()
+
+    admin.call("PUT", "/plugins/hello/config", json={"greeting": "Drifted"})
+    admin.call("POST", "/plugins/notes/enable")
+    admin.call("PUT", "/plugins/llm_openai/config", json={"keys": {"mine": "another"}})
+    acme.api.call("PATCH", f"/organizations/{acme.org}/policies/{policies['quiet']['id']}", json={"enabled_version": None})
+    assert state.differs() == [("plugin hello", "configure"), ("plugin notes", "disable"), ("plugin llm_openai", "configure"), ("policy acme/quiet", "change")]
+    assert '~ /config/keys/mine "********" → "********" (another)' in state.run("--dry-run", status=3).stdout
+    state.apply()
+    state.holds()
+    again = acme.api.call("GET", f"/organizations/{acme.org}/policies/{policies['quiet']['id']}").data
+    assert again["enabled_version"] == again["latest_version"] == 1         # the text was there: no new version
+
+
+def test_versions_go_up_and_down_with_their_configuration(state, admin, maker):
+    shutil.copytree(maker.make("1.0.00001"), state.folder / "one")
+    two = maker.make("1.0.00002", manifest={"config_schema": {"type": "object", "additionalProperties": False, "required": ["word"], "properties": {
+        "word": {"type": "string", "format": "secret"}}}})
+    shutil.copytree(two, state.folder / "two")
+    state.write({"plugins": {"evolving": {"package": "one", "config": {"greeting": "One"}}}}).apply()
+    state.write({"plugins": {"evolving": {"package": "two", "config": {"greeting": "Two"}}}})
+    assert re.search(r'state\.json:5:\d+: .*word is required', state.run("--yes", status=2).stderr)        # told before anything is done
+    assert plugin(admin, "evolving")["version"] == "1.0.00001"
+    state.write({"plugins": {"evolving": {"package": "two", "config": {"word": SECRET}}}})
+    assert state.differs() == [("plugin evolving", "upgrade")]
+    state.apply()
+    assert plugin(admin, "evolving")["version"] == "1.0.00002" and admin.call("GET", "/plugins/evolving/config").data == {"word": "********"}
+    state.holds()
+    state.write({"plugins": {"evolving": {"package": "one", "version": "1.0.00001", "config": {}}}})
+    assert state.differs() == [("plugin evolving", "downgrade")]
+    state.apply()
+    assert admin.call("GET", "/plugins/evolving/config").data == {"greeting": "Hello"}
+    state.holds()
+    wrong = state.write({"plugins": {"evolving": {"package": "one", "version": "2.0.0"}}}).run("--yes", status=2).stderr
+    assert re.search(r"state\.json:\d+:\d+: one has version 1\.0\.00001", wrong)
+
+
+def test_a_failure_in_the_middle_tells_what_holds(state, admin, maker):
+    shutil.copytree(maker.make("1.0.00003", behaviour="fail_on_activate"), state.folder / "bad")
+    state.write({"plugins": {"hello": {"config": {"greeting": "Before"}}, "evolving": {"package": "bad"}, "llm_ollama": {"config": {"keys": {"x": SECRET}}}}})
+    said = state.run("--yes", status=1).stderr
+    assert "plugin evolving: upgrade failed: " in said
+    assert re.findall(r"^  (done|failed|not done) +plugin (\w+)", said, re.M) == [("done", "hello"), ("failed", "evolving"), ("not done", "llm_ollama")]
+    assert admin.call("GET", "/plugins/hello/config").data == {"greeting": "Before"} and admin.call("GET", "/plugins/llm_ollama/config").data == {"keys": {}}
+    assert plugin(admin, "evolving")["state"] == "active"
+    state.write({"plugins": {"hello": {"config": {"greeting": "Before"}}, "llm_ollama": {"config": {"keys": {"x": SECRET}}}}})
+    assert state.differs() == [("plugin llm_ollama", "configure")]          # what was done holds
+    state.apply()
+    state.holds()
+
+
+def test_somebody_else_changes_it_meanwhile(state, admin):
+    """The question is asked, somebody changes the configuration, and the answer is yes: the difference is shown anew, and asked again."""
+    state.write({"plugins": {"hello": {"config": {"greeting": "Mine"}}}})
+    admin.call("PUT", "/plugins/hello/config", json={"greeting": "Before"})
+    ours, theirs = pty.openpty()
+    command = [servers.BINARY, "apply", state.file, "--data", state.server.data]
+    with subprocess.Popen(list(map(str, command)), stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=state.server.env) as run:
+        def until_asked():
+            text = ""
+            while not text.endswith("[y/N] "):
+                text += run.stdout.read(1)
+            return text
+        assert '"Before" → "Mine"' in until_asked()
+        admin.call("PUT", "/plugins/hello/config", json={"greeting": "Theirs"})
+        with open(ours, "w", buffering=1) as answers:
+            answers.write("y\n")
+            assert '"Theirs" → "Mine"' in until_asked()
+            answers.write("n\n")
+            said = run.stdout.read() + run.stderr.read()
+            assert run.wait() == 1
+    assert "changed by someone else" in said and "nothing was changed" in said
+    assert admin.call("GET", "/plugins/hello/config").data == {"greeting": "Theirs"}
+
+
+def test_what_is_not_named_stays_unless_it_is_pruned(state, admin, acme, maker):
+    shutil.copytree(maker.make("1.0.00001"), state.folder / "one")
+    state.write({"plugins": {"evolving": {"package": "one"}}, "organizations": {"acme": {"policies": {"quiet": {"enabled": {"source": QUIET % "hush"}}}}}}).apply()
+    state.write({"organizations": {acme.org: {"policies": {}}}})
+    state.holds()
+    listed = json.loads(state.run("--prune", "--dry-run", "--json", status=3).stdout)["steps"]
+    assert {(s["subject"].replace(acme.org, "acme"), s["action"]) for s in listed} >= {("plugin evolving", "uninstall"), ("policy acme/quiet", "delete")}
+    assert {s["subject"] for s in listed if s["subject"].startswith("plugin")} == {"plugin evolving"}
+    state.apply("--prune")
+    assert admin.get("/plugins/evolving").status_code == 404
+    assert acme.api.call("GET", f"/organizations/{acme.org}/policies").data["items"] == []
+    stays = state.write({"plugins": {"hello": {"absent": True}}}).run("--yes", status=2).stderr
+    assert '"enabled": false' in stays and plugin(admin, "hello")["state"] == "active"
+
+
+def test_an_export_is_a_state_that_holds(state, admin, acme):
+    state.write({"plugins": {"llm_openai": {"config": {"keys": {"mine": SECRET}}}},
+                 "organizations": {"acme": {"policies": {"quiet": {"enabled": {"source": QUIET % "hush"}}}}}}).apply()
+    exported = state.server.cli("apply", "--export", "--org", "acme").stdout
+    state.said.append(exported)
+    made = json.loads(exported)
+    assert made["plugins"]["llm_openai"]["config"]["keys"] == {"mine": "********"} and made["plugins"]["tenancy"]["enabled"]
+    assert made["organizations"]["acme"]["policies"]["quiet"]["enabled"] == {"source": QUIET % "hush"}
+    state.file.write_text(exported)
+    state.holds()
+    admin.call("PUT", "/plugins/hello/config", json={"greeting": "Drifted"})
+    made["plugins"]["hello"]["config"]["greeting"] = "Exported"
+    state.write(made)
+    assert state.differs() == [("plugin hello", "configure")]
+    state.apply()
+    state.holds()
+
+
+def test_mistakes_have_their_line(state):
+    for text, place, says in (
+            ('{ "plugins": {\n "hello": { "on": true } } }', "2:13", "on"),
+            ('{ "plugins": {\n "hello": { "config": {\n  "greeting": "" } } } }', "3:3", "greeting"),
+            ('{ "plugins": {\n\n "nothing": { "enabled": true } } }', "3:2", "name its package"),
+            ('{ "plugins": { "hello": { "package":\n "no/such/file" } } }', "1:27", "No such file"),
+            ('{ "organizations": {\n "nobody": { "policies": {} } } }', "2:2", "no organization"),
+            ('{ "organizations": { "acme": { "policies": { "p": {\n "enabled": { "source": "-- hook: auth.authorize\\nif then" } } } } } }', "2:2", "")):
+        state.file.write_text(text)
+        said = state.run("--yes", status=2).stderr
+        assert f"state.json:{place}: " in said and says in said, said
+
+
+def test_the_example_of_the_docs(server, admin, acme):
+    server.env["OPENAI_API_KEY"] = SECRET
+    first = server.cli("apply", EXAMPLE, "--yes")
+    assert server.cli("apply", EXAMPLE).stdout == "no changes\n"
+    assert admin.call("GET", "/plugins/models/config").data["routes"][0]["name"] == "fast"
+    assert SECRET not in first.stdout + first.stderr
+    server.env["OPENAI_API_KEY"] = "another"
+    assert '"********" → "********" (another)' in server.cli("apply", EXAMPLE, "--dry-run", check=False).stdout

@@ -212,7 +212,7 @@ def wrapper(f):
     return ["#[inline]", f"pub unsafe fn {i.prefix}{f.name}({listed(asked(f))}) -> {kind} {{",
             f"    match table(&{i.table.upper()}) {{",
             f"        Some(t){later} => t.{word(f.name)}.map_or({null}, |call| call({arguments})),",
-            f"        {'_' if later else 'None'} => {null},", "    }", "}", ""]
+            *([f"        Some(_) => {'MT_UNSUPPORTED' if f.returns == 'status' else null},"] if later else []), f"        None => {null},", "    }", "}", ""]
 
 
 def raw_rs(interfaces, hooks, banner, hook_struct):

@@ -23,7 +23,7 @@ both = pytest.mark.parametrize("slug", TALLIES)
 @pytest.fixture(scope="module", params=["none", "process"])
 def place(request):
     args = ["--outbound.allow_private", *(["--plugins.isolated", ",".join(p for p in PLUGINS if p not in NO_CODE)] if request.param == "process" else [])]
-    for server in harness.run_server(request, plugins=[EXAMPLES], enable=PLUGINS, args=args):
+    for server in harness.run_server(request, plugins=[EXAMPLES], enable=PLUGINS, args=args, env={"MORTISE_DEBUG_CHECKS": "on"}):
         server.isolation = request.param
         yield server
 
@@ -267,3 +267,7 @@ def test_a_templates_files_make_it_ready(place, tenant):
     agent = tenant.api.call("POST", f"/workspaces/{workspace}/agents", 201, json=json.loads((files / "agent.json").read_text())).data
     answer = tenant.api.chat(workspace, "How is a paper jam cleared?", agent_id=agent["id"])
     assert "rear door" in answer["answer"] and answer["sources"][0]["file_name"] == "printers.md"
+
+
+def test_none_of_them_misuses_the_host(place):
+    assert "plugin.misuse" not in place.log()

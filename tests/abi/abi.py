@@ -6,6 +6,7 @@
     abi.py headers CC CXX       compiles each public header alone, as C17 and C++17, pedantically
     abi.py freeze CC VERSION    writes tests/abi/VERSION/signature.json, once, when VERSION is released
 """
+import hashlib
 import json
 import pathlib
 import re
@@ -211,12 +212,20 @@ def changes(before, now):
     yield from (f"api.json: {key} is not known any more." for key in before["contract"] if key not in now["contract"])
 
 
+def kept_changes(folder):
+    """The kept plugins are the bytes that were built."""
+    for line in (folder / "SHA256SUMS").read_text().splitlines():
+        digest, name = line.split()
+        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
+            yield f"{folder.name}/{name} is not what was built with that release: take it from the history."
+
+
 # --- commands ---
 
 def check(cc):
     now, failures, frozen = signature(cc), [], sorted(HERE.glob("*/signature.json"))
     for file in frozen:
-        failures += [f"frozen in {file.parent.name}: {change}" for change in changes(json.loads(file.read_text()), now)]
+        failures += [f"frozen in {file.parent.name}: {change}" for change in changes(json.loads(file.read_text()), now)] + list(kept_changes(file.parent))
     print("\n".join(failures) or f"{', '.join(f.parent.name for f in frozen)} holds: {len(now['interfaces'])} interfaces, {len(now['hooks'])} hooks, {len(now['layouts'])} layouts")
     return 1 if failures or not frozen else 0
 

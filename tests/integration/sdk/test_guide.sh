@@ -30,7 +30,7 @@ with fake_llm.FakeLLM() as fake:
     sys.stdin.read()                                     # until this test ends, however it does
 ' <said >upstream.url &
 exec 3>said
-until [ -s upstream.url ]; do sleep 0.05; done
+until [ -s upstream.url ]; do kill -0 $! || { echo "the upstream did not start"; exit 1; }; sleep 0.05; done
 upstream=$(cat upstream.url)
 
 python3 "$root/sdk/docs/check_docs.py" "$root" --assemble llm_gemini

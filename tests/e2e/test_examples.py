@@ -200,6 +200,17 @@ def test_a_workflow_comes_to_its_end(place, api, library):
     assert other.api.call("GET", f"/workspaces/{other.workspace}/digests/{run['id']}", 404).data["code"] == "not_found"
 
 
+def test_a_step_that_fails_is_done_again(tenant, api, gemini, fake):
+    """The model refuses once: the queue gives the job again, which goes on from what the first step kept."""
+    workspace = tenant.new_workspace("again")
+    api.upload(workspace, ("ada.txt", b"Ada Lovelace wrote the first program in 1843."))
+    api.call("PUT", f"/workspaces/{workspace}/model-settings", json={"default_model": gemini("limited-once")})
+    fake.asked.clear()
+    run = api.call("POST", f"/workspaces/{workspace}/digests", 202, json={"subject": QUESTION}).data
+    done = until("the digest is written", lambda: (r := api.call("GET", f"/workspaces/{workspace}/digests/{run['id']}").data)["step"] == "done" and r)
+    assert done["text"] == ANSWER and fake.asked["limited-once"] == 2
+
+
 class Target:
     """A chat's incoming webhook that fails at first."""
 

@@ -134,6 +134,7 @@ void mti_fibers_run(mti_loop *l);
 struct mti_loop {
     mti_fibers fibers;
     int64_t now_us;
+    int64_t awake_until_us; /* mti_loop_expect */
     mti_timers timers;
     mti_watches watches;
     void *h2o;

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -189,10 +190,29 @@ static int wait_ms(mti_loop *l, int max_ms)
     return left < max_ms ? (int)left : max_ms;
 }
 
+void mti_loop_expect(mti_loop *l, int64_t us)
+{
+    l->awake_until_us = mti_mono_us() + us;
+}
+
+static bool stays_awake(mti_loop *l)
+{
+    if (!l->awake_until_us)
+        return false;
+    if (l->now_us < l->awake_until_us)
+        return true;
+    l->awake_until_us = 0;
+    return false;
+}
+
 static void turn(mti_loop *l, int max_ms)
 {
     open_sockets(l);
     int wait = wait_ms(l, max_ms);
+    if (wait && stays_awake(l)) {
+        sched_yield();
+        wait = 0;
+    }
     /* Announce the wait before the last look at the mailbox, so that no poster can fall in between.
      */
     atomic_store(&l->mail.asleep, true);

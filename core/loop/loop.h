@@ -24,6 +24,9 @@ void mti_loop_step(mti_loop *l, int max_ms);
 mti_loop *mti_loop_current(void);               /* the loop of this thread, or NULL */
 unsigned mti_loop_index(const mti_loop *l);
 int64_t mti_loop_now_us(const mti_loop *l);     /* monotonic, taken once a turn */
+/* Something is expected within a few microseconds: for so long the loop looks again rather than sleep, because waking the core
+ * takes longer than that. It gives the core to whoever wants it between two looks. */
+void mti_loop_expect(mti_loop *l, int64_t us);
 /* The h2o_loop_t behind the loop, as void* so that only loop/ and http/ know h2o. */
 void *mti_loop_h2o(mti_loop *l);
 

@@ -19,6 +19,8 @@ typedef struct mti_channel {
     mti_buf out;             /* what the socket has not taken yet, from `sent` on */
     size_t sent;
     mti_waitlist room;       /* fibers that wait for it to shrink */
+    int64_t asked_us;        /* mti_channel_expect; 0: it came */
+    unsigned luck, asks;     /* how often lately it came soon */
     /* payload is borrowed. false: such a frame is not allowed here. */
     bool (*on_frame)(void *ctx, const mti_frame *f, const char *payload);
     void (*on_end)(void *ctx);
@@ -31,6 +33,8 @@ void mti_channel_close(mti_channel *ch);     /* wakes who waits for room; not in
 /* Queues a frame and writes what the socket takes. In a fiber it waits while much is queued already (a cancel is remembered). MT_UNAVAILABLE when
  * the channel is broken or closed. */
 mt_status mti_channel_send(mti_channel *ch, const mti_frame *f, const char *payload);
+/* The other end owes an answer: mostly it comes sooner than a sleeping core wakes, so the loop stays awake for a moment, as long as that pays. */
+void mti_channel_expect(mti_channel *ch);
 void mti_channel_pause(mti_channel *ch, bool on);
 
 /* Before there is a loop: one frame, by a monotonic time in µs. MT_UNAVAILABLE when the other end is gone, MT_TIMEOUT. */

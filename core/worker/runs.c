@@ -22,6 +22,7 @@ mt_status mti_run_ask(mti_run *r, uint32_t method, const mti_buf *out, char **an
     if (r->lane->link->lost || mti_channel_send(&r->lane->ch, &f, out->p) != MT_OK)
         return host_gone(r);
     /* The host answers always, a cancelled call with MT_CANCELLED: one question at a time. */
+    mti_channel_expect(&r->lane->ch);
     mti_fiber_shield(true);
     while (!r->answer && !r->lane->link->lost)
         mti_wait(&r->answered, -1);

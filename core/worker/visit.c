@@ -192,6 +192,8 @@ static void tell(mti_visit *v, mt_status why)
 
 static mt_status await_frame(mti_visit *v)
 {
+    if (!v->frame)
+        mti_channel_expect(&v->lane->ch);
     while (!v->frame) {
         if (v->lost)
             return unavailable(v->c, v->lane->w, "worker_died");

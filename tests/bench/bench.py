@@ -12,6 +12,7 @@ import sys
 import ann
 import crash as crashes
 import embedding
+import engines
 import llm as local
 import quality as cranfield
 import retrieval as searches
@@ -174,6 +175,13 @@ def embed(b):
     return {"embedding": embedding.measure(BUILD, CACHE, min(b.rounds, 3), "embedding" in b.fetch)}
 
 
+def engine(b):
+    """Models in processes of their own, beside models inside the host: a batch of passages, a question, a token, a document."""
+    ours = b.server("engine", lambda: Mortise(BUILD))
+    peer = b.server("inside", lambda: Mortise(BUILD, options={"MORTISE_PLUGINS_ENGINE_WORKERS": "false"}))
+    return engines.measure(ours, peer, WORKSPACE, b.rounds, b.smoke)
+
+
 def quality(b):
     """Cranfield through upload and search: by words beside 0.36, both together beside the better of the two."""
     return cranfield.measure(b.server("quality", lambda: Mortise(BUILD)), WORKSPACE)
@@ -204,10 +212,11 @@ BOUNDS = {"full_chain": (("ratio", "cpu_ratio"), ">=", 0.5), "named_query": (("r
           "ann_search": (("ratio", "cpu_ratio"), ">=", 0.9), "ann_filter_recall": (("value",), ">=", 0.99), "ann_memory": (("ratio",), "<=", 1.1),
           "ann_open": (("value",), "<=", 1000), "quality_text": (("ratio",), ">=", 1), "quality_hybrid": (("ratio",), ">=", 1),
           "llm_1": (("ratio", "cpu_ratio"), ">=", 0.9), "llm_8": (("ratio", "cpu_ratio"), ">=", 0.9), "llm_50": (("ratio", "cpu_ratio"), ">=", 0.9),
+          "engine_embed": (("ratio", "cpu_ratio"), ">=", 0.97), "engine_token": (("ratio", "cpu_ratio"), ">=", 0.97), "engine_upload": (("ratio", "cpu_ratio"), ">=", 0.97),
           "embedding": (("ratio", "cpu_ratio"), ">=", 1.5), "search_hybrid": (("value", "cpu_ms"), "<=", 10),
           "upstreams": (("value",), "<=", 5), "upstreams_lost": (("value",), "<=", 0), "upstreams_memory": (("ratio",), "<=", 1.1)}
 MEASUREMENTS = {{embed: "embedding", vector_search: "ann"}.get(f, f.__name__): f
-                for f in (http_hello, full_chain, named_query, policed_query, hook_dispatch, lua_policy, trace, crash, worker, loop, embed, vector_search, quality, retrieval, llm, upstreams, memory)}
+                for f in (http_hello, full_chain, named_query, policed_query, hook_dispatch, lua_policy, trace, crash, worker, loop, embed, engine, vector_search, quality, retrieval, llm, upstreams, memory)}
 
 
 SIZES = {"10k": 10_000, "100k": 100_000, "300k": 300_000, "1m": 1_000_000}

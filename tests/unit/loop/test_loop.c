@@ -241,6 +241,11 @@ static void stop_inside_the_callback(void **state)
     close(fd[1]);
 }
 
+static void on_timer_over(void *arg)
+{
+    mti_loop_stop(arg);
+}
+
 static void slots(void **state)
 {
     unsigned a = mti_loop_slot(), b = mti_loop_slot();
@@ -250,6 +255,18 @@ static void slots(void **state)
     mti_loop_set(*state, a, &x);
     assert_ptr_equal(mti_loop_get(*state, a), &x);
     assert_null(mti_loop_get(*state, b));
+}
+
+/* A minute without anything to do: the turns come back at once all the same, until what was expected is overdue. */
+static void expecting_is_no_sleep(void **state)
+{
+    mti_loop_step(*state, 0);    /* its clock is set by a turn */
+    mti_loop_expect(*state, 3600 * INT64_C(1000000));
+    for (int i = 0; i < 3; i++)
+        mti_loop_step(*state, 60000);
+    mti_loop_expect(*state, -1);
+    mti_timer_start(*state, 1, on_timer_over, *state);
+    mti_loop_run(*state);
 }
 
 static void stop_before_run_counts(void **state)
@@ -266,7 +283,7 @@ int main(void)
         LOOP_TEST(timers_fire_in_order),     LOOP_TEST(timer_heap_survives_cancels),
         LOOP_TEST(watch_reads_and_pauses),   LOOP_TEST(watch_writes),
         LOOP_TEST(stop_inside_the_callback), LOOP_TEST(slots),
-        LOOP_TEST(stop_before_run_counts),
+        LOOP_TEST(stop_before_run_counts),   LOOP_TEST(expecting_is_no_sleep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -95,7 +95,7 @@ struct mti_plugins {
     json_t *profile;                         /* slugs that are on by default */
     json_t *quarantine;                      /* as the file has it (loop 0) */
     bool safe_mode;
-    bool sealed;                             /* mti_store_seal_all was done (loop 0) */
+    bool sealed;                             /* what mti_reseal_start does was begun (loop 0) */
     bool checked;                /* plugins get tables that check (checks.h) */
 };
 
@@ -206,8 +206,8 @@ mt_status mti_store_previous(mt_call *c, const char *slug, json_t **config);
 /* Enabled, with this version and configuration; the configuration that was there is kept as the previous one. */
 mt_status mti_store_switch(mt_call *c, const char *slug, const char *version, const json_t *config);
 mt_status mti_store_forget(mt_call *c, const char *slug);
-/* Once a start: seals the secrets that are stored plainly or under an older key. A row that cannot be is logged. */
-mt_status mti_store_seal_all(mt_call *c);
+/* reseal.c: once a start, in a fiber of loop 0: seals the secrets that are stored plainly or under an older key. A row that cannot be is logged. */
+void mti_reseal_start(mti_plugins *p);
 mt_status mti_store_configure(mt_call *c, const char *slug, bool enabled, const json_t *config);
 
 #endif

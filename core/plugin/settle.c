@@ -181,10 +181,9 @@ void mti_plugins_settle(mti_plugins *p, mt_call *c)
 {
     if (mti_turn_take(p) != MT_OK)
         return;
-    if (!p->sealed && mti_database_usable(p->host))
-        p->sealed = mti_store_seal_all(c) == MT_OK;
     mti_settle(p, c);
     mti_turn_end(p);
+    mti_reseal_start(p);
 }
 
 /* The active plugin that was activated last; NULL: none is active. */

@@ -172,7 +172,7 @@ static mt_status on_seal(walk *w, bool secret, const json_t *value, const json_t
     mt_slice sealed = sealed_text(value);
     if (sealed.p)
         return mti_keyring_is_old(w->keys, sealed) ? seal_again(w, sealed, now) : MT_OK;
-    if (secret && json_is_null(value))
+    if (secret && json_is_null(value) && !*w->place.layer)
         *now = NULL;
     return secret && json_is_string(value) ? seal_text(w, mti_json_text(value), now) : MT_OK;
 }
@@ -257,6 +257,11 @@ static size_t count_all(const json_t *node)
     json_array_foreach((json_t *)node, i, v)
         n += count_all(v);
     return n;
+}
+
+bool mti_secrets_any(const json_t *schema)
+{
+    return count_all(schema) > 0;
 }
 
 static bool is_public(const json_t *schema)

@@ -27,10 +27,12 @@ typedef struct mti_secret_place {
  * said above, are no strings, or have a default or other values that are public. */
 mt_status mti_secrets_check(const json_t *schema, mti_error *e);
 
+bool mti_secrets_any(const json_t *schema);
+
 /* Prepares what somebody gives: MTI_SECRET_SHOWN becomes what stored (sealed; may be NULL) has in its
  * place. MT_INVALID: secret_unknown when that is nothing, secret_reserved for a member "$secret". */
 mt_status mti_secrets_take(const json_t *schema, json_t *given, const json_t *stored, mti_error *e);
-/* Plain strings in secrets' places are sealed, null is removed, and what an older key has sealed is
+/* Plain strings in secrets' places are sealed, null is removed (not in a layer, where it takes away what lies below), and what an older key has sealed is
  * sealed anew. *changed (may be NULL) tells whether anything was. The keyring's failures. */
 mt_status mti_secrets_seal(mti_keyring *k, mti_secret_place place, const json_t *schema, json_t *document, bool *changed, mti_error *e);
 /* Every sealed value becomes its text, wherever it stands. MT_UNAVAILABLE with the pointer and a

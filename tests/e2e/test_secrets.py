@@ -9,13 +9,15 @@ import tarfile
 
 import pytest
 
+import client
 import server as servers
 from harness import FAILED
+from server import until
 
 SHOWN = "********"
 GREETING, TOKEN = f"open-{secrets.token_hex(8)}", f"token-{secrets.token_hex(8)}"
 SCHEMA = {"type": "object", "additionalProperties": False, "properties": {
-    "note": {"type": "string"}, "greeting": {"type": "string", "format": "secret", "minLength": 4},
+    "note": {"type": "string"}, "greeting": {"type": "string", "format": "secret", "minLength": 4, "x-level": "workspace"},
     "tokens": {"type": "object", "additionalProperties": {"type": "string", "format": "secret"}}}}
 CONFIG = "/plugins/hello/config"
 
@@ -124,9 +126,9 @@ def test_what_was_stored_plainly_is_encrypted_at_the_next_start(server):
     store(server, {"greeting": "plain and old", "tokens": {"a": "plain too"}})
     server.restart()
     with server.admin() as admin:
-        assert set(stored(server)["greeting"]) == set(stored(server)["tokens"]["a"]) == {"$secret"}
         assert greet(admin) == "plain and old"
-        assert server.events("secrets.sealed", plugin="hello")
+        until("what was stored plainly is sealed", lambda: server.events("secrets.sealed", plugin="hello"))
+        assert set(stored(server)["greeting"]) == set(stored(server)["tokens"]["a"]) == {"$secret"}
     server.cli("reload")
     with server.admin() as admin:
         assert greet(admin) == "plain and old" and len(server.events("secrets.sealed", plugin="hello")) == 1
@@ -164,14 +166,46 @@ def test_without_its_key_the_plugin_waits_and_the_rest_serves(server):
         assert admin.call("GET", "/plugins/hello").data["state"] == "active" and greet(admin) == GREETING
 
 
+def test_organizations_and_instances_have_secrets_of_their_own(server, admin):
+    red, blue = client.Tenant(server, "red"), client.Tenant(server, "blue")
+    words = {name: f"{name}-{secrets.token_hex(8)}" for name in ("red", "blue", "workspace", "instance", "stolen")}
+    of_red, of_blue, of_workspace = f"/organizations/{red.org}/plugins/hello", f"/organizations/{blue.org}/plugins/hello", f"/workspaces/{red.workspace}/plugins/hello"
+    for tenant, path, name in ((red, of_red, "red"), (blue, of_blue, "blue"), (red, of_workspace, "workspace")):
+        assert tenant.api.call("PUT", path, json={"config": {"greeting": words[name]}}).data["config"] == {"greeting": SHOWN}
+        assert tenant.api.call("GET", path).data["config"] == {"greeting": SHOWN}
+        tenant.api.call("PUT", path, json={"config": {"greeting": SHOWN}})
+    admin.call("PUT", "/plugins/hello/instances/other", json={"config": {"greeting": words["instance"]}})
+    bound = red.workspace_client(red.workspace)
+    assert [greet(api) for api in (red.api, blue.api, bound)] == [words["red"], words["blue"], words["workspace"]]
+    assert red.api.call("GET", "/plugins/hello/effective-config", params={"workspace_id": red.workspace}).data["config"] == {"greeting": SHOWN}
+    for path in (f"/plugins/hello/effective-config?organization_id={red.org}", "/plugins/hello/effective-config?instance=other", "/plugins/hello/instances"):
+        text = admin.call("GET", path).text
+        assert SHOWN in text and not any(word in text for word in words.values())
+    assert not any(word in red.api.call("GET", f"/organizations/{red.org}/plugins").text for word in words.values())
+    assert_nowhere(server, admin, *words.values())
+
+    server.database().run(f"""UPDATE mt.plugin_setting SET config = (SELECT config FROM mt.plugin_setting WHERE org_id = '{red.org}' AND workspace_id = '00000000-0000-0000-0000-000000000000')
+                              WHERE org_id = '{blue.org}'""")
+    refused = blue.api.get("/hello")                  # neither red's nor the operator's
+    assert refused.status_code == 503 and words["red"] not in refused.text and GREETING not in refused.text
+    blue.api.call("PUT", of_blue, json={"config": {"greeting": words["blue"]}})
+    assert greet(blue.api) == words["blue"]
+
+    layers = "SELECT config #>> '{greeting,$secret}' FROM mt.plugin_setting WHERE slug = 'hello'"
+    new = json.loads(server.cli("secrets", "rotate", "--json").stdout)["key"]
+    server.cli("reload")
+    until("every layer is sealed with the new key", lambda: {row[0].split(".")[1] for row in server.database().rows(layers)} == {new})
+    assert [greet(client.Client(server.url, api.key)) for api in (red.api, blue.api, bound)] == [words["red"], words["blue"], words["workspace"]]
+
+
 def test_keys_rotate(server):
     old = key_id(stored(server)["greeting"])
-    assert server.cli("secrets", "list").stdout.split()[-1] == old
     new = json.loads(server.cli("secrets", "rotate", "--json").stdout)["key"]
-    assert json.loads(server.cli("secrets", "list", "--json").stdout)["keys"] == [new, old]
+    assert json.loads(server.cli("secrets", "list", "--json").stdout)["keys"][:2] == [new, old]
     server.cli("reload")
     with server.admin() as admin:
-        assert key_id(stored(server)["greeting"]) == new != old and greet(admin) == GREETING
+        until("it is sealed with the new key", lambda: key_id(stored(server)["greeting"]) == new)
+        assert new != old and greet(admin) == GREETING
     key = server.data / "secret.key"
     key.write_text("".join(line for line in key.read_text().splitlines(True) if line[0] != "#").splitlines(True)[0])
     server.cli("reload")

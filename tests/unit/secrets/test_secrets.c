@@ -79,6 +79,11 @@ static void null_goes_and_other_types_are_the_schemas_to_refuse(void **state)
 {
     assert_json(sealed_of("{'key':null,'deep':{'token':null}}"), "{'deep':{}}");
     assert_json(sealed_of("{'key':7,'keys':{'a':[1]}}"), "{'key':7,'keys':{'a':[1]}}");
+    json_t *schema = parse(schema_text), *layer = parse("{'key':null}");
+    mti_error e = {0};
+    assert_int_equal(mti_secrets_seal(keys, (mti_secret_place){"p", "org"}, schema, layer, NULL, &e), MT_OK);
+    assert_json(layer, "{'key':null}"); /* what lies below is taken away */
+    json_decref(schema);
 }
 
 static void a_copy_in_another_place_does_not_open(void **state)

@@ -110,6 +110,22 @@ static mt_status check_operation(mt_call *c, const mti_contract *k, const mti_op
     return check_columns(c, op, q, mti_contract_description(k, q), schema);
 }
 
+/* The database's own words are for the author: what is told here are names of the plugin's own query. */
+static mt_status refused(mt_call *c, const mti_contract *k, const mti_query *q)
+{
+    char path[4096], state[8], why[300];
+    int line = q->line, column = 1, position;
+    mti_buf text;
+    snprintf(path, sizeof path, "%s/%s", k->dir, q->file);
+    snprintf(why, sizeof why, "%s", mti_db_message(c, &position));
+    snprintf(state, sizeof state, "%s", mti_db_sqlstate(c));
+    if (mti_buf_read_file(&text, path, 1 << 20) == MT_OK)
+        mti_query_place(mti_buf_slice(&text), q, position, &line, &column);
+    mti_buf_dispose(&text);
+    return mti_fail(&c->error, MT_INVALID, "contract_drift", "%s:%d:%d: query %s: the database refuses it: %s (state %s)", q->file, line, column, q->name,
+                    why[0] ? why : c->error.detail, state);
+}
+
 static mt_status describe_all(mt_call *c, const mti_db_role *role, mti_contract *k, const mti_description **list)
 {
     for (size_t i = 0; i < k->n_queries; i++) {
@@ -119,8 +135,7 @@ static mt_status describe_all(mt_call *c, const mti_db_role *role, mti_contract 
         if ((s == MT_UNAVAILABLE && strcmp(mti_db_sqlstate(c), "0A000")) || s == MT_CANCELLED)
             return s;
         if (s != MT_OK)
-            return mti_fail(&c->error, MT_INVALID, "contract_drift", "%s:%d: query %s: the database refuses it (%s, state %s)",
-                            k->queries[i].file, k->queries[i].line, k->queries[i].name, c->error.detail, mti_db_sqlstate(c));
+            return refused(c, k, &k->queries[i]);
         /* the description lives in the call's arena; the contract outlives it */
         mti_description *copy = mti_arena_alloc(&k->arena, sizeof *copy);
         *copy = *d;

@@ -482,6 +482,7 @@ mt_status mti_contract_load(const char *slug, const char *dir, mti_contract **ou
         return mti_fail(e, MT_NO_MEMORY, "no_memory", "out of memory while loading the contract of %s", slug);
     mti_arena_init(&k->arena, 0);
     k->slug = mti_arena_strndup(&k->arena, slug, strlen(slug));
+    k->dir = mti_arena_strndup(&k->arena, dir, strlen(dir));
     loader l = {.k = k, .e = e, .dir = dir, .path = "", .method = ""};
     mt_status s = load_queries(&l, dir);
     if (s == MT_OK)

@@ -57,7 +57,7 @@ typedef struct mti_operation {
 
 typedef struct mti_contract {
     mti_arena arena;
-    const char *slug;
+    const char *slug, *dir;
     mti_operation *operations;
     unsigned n_operations;
     mti_query *queries;

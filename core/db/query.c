@@ -419,3 +419,41 @@ mt_status mti_query_parse(mti_arena *a, const char *file, mt_slice text, mti_que
     *n = status ? 0 : s.n;
     return status;
 }
+
+static int column_of(mt_slice text, const char *at)
+{
+    int column = 1;
+    for (; at > text.p && at[-1] != '\n'; at--)
+        column += ((unsigned char)at[-1] & 0xc0) != 0x80;
+    return column;
+}
+
+/* The same walk as at loading, up to the part that brought the position. */
+void mti_query_place(mt_slice text, const mti_query *q, int position, int *line, int *column)
+{
+    mti_arena arena;
+    mti_error e;
+    mti_arena_init(&arena, 0);
+    scanner s = {.arena = &arena, .file = "", .p = text.p, .end = text.p + text.len, .line = 1, .error = &e};
+    s.list = mti_arena_try_alloc(&arena, sizeof *s.list * count_headers(text));
+    mti_buf_init(&s.out, MAX_TEXT);
+    *line = q->line;
+    *column = 1;
+    size_t seen = 0;
+    for (mt_status status = s.list && position > 0 ? MT_OK : MT_DONE; status == MT_OK && s.p < s.end;) {
+        const char *from = s.p;
+        int at = s.line;
+        status = part(&s, text.p);
+        if (!s.q || strcmp(s.q->name, q->name))
+            continue;
+        for (; seen < s.out.len; seen++)
+            position -= ((unsigned char)s.out.p[seen] & 0xc0) != 0x80;
+        if (position <= 0) {
+            *line = at;
+            *column = column_of(text, from);
+            break;
+        }
+    }
+    mti_buf_dispose(&s.out);
+    mti_arena_dispose(&arena);
+}

@@ -30,5 +30,8 @@ typedef struct mti_query {
  * Refused: two statements in one query, two queries of one name, anything but SELECT/INSERT/UPDATE/DELETE/MERGE/WITH/VALUES.
  * The queries live in the arena. */
 mt_status mti_query_parse(mti_arena *a, const char *file, mt_slice text, mti_query **out, size_t *n, mti_error *e);
+/* Line and column (characters) in the file of what stands at a position (characters, from 1: as PostgreSQL tells it) of a query's sql; those of its "-- name:" where the
+ * text has no such place any more. */
+void mti_query_place(mt_slice text, const mti_query *q, int position, int *line, int *column);
 
 #endif

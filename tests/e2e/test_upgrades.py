@@ -285,7 +285,8 @@ BROKEN = {
     "is for a later platform": dict(manifest={"min_platform_version": "99.0.0"}, why="99.0.0"),
     "is for another ABI": dict(manifest={"abi": 9}, why="ABI"),
     "has a query that the schema does not": dict(files={"queries.sql": "-- name: evolving_items :many cursor=id\nSELECT id, title, colour FROM evolving.item WHERE id < :cursor "
-                                                 "ORDER BY id DESC LIMIT :limit;\n-- name: evolving_add :one\nINSERT INTO evolving.item (id, title) VALUES (:new_id, :title) RETURNING id, title;\n"}, why="queries.sql:1"),
+                                                 "ORDER BY id DESC LIMIT :limit;\n-- name: evolving_add :one\nINSERT INTO evolving.item (id, title) VALUES (:new_id, :title) RETURNING id, title;\n"},
+                                                why='queries.sql:2:19: query evolving_items: the database refuses it: column "colour" does not exist'),
     "breaks the queries of the version that serves": dict(files={"sql/002_rename.sql": "ALTER TABLE evolving.item RENAME COLUMN title TO name;\n"}, why="migration"),
     "has a migration that fails": dict(files={"sql/002_bad.sql": "CREATE INDEX item_colour ON evolving.item (colour);\n"}, why="colour"),
     "takes another's path": dict(files={"api.json": '{"paths": {"/hello": {"get": {"operationId": "evolving.hello", "summary": "x", "x-permission": "evolving.use", "x-handler": "on_version", "x-returns": "V"}}}, '

@@ -55,6 +55,10 @@ answers 'Good morning, Ada?'
 sed -i 's/"x-handler"/"x-handled"/' sentiment/api.json
 said "sentiment/api.json:6:138: get /sentiment/summary: key x-handled is not known"
 sed -i 's/"x-handled"/"x-handler"/' sentiment/api.json
+sed -i 's/^SELECT id, title/SELECT id, tilte/' sentiment/queries.sql
+said 'sentiment/queries.sql:2:12: query item_list: the database refuses it: column "tilte" does not exist'
+sed -i 's/tilte/title/' sentiment/queries.sql
+answers 'Good morning, Ada?'
 kill -INT "$server"
 wait "$server" || fail "run ended with $?"
 server=

@@ -157,12 +157,69 @@ static void test_every_prefix(void **state)
     }
 }
 
+/* word stands in the sql of the query; the place of it in the file. */
+static void stands_at(const char *text, size_t query, const char *word, int line, int column)
+{
+    int l, c;
+    if (parse(text))
+        fail_msg("%s", error.detail);
+    const char *at = strstr(list[query].sql, word);
+    assert_non_null(at);
+    int position = 1;
+    for (const char *b = list[query].sql; b < at; b++)
+        position += ((unsigned char)*b & 0xc0) != 0x80;
+    mti_query_place(mt_str(text), &list[query], position, &l, &c);
+    if (l != line || c != column)
+        fail_msg("%s is at %d:%d, not %d:%d", word, l, c, line, column);
+}
+
+static void test_places(void **state)
+{
+    static const char text[] = "-- A file.\n"
+                               "-- name: a :one\n"
+                               "SELECT id,\t 'x\n"
+                               "y' AS lit, \"\xc4\x8d\" AS hook -- why not\n"
+                               "  FROM t /* one\n"
+                               "  two */ WHERE  tilte = :title AND x = $$ -- $$;\n"
+                               "\n"
+                               "-- name: b :many cursor=id\n"
+                               "-- slow\n"
+                               "\n"
+                               "SELECT id, :title::text AS tilte FROM u;";
+    stands_at(text, 0, "id", 3, 8);
+    stands_at(text, 0, "'x", 3, 13);
+    stands_at(text, 0, "lit", 4, 7);
+    stands_at(text, 0, "hook", 4, 19);
+    stands_at(text, 0, "tilte", 6, 17);
+    stands_at(text, 0, "$1", 6, 25);
+    stands_at(text, 0, "$$", 6, 40);
+    stands_at(text, 1, "SELECT", 11, 1);
+    stands_at(text, 1, "$1", 11, 12);
+    stands_at(text, 1, "u", 11, 39);
+}
+
+static void test_a_place_that_is_gone_is_the_querys_own(void **state)
+{
+    int line, column;
+    const mti_query *q = one("\n-- name: a :one\nSELECT 1");
+    static const char *const others[] = {"", "-- name: b :one\nSELECT 1", "\n-- name: a :one\nSELECT", "-- name: a :one\nSELECT '"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        mti_query_place(mt_str(others[i]), q, 9, &line, &column);
+        assert_int_equal(line, 2);
+        assert_int_equal(column, 1);
+    }
+    mti_query_place(MT_SLICE("\n-- name: a :one\nSELECT 1"), q, 0, &line, &column);
+    assert_int_equal(line, 2);
+}
+
 int main(void)
 {
     mti_arena_init(&arena, 0);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parameters),
         cmocka_unit_test(test_header),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_a_place_that_is_gone_is_the_querys_own),
         cmocka_unit_test(test_lanes),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_too_many_parameters),

@@ -90,6 +90,10 @@ static const mti_option options[] = {
      "Plugins that run models (llm_llamacpp, embedder_onnx) run in processes of the supervisor's, "
      "confined as isolated ones are but with threads and their models: a crash there costs only its "
      "own calls, and a reload loads nothing again. false: inside the host."},
+    {"plugins.grants", MTI_OPT_STRING, "", NULL, NULL, NULL, true,
+     "What single plugins may do beyond their manifests: \"sentiment:read:/srv/words, "
+     "mail:write:/srv/out, mail:host:smtp.example.org:8025\". Folders are for plugins in processes of "
+     "their own; hosts are reached by the host's own client."},
     {"worker.engine_memory", MTI_OPT_SIZE, "0B", "0B..16TiB", NULL, NULL, true,
      "Address space of such a process. 0: no limit."},
     {"worker.memory", MTI_OPT_SIZE, "1GiB", "64MiB..1TiB", NULL, NULL, true,

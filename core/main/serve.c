@@ -9,6 +9,7 @@
 #include "plugin/across.h"
 #include "plugin/api.h"
 #include "plugin/feed.h"
+#include "plugin/grants.h"
 #include "plugin/identity.h"
 #include "plugin/manager.h"
 #include "plugin/meter.h"
@@ -347,6 +348,7 @@ static mt_status create_parts(process *p, mti_error *e)
     snprintf(dir, sizeof dir, "%s/manifests/core", h->root);
     MT_TRY(mti_contract_load("core", dir, &p->builtin, e));
     MT_TRY(mti_builtin_bind(p->builtin, e));
+    MT_TRY(mti_grants_check(c, e));
     return mti_plugins_create(h, p->builtin, &h->plugins, e);
 }
 

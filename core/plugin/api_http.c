@@ -1,6 +1,7 @@
 /* http/1: outbound exchanges of a plugin, to the hosts that its manifest was granted. Handles are mti_http_fetch. */
 #include "http/client.h"
 #include "plugin/api.h"
+#include "plugin/grants.h"
 #include "plugin/record.h"
 #include "telemetry/trace.h"
 
@@ -25,18 +26,24 @@ static mt_slice host_of(mt_slice url)
     return (mt_slice){start, (size_t)(stop - start)};
 }
 
-/* "api.example.org", "*.example.org" or "*". */
-static bool host_granted(const mti_plugin_record *r, mt_slice host)
+/* The port that the URL names behind its host, or its scheme's. */
+static unsigned port_of(mt_slice url, mt_slice host)
 {
-    for (size_t i = 0; i < r->manifest->n_hosts; i++) {
-        const char *g = r->manifest->hosts[i];
-        size_t n = strlen(g);
-        if (!strcmp(g, "*") || (n == host.len && !strncasecmp(g, host.p, n)))
+    const char *p = host.p + host.len, *end = url.p + url.len;
+    unsigned port = 0;
+    if (p < end && *p == ':')
+        while (++p < end && *p >= '0' && *p <= '9' && port <= 65535)
+            port = port * 10 + (unsigned)(*p - '0');
+    return port ? port : url.len > 5 && !strncasecmp(url.p, "https", 5) ? 443 : 80;
+}
+
+/* By its manifest, or by the operator. */
+static bool host_granted(const mti_plugin_record *r, mt_slice url, mt_slice host)
+{
+    for (size_t i = 0; i < r->manifest->n_hosts; i++)
+        if (mti_host_matches(mt_str(r->manifest->hosts[i]), host))
             return true;
-        if (g[0] == '*' && g[1] == '.' && host.len > n - 1 && !strncasecmp(host.p + host.len - (n - 1), g + 1, n - 1))
-            return true;
-    }
-    return false;
+    return r->host->config && mti_grants_host(r->host->config, r->slug, host, port_of(url, host));
 }
 
 static const char *text(mt_call *c, mt_slice s)
@@ -48,7 +55,7 @@ static mt_status prepare(mt_call *c, const mt_http_exchange *in, const mt_field 
 {
     const mti_plugin_record *r = c->plugin ? c->host->plugins->records[c->plugin] : NULL;
     mt_slice host = host_of(in->url);
-    if (!r || !host.len || !host_granted(r, host))
+    if (!r || !host.len || !host_granted(r, in->url, host))
         return mti_fail(&c->error, MT_DENIED, "host_not_granted", "The plugin was not granted the host %.*s.", (int)host.len, host.p ? host.p : "");
     *o = (mti_http_outgoing){.method = text(c, in->method), .url = text(c, in->url), .headers = headers, .header_count = n, .body = in->body,
                              .head_ms = in->timeout_ms ? in->timeout_ms : mti_config_int(c->host->config, "outbound.timeout"),

@@ -1,4 +1,5 @@
 /* Plugins that the operator wants in a process of their own, and those that run models, which are in one by default: instead of its shared object a record has a worker (core/worker). */
+#include "plugin/grants.h"
 #include "plugin/record.h"
 
 #include "base/log.h"
@@ -51,13 +52,13 @@ static void find_obstacle(const mti_plugin_record *r, char *why, size_t size)
         mti_worker_obstacle(&needs, why, size);
 }
 
-/* --- engines --- */
+/* --- what a process of a plugin's own may read and write --- */
 
-enum { ENGINE_PATHS = 16 };
+enum { PATHS = 32 };
 
 typedef struct engine {
-    char key[256], texts[ENGINE_PATHS][4200];
-    mti_worker_path paths[ENGINE_PATHS];
+    char key[256], texts[PATHS][4200];
+    mti_worker_path paths[PATHS];
     size_t n_paths;
     unsigned threads;
 } engine;
@@ -73,12 +74,27 @@ static uint64_t name_more(uint64_t name, const char *p, size_t n)
 static void add_path(engine *en, const char *format, ...)
 {
     va_list args;
+    if (en->n_paths == PATHS)
+        return;
     char *text = en->texts[en->n_paths];
     va_start(args, format);
     vsnprintf(text, sizeof en->texts[0], format, args);
     va_end(args);
     en->paths[en->n_paths++] = (mti_worker_path){text, false};
 }
+
+static void add_grants(const mti_plugin_record *r, engine *en)
+{
+    const char *at = NULL;
+    char path[4096];
+    bool writes;
+    while (en->n_paths < PATHS && mti_grants_path(r->host->config, r->slug, &at, path, &writes)) {
+        add_path(en, "%s", path);
+        en->paths[en->n_paths - 1].writes = writes;
+    }
+}
+
+/* --- engines --- */
 
 /* Where models and their runtimes lie. */
 static void add_paths(const mti_host *h, engine *en)
@@ -105,7 +121,7 @@ static void describe_engine(const mti_plugin_record *r, engine *en)
     uint64_t paths = 14695981039346656037u;
     add_paths(h, en);
     for (size_t i = 0; i < en->n_paths; i++)
-        paths = name_more(paths, en->paths[i].path, strlen(en->paths[i].path) + 1);
+        paths = name_more(name_more(paths, en->paths[i].path, strlen(en->paths[i].path) + 1), en->paths[i].writes ? "w" : "r", 1);
     en->threads = threads ? (unsigned)threads : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
     mti_program_name(program);
     snprintf(en->key, sizeof en->key, "%s %.64s %s %u %llx %lld", r->slug, r->digest, program, en->threads, (unsigned long long)paths,
@@ -144,6 +160,7 @@ mt_status mti_record_open_worker(mti_plugin_record *r, const char *object, mti_e
         return mti_fail(e, MT_UNSUPPORTED, "not_isolable", "plugin %s cannot run in a worker: %s. Take it from plugins.isolated when you trust its code", r->slug, why);
     engine en = {0};
     const bool as_engine = is_engine(h, r->manifest);
+    add_grants(r, &en);
     if (as_engine)
         describe_engine(r, &en);
     mti_worker_options o = {.host = h, .slot = r->slot, .slug = r->slug, .version = r->manifest->version, .dir = r->manifest->dir, .file = object,

@@ -49,15 +49,24 @@ static bool limit_all(const mti_sandbox *s)
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     memory = RLIM_INFINITY;  /* shadow memory is terabytes of address space */
 #endif
-    return limit(RLIMIT_AS, memory) && limit(RLIMIT_CORE, 0) && (writes(s) || limit(RLIMIT_FSIZE, 0)) && limit(RLIMIT_NOFILE, s->files) &&
+    return limit(RLIMIT_AS, memory) && limit(RLIMIT_CORE, 0) && limit(RLIMIT_FSIZE, writes(s) ? memory : 0) && limit(RLIMIT_NOFILE, s->files) &&
            limit(RLIMIT_MEMLOCK, 0) && limit(RLIMIT_MSGQUEUE, 0);
+}
+
+/* As the user that is set now; what is not there is not granted anyway. */
+static bool nobody_uses_paths(const mti_sandbox *s)
+{
+    for (size_t i = 0; i < s->n_paths; i++)
+        if (faccessat(AT_FDCWD, s->paths[i].path, R_OK | (s->paths[i].writes ? W_OK : 0), AT_EACCESS) != 0 && errno != ENOENT)
+            return false;
+    return true;
 }
 
 static bool nobody_reads(const mti_sandbox *s)
 {
     if (setresuid(-1, NOBODY, -1) != 0)
         return false;
-    bool can = faccessat(AT_FDCWD, s->dir, R_OK | X_OK, AT_EACCESS) == 0 && (!s->object || faccessat(AT_FDCWD, s->object, R_OK, AT_EACCESS) == 0);
+    bool can = nobody_uses_paths(s) && faccessat(AT_FDCWD, s->dir, R_OK | X_OK, AT_EACCESS) == 0 && (!s->object || faccessat(AT_FDCWD, s->object, R_OK, AT_EACCESS) == 0);
     return setresuid(-1, 0, -1) == 0 && can;
 }
 

@@ -26,11 +26,24 @@ in_the_host = pytest.mark.parametrize("place", ["none"], indirect=True)
 in_workers = pytest.mark.parametrize("place", ["process"], indirect=True)
 
 
+def make_grants(folder):
+    """Folders that the hostile plugin may read and write, each with a file, beside one that it may not; a host for another plugin."""
+    folder.chmod(0o755)
+    for name in ("read", "write", "neither"):
+        (folder / name).mkdir()
+        (folder / name).chmod(0o777)
+        (folder / name / "file").write_text("here")
+        (folder / name / "file").chmod(0o666)
+    (folder / "read" / "link").symlink_to(folder / "neither" / "file")
+    (folder / "write" / "link").symlink_to(folder / "neither" / "file")
+    return f"escape:read:{folder}/read, escape:write:{folder}/write, errand:host:localhost"
+
+
 @pytest.fixture(scope="module", params=["none", "process"])
 def place(request):
     """A server whose three plugins run inside the host, which checks what they do, and one where they run in workers."""
-    args = [*ARGS, *(["--plugins.isolated", SLUGS] if request.param == "process" else [])]
     trace = pathlib.Path(tempfile.mkdtemp(prefix="mortise-escape-")) / "trace"
+    args = [*ARGS, *(["--plugins.isolated", SLUGS] if request.param == "process" else []), "--plugins.grants", make_grants(trace.parent)]
     request.addfinalizer(lambda: shutil.rmtree(trace.parent))
     env = {"ESCAPE_TRACE": str(trace), "MORTISE_DEBUG_CHECKS": "on"}
     for server in harness.run_server(request, plugins=FOLDERS, enable=[*PLUGINS, "escape", "scripted"], args=args, env=env):
@@ -256,6 +269,23 @@ def test_no_way_out(place, way):
     target = {"way": way, "pid": place.host_pid(), "path": str(place.data / "admin.key")}
     tried = place.api.call("POST", "/escape/attempts", json=target).data
     assert tried["outcome"] == "refused", tried
+
+
+@in_workers
+@pytest.mark.parametrize("way,path,outcome", [
+    ("read_path", "read/file", "succeeded"), ("write_path", "read/file", "refused"), ("create_beside", "read/file", "refused"),
+    ("read_path", "write/file", "succeeded"), ("write_path", "write/file", "succeeded"), ("create_beside", "write/file", "succeeded"),
+    ("read_path", "neither/file", "refused"), ("write_path", "neither/file", "refused"), ("create_beside", "neither/file", "refused"),
+    ("read_path", "read/../neither/file", "refused"), ("read_path", "read/link", "refused"), ("write_path", "write/link", "refused"),
+    ("link_beside", "write/file", "refused")])
+def test_files_that_were_granted_and_no_others(place, way, path, outcome):
+    target = {"way": way, "pid": place.host_pid(), "path": f"{place.trace.parent}/{path}"}
+    assert place.api.call("POST", "/escape/attempts", json=target).data["outcome"] == outcome
+
+
+def test_a_host_that_was_granted(place, api, web):
+    """By the operator, beyond the manifest: the host's client goes there, for this plugin alone."""
+    assert api.call("POST", "/errand/fetch", json={"url": web.replace("127.0.0.1", "localhost")}).data["n"] == 300000
 
 
 @in_the_host

@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -48,7 +49,25 @@ static bool read_memory(const target *t) { return reads("/proc/self/mem") || rea
 static bool list_root(const target *t) { return opendir("/") != NULL; }
 static bool list_proc(const target *t) { return opendir("/proc") != NULL; }
 static bool create_file(const target *t) { return open("/tmp/mortise-escape", O_CREAT | O_WRONLY, 0600) >= 0; }
-static bool write_path(const target *t) { return open(t->path, O_WRONLY) >= 0 || open(t->path, O_RDWR | O_APPEND) >= 0 || truncate(t->path, 0) == 0; }
+static bool opens(const char *path, int how)
+{
+    int fd = open(path, how);
+    return fd >= 0 && close(fd) == 0;
+}
+static bool write_path(const target *t) { return opens(t->path, O_WRONLY) || opens(t->path, O_RDWR | O_APPEND) || truncate(t->path, 0) == 0; }
+static bool create_beside(const target *t)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s.new", t->path);
+    int fd = open(path, O_CREAT | O_EXCL | O_WRONLY, 0600);
+    return fd >= 0 && write(fd, "x", 1) == 1 && close(fd) == 0 && unlink(path) == 0;
+}
+static bool link_beside(const target *t)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s.link", t->path);
+    return symlink("/etc/passwd", path) == 0 || link("/etc/passwd", path) == 0 || mkfifo(path, 0600) == 0 || chmod(t->path, 0777) == 0;
+}
 static bool change_files(const target *t)
 {
     return mkdir("/tmp/mortise-escape.d", 0700) == 0 || symlink("/etc/passwd", "/tmp/mortise-escape.l") == 0 || rename("/tmp/a", "/tmp/b") == 0 ||
@@ -145,7 +164,7 @@ static bool filter_again(const target *t) { return syscall(SYS_seccomp, 1, 0, NU
 
 static const struct { const char *name; bool (*go)(const target *t); } ways[] = {
     {"read_path", read_path}, {"read_passwd", read_passwd}, {"read_environ", read_environ}, {"read_memory", read_memory}, {"list_root", list_root},
-    {"list_proc", list_proc}, {"create_file", create_file}, {"write_path", write_path}, {"change_files", change_files},
+    {"list_proc", list_proc}, {"create_file", create_file}, {"write_path", write_path}, {"create_beside", create_beside}, {"link_beside", link_beside}, {"change_files", change_files},
     {"make_memory_file", make_memory_file}, {"connect_inet", connect_inet}, {"open_unix", open_unix}, {"open_netlink", open_netlink},
     {"send_descriptor", send_descriptor}, {"foreign_descriptor", foreign_descriptor}, {"start_thread", start_thread}, {"start_process", start_process},
     {"fork_bomb", fork_bomb}, {"execute", execute}, {"trace", trace}, {"send_signal", send_signal}, {"peek", peek}, {"become_root", become_root},

@@ -35,8 +35,7 @@ static int call_and_print(mti_cli *cli, const char *method, const char *path,
     return status;
 }
 
-/* Slugs go into a path as they are. */
-static bool is_slug(const char *s)
+bool mti_plugin_is_slug(const char *s)
 {
     size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-_");
     return n && n <= 63 && !s[n];
@@ -51,9 +50,13 @@ static void print_state(const json_t *plugin)
 static int run_on_one(mti_cli *cli, const char *verb)
 {
     char path[128];
+    bool on = !strcmp(verb, "enable");
+    const char *organization = on || !strcmp(verb, "disable") ? mti_cli_value(cli, "--organization") : NULL;
+    if (organization)
+        return mti_plugin_allow(cli, on, organization);
     if (!mti_cli_args(cli, 1, 1))
         return 2;
-    if (!is_slug(cli->argv[0]))
+    if (!mti_plugin_is_slug(cli->argv[0]))
         return mti_cli_usage(cli, "A plugin's slug has lower-case letters, digits, - and _ only.");
     snprintf(path, sizeof path, "/v1/plugins/%s/%s", cli->argv[0], verb);
     return call_and_print(cli, "POST", path, print_state, NULL);
@@ -68,7 +71,7 @@ static int uninstall(mti_cli *cli)
     bool purge = mti_cli_flag(cli, "--purge");
     if (!mti_cli_args(cli, 1, 1))
         return 2;
-    if (!is_slug(cli->argv[0]))
+    if (!mti_plugin_is_slug(cli->argv[0]))
         return mti_cli_usage(cli, "A plugin's slug has lower-case letters, digits, - and _ only.");
     snprintf(path, sizeof path, "/v1/plugins/%s%s", cli->argv[0], purge ? "?purge=true" : "");
     if (mti_client_call(cli, "DELETE", path, NULL, &r, &e) != MT_OK)
@@ -79,7 +82,7 @@ static int uninstall(mti_cli *cli)
     return status;
 }
 
-static const char verbs[] = "Say which: list, info, doctor, enable, disable, check, install, rollback, release, uninstall, new, build, test, run or pack.";
+static const char verbs[] = "Say which: list, info, doctor, enable, disable, config, check, install, rollback, release, uninstall, new, build, test, run or pack.";
 
 static int run(mti_cli *cli)
 {
@@ -99,6 +102,8 @@ static int run(mti_cli *cli)
     if (strcmp(verb, "enable") == 0 || strcmp(verb, "disable") == 0 || strcmp(verb, "rollback") == 0 ||
         strcmp(verb, "release") == 0)
         return run_on_one(cli, verb);
+    if (strcmp(verb, "config") == 0)
+        return mti_plugin_config(cli);
     if (strcmp(verb, "install") == 0 || strcmp(verb, "check") == 0)
         return mti_plugin_send(cli, verb);
     if (strcmp(verb, "uninstall") == 0)
@@ -123,8 +128,12 @@ const mti_command mti_cmd_plugin = {
     .help = "  list              all plugins of the running server with state and reason\n"
             "  info SLUG         one plugin: what it is, offers and needs, and what it did\n"
             "  doctor [SLUG]     what is wrong with it, or with all, and what helps; exit status 1 when there is an error\n"
-            "  enable SLUG       switch it on\n"
-            "  disable SLUG      switch it off; refused while others need it\n"
+            "  enable SLUG [--organization ID|SLUG]    switch it on, for everybody or for one organization\n"
+            "  disable SLUG [--organization ID|SLUG]   switch it off; refused while others need it\n"
+            "  config SLUG [NAME=VALUE ...] [--unset NAME ...] [--organization ID|SLUG | --workspace ID] [--instance NAME]\n"
+            "                    what is set of it, for everybody or there; changes it first. NAME may be a path (retry.times=3), VALUE is JSON or\n"
+            "                    a text. An instance that is not there is made\n"
+            "  config SLUG --effective [...]   what counts there, and where each value comes from\n"
             "  check PATH        what installing a package or a plugin's folder would do, and what is in its way; changes nothing\n"
             "  install PATH [--config NAME=VALUE ...]   install it, or let it take the place of the version that serves, newer\n"
             "                    or older, while requests go on; NAME may be a path (retry.times=3), VALUE is JSON or a text\n"
@@ -143,6 +152,7 @@ const mti_command mti_cmd_plugin = {
             "  pack [FOLDER] [--out FILE]   build it and make a package (SLUG-VERSION.mortise)\n\n"
             "examples:\n  mortise plugin list\n  mortise plugin info documents --json\n  mortise "
             "plugin disable chat --data /srv/mortise\n"
+            "  mortise plugin config chat passages=3 --organization acme\n"
             "  mortise plugin install sentiment --config greeting=Salve\n"
             "  mortise plugin new sentiment --kind llm",
     .run = run,

@@ -52,6 +52,11 @@ int mti_plugin_new(mti_cli *cli);
 int mti_plugin_build(mti_cli *cli);
 int mti_plugin_test(mti_cli *cli);
 int mti_plugin_run(mti_cli *cli);
+/* plugin_config.c: `mortise plugin config`, and enable and disable for one organization (an id or a slug). */
+int mti_plugin_config(mti_cli *cli);
+int mti_plugin_allow(mti_cli *cli, bool allowed, const char *organization);
+/* cmd_plugin.c. Slugs go into a path as they are. */
+bool mti_plugin_is_slug(const char *s);
 /* plugin_send.c: `mortise plugin check` and `install`, and `pack`. */
 int mti_plugin_send(mti_cli *cli, const char *verb);
 int mti_plugin_pack(mti_cli *cli);

@@ -51,7 +51,7 @@ static mt_status read_package(const char *path, char name[128], mti_buf *out, mt
 }
 
 /* NAME=VALUE into the tree; NAME "a.b" is b in a. */
-static bool add_value(json_t *config, const char *word)
+bool mti_plugin_add_value(json_t *config, const char *word)
 {
     const char *equals = strchr(word, '='), *at = word;
     if (!equals || equals == word)
@@ -74,7 +74,7 @@ json_t *mti_plugin_take_config(mti_cli *cli)
 {
     json_t *config = json_object();
     for (const char *word; config && (word = mti_cli_value(cli, "--config"));)
-        if (!add_value(config, word)) {
+        if (!mti_plugin_add_value(config, word)) {
             json_decref(config);
             config = NULL;
         }

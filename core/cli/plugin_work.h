@@ -33,6 +33,8 @@ mt_status mti_plugin_upload(const mti_cli *cli, const char *verb, const char *pa
 
 /* All --config NAME=VALUE as a tree; NULL when one is none. */
 json_t *mti_plugin_take_config(mti_cli *cli);
+/* Sets NAME=VALUE, whose NAME may be a path (retry.times=3) and whose VALUE is JSON or a text. False: it is neither. */
+bool mti_plugin_add_value(json_t *config, const char *word);
 
 /* plugin_test.c: the unit tests and the policies' cases. MT_INVALID tests_failed; what failed was told on w->out. Counts go into report (NULL: not wanted). */
 mt_status mti_work_test(const mti_work *w, json_t *report, mti_error *e);

@@ -22,6 +22,10 @@ void mti_plugins_discover(mti_plugins *p, const char *dirs, const char *built);
  * and after each change. */
 void mti_plugins_settle(mti_plugins *p, mt_call *c);
 
+/* The operator's configuration of a plugin (NULL: of all) and instances are read again: somebody, perhaps on another host, changed them. In a fiber of
+ * loop 0. What the operator switched on or off there is not followed: that is each host's own. */
+void mti_plugins_reread(mti_plugins *p, mt_call *c, const char *slug);
+
 /* On any loop, in a fiber. MT_NOT_FOUND plugin_unknown; MT_CONFLICT when others depend on it (they are named) or it is essential; the problem of activation. */
 mt_status mti_plugins_enable(mti_plugins *p, mt_call *c, mt_slice slug);
 mt_status mti_plugins_disable(mti_plugins *p, mt_call *c, mt_slice slug);

@@ -71,12 +71,13 @@ static void look(walk *w, const mti_result *rows, unsigned i)
     bool ours = !strcmp(w->org_id, NIL), workspace = strcmp(w->workspace_id, NIL);
     const json_t *base = w->instance[0] ? json_object_get(w->instances, w->instance) : w->config;
     const json_t *layers[MTI_LAYERS] = {ours ? config : base, workspace ? w->org : ours ? NULL : config, workspace ? config : NULL};
-    if ((!ours || w->instance[0]) && json_object_size(config) && mti_layers_merge(w->m, layers, &merged, &e) != MT_OK)
+    bool fits = (ours && !w->instance[0]) || !json_object_size(config) || mti_layers_merge(w->m, layers, &merged, &e) == MT_OK;
+    if (!fits)
         note(w, &e);
     json_decref(merged);
     if (ours)
         json_object_set(w->instances, w->instance, config);
-    else if (!workspace)
+    else if (!workspace && fits)             /* else what stands on it is judged without it */
         w->org = json_incref(config);
     json_decref(config);
 }

@@ -5,6 +5,7 @@
 #include "loop/org_cache.h"
 #include "plugin/across.h"
 #include "plugin/layers.h"
+#include "plugin/manager.h"
 
 #include <stdlib.h>
 
@@ -36,6 +37,7 @@ struct mti_settings {
 };
 
 typedef struct loop_settings {
+    mti_host *host;
     mti_org_cache *cache;
     mti_arena arena;
     mti_query *query;
@@ -281,12 +283,43 @@ const json_t *mti_settings_config(mt_call *c)
 
 /* ---- changes ---- */
 
+typedef struct news {
+    mti_host *host;
+    char *slug;                  /* NULL: of any plugin */
+} news;
+
+static void reread(void *arg)
+{
+    news *n = arg;
+    mt_call c;
+    mti_platform_call(&c, n->host, n->host->loops[0], "host.reread");
+    mti_plugins_reread(n->host->plugins, &c, n->slug);
+    mti_call_dispose(&c);
+    free(n->slug);
+    free(n);
+}
+
+/* The operator changed something, perhaps on another host: "plugin SLUG", from the triggers of mt.plugin and of the operator's rows. */
+static void hear_operator(const loop_settings *k, const char *slug)
+{
+    news *n = malloc(sizeof *n);
+    if (!n)
+        return;
+    *n = (news){k->host, slug ? strdup(slug) : NULL};
+    if (mti_fiber_spawn(k->host->loops[0], reread, n) == MT_OK)
+        return;
+    free(n->slug);
+    free(n);
+}
+
 /* "mt.plugin_setting ORG", from the table's trigger; NULL after a reconnect. */
 static void on_notify(void *arg, const char *payload)
 {
-    static const char prefix[] = "mt.plugin_setting ";
+    static const char prefix[] = "mt.plugin_setting ", operator_s[] = "plugin ";
     loop_settings *k = arg;
     mti_uuid org = {{0}};
+    if ((!payload || !strncmp(payload, operator_s, sizeof operator_s - 1)) && mti_loop_current() == k->host->loops[0])
+        hear_operator(k, payload ? payload + sizeof operator_s - 1 : NULL);
     if (payload && (strncmp(payload, prefix, sizeof prefix - 1) || !mti_uuid_parse(mt_str(payload + sizeof prefix - 1), &org)))
         return;
     mti_org_cache_expire(k->cache, org);
@@ -314,6 +347,7 @@ void mti_settings_start(mti_host *h, mti_loop *l)
     loop_settings *k = calloc(1, sizeof *k);
     if (!k)
         abort();
+    k->host = h;
     mti_arena_init(&k->arena, 0);
     k->cache = mti_org_cache_create(&kind);
     if (mti_query_parse(&k->arena, "core/plugin/settings.c", mt_str(text), &k->query, &n, &e) != MT_OK)

@@ -162,6 +162,14 @@ static void rest(mti_plugin_record *r)
         mti_record_state(r, MTI_PLUGIN_INACTIVE, NULL);
 }
 
+static void read_instances(mti_plugins *p, mt_call *c)
+{
+    if (mti_instances_read(p, c, NULL) == MT_OK)
+        return;
+    mti_log(MTI_LOG_WARN, "plugin.instances_unread", "reason=%s", c->error.detail);
+    memset(&c->error, 0, sizeof c->error);
+}
+
 void mti_settle(mti_plugins *p, mt_call *c)
 {
     for (unsigned i = 1; i < p->n; i++)
@@ -169,8 +177,8 @@ void mti_settle(mti_plugins *p, mt_call *c)
             mti_record_read_wish(p->records[i], c);
             rest(p->records[i]);
         }
-    if (mti_database_usable(p->host) && mti_instances_read(p, c, NULL) != MT_OK)
-        mti_log(MTI_LOG_WARN, "plugin.instances_unread", "reason=%s", c->error.detail);
+    if (mti_database_usable(p->host))
+        read_instances(p, c);
     mti_fiber_spawn(c->loop, publish_meanwhile, p);
     advance_all(p, c, true);     /* nobody is known without them */
     advance_all(p, c, false);
@@ -184,6 +192,44 @@ void mti_plugins_settle(mti_plugins *p, mt_call *c)
     mti_settle(p, c);
     mti_turn_end(p);
     mti_reseal_start(p);
+}
+
+/* Another host may have another version: what does not fit the one that serves here is not taken. */
+static void reread_config(mti_plugin_record *r, mt_call *c)
+{
+    bool enabled;
+    json_t *stored = NULL, *config = NULL;
+    mt_status s = mti_store_read(c, r->slug, &enabled, &stored);
+    if (s == MT_NOT_FOUND && (stored = json_object()))
+        s = MT_OK;
+    if (s == MT_OK)
+        s = mti_config_open(c, r->slug, "", stored, &config);
+    if (s == MT_OK)
+        s = mti_config_check(r->manifest, config, c);
+    if (s == MT_OK)
+        s = mti_record_set_config(r, stored, c);
+    json_decref(config);
+    if (s != MT_OK)
+        mti_log(MTI_LOG_WARN, "plugin.config_unread", "plugin=%s reason=%s", r->slug, c->error.detail);
+    memset(&c->error, 0, sizeof c->error);
+    json_decref(stored);
+}
+
+void mti_plugins_reread(mti_plugins *p, mt_call *c, const char *slug)
+{
+    if (mti_turn_take(p) != MT_OK)
+        return;
+    bool usable = !p->ending && mti_database_usable(p->host);
+    for (unsigned i = 1; usable && i < p->n; i++) {
+        mti_plugin_record *r = p->records[i];
+        if (r->manifest && atomic_load(&r->current) && !atomic_load(&r->locked) && (!slug || !strcmp(slug, r->slug)))
+            reread_config(r, c);
+    }
+    if (usable)
+        read_instances(p, c);
+    if (usable)
+        publish_changes(p);
+    mti_turn_end(p);
 }
 
 /* The active plugin that was activated last; NULL: none is active. */

@@ -316,6 +316,131 @@ def test_instances_have_their_own_configuration_scope_and_place(admin, red, blue
     admin.call("PUT", "/plugins/tenancy/instances/default", 409, json={"scope": {"operations": []}})
 
 
+# --- versions ---
+
+SCHEMA = {"type": "object", "additionalProperties": False, "properties": {
+    "word": {"type": "string", "maxLength": 10, "x-level": "workspace"}, "most": {"type": "integer", "default": 5, "x-level": "organization"},
+    "token": {"type": "string", "format": "secret", "x-level": "organization"}}}
+
+
+def version_of(folder, version, **changed):
+    """A plugin that is nothing but its configuration."""
+    made = folder / version
+    made.mkdir()
+    schema = json.loads(json.dumps(SCHEMA))
+    for name, value in changed.items():
+        schema["properties"][name] = value
+        if value is None:
+            del schema["properties"][name]
+    manifest = {"slug": "conf", "name": "Conf", "version": version, "abi": 1, "description": "d", "license": "MIT", "config_schema": schema}
+    (made / "plugin.json").write_text(json.dumps(manifest))
+    return made
+
+
+def test_a_version_that_settings_do_not_fit_is_refused(server, admin, red, blue, tmp_path):
+    """And what there is stays; going back is not refused: there a layer that does not fit counts for nothing, and says so."""
+    one = version_of(tmp_path, "1.0.0")
+    server.cli("plugin", "install", one)
+    put(red.api, settings(red, "conf"), config={"most": 7, "token": "red's"})
+    put(blue.api, settings(blue, "conf"), config={"word": "blue", "most": 8})
+    put(red.api, in_workspace(red.workspace, "conf"), config={"word": "deep"})
+    for number, (changed, n, place) in enumerate([({"word": None}, 2, "/word"), ({"most": {"type": "integer", "maximum": 7, "x-level": "organization"}}, 1, "/most"),
+                                                  ({"word": {"type": "string", "x-level": "organization"}}, 1, "/word"), ({"most": {"type": "integer"}}, 2, "/most")]):
+        two = version_of(tmp_path, f"2.0.{number}", **changed)
+        problems = json.loads(server.cli("plugin", "check", two, "--json", check=False).stdout)["problems"]
+        assert [p["code"] for p in problems] == ["settings_unfit"] and f"{n} setting" in problems[0]["detail"] and place in problems[0]["detail"]
+        refused = server.cli("plugin", "install", two, check=False)
+        assert refused.returncode == 1 and f"{n} setting" in refused.stderr
+    assert admin.call("GET", "/plugins/conf").data["version"] == "1.0.0"
+    server.cli("plugin", "install", version_of(tmp_path, "1.1.0", word={"type": "string", "x-level": "workspace"}))
+    put(blue.api, settings(blue, "conf"), config={"word": "longer than ten"})
+    server.cli("plugin", "rollback", "conf")
+    shown = blue.api.call("GET", "/plugins/conf/effective-config").data
+    assert shown["config"] == {"most": 5} and [(i["level"], i["pointer"]) for i in shown["ignored"]] == [("organization", "/word")]
+    assert red.api.call("GET", "/plugins/conf/effective-config").data["config"]["most"] == 7
+    refused = admin.call("PUT", "/plugins/conf/config", 422, json={"most": "many"}).data
+    assert refused["pointer"] == "/most"
+    server.cli("plugin", "uninstall", "conf")
+    assert server.database().value("SELECT count(*) FROM mt.plugin_setting WHERE slug = 'conf'") == "0"
+
+
+def test_secrets_of_an_organization_are_sealed_for_it(server, red, blue, tmp_path):
+    server.cli("plugin", "install", version_of(tmp_path, "1.0.0"))
+    rows = server.database()
+    path = settings(red, "conf")
+    assert put(red.api, path, config={"token": "canary-red"})["config"] == {"token": "********"}
+    assert put(red.api, path, config={"token": "********", "most": 3})["config"] == {"token": "********", "most": 3}
+    assert "canary-red" not in rows.run("SELECT s::text FROM mt.plugin_setting s") and "$secret" in rows.run("SELECT s::text FROM mt.plugin_setting s")
+    for answer in (red.api.call("GET", path), red.api.call("GET", f"/organizations/{red.org}/plugins"), red.api.call("GET", "/plugins/conf/effective-config")):
+        assert "canary" not in answer.text and "********" in answer.text
+    assert put(blue.api, settings(blue, "conf"), 422, config={"token": "********"})["code"] == "secret_unknown"
+    rows.run(f"INSERT INTO mt.plugin_setting (org_id, slug, config) SELECT '{blue.org}', slug, config FROM mt.plugin_setting WHERE org_id = '{red.org}' AND slug = 'conf'")
+    until("the copied row is told", lambda: blue.api.get("/plugins/conf/effective-config").status_code == 503)        # another's is worth nothing
+    rows.run(f"DELETE FROM mt.plugin_setting WHERE org_id = '{blue.org}'")
+    until("it is gone", lambda: blue.api.get("/errand/who").status_code == 200)
+    server.cli("plugin", "uninstall", "conf")
+
+
+# --- two hosts ---
+
+def test_another_host_of_the_database_hears_within_a_second(server, admin, red):
+    shared = ["--secrets.key_file", str(server.data / "secret.key")] if (server.data / "secret.key").exists() else []
+    url = server.database().url.replace("user=postgres", "user=mortise")
+    second = servers.Server(name="test_settings_second", plugins=[servers.plugin_folder("errand")], env={"DATABASE_URL": url}, args=shared)
+    try:
+        second.start(ready=False)            # who administers is known to the database already
+        second.wait_ready()
+        with client.Client(second.url, red.key) as there:
+            assert mark(there) == "errand"
+            for n in range(5):
+                put(red.api, settings(red), config={"mark": f"number {n}"})
+                until("the other host hears", lambda n=n: mark(there) == f"number {n}", 1)
+            put(red.api, settings(red), enabled=False)
+            until("off there too", lambda: there.get("/errand/who").status_code == 404, 1)
+            red.api.call("DELETE", settings(red), 204)
+            until("and on", lambda: there.get("/errand/who").status_code == 200, 1)
+            admin.call("PUT", "/plugins/errand/config", json={"mark": "everybody"})
+            until("the operator's configuration", lambda: mark(there) == "everybody", 2)
+            admin.call("PUT", "/plugins/errand/config", json={})
+            admin.call("PUT", "/plugins/errand/instances/far", json={"config": {"mark": "far"}})
+            until("an instance", lambda: "far" in findings(there), 2)
+            admin.call("DELETE", "/plugins/errand/instances/far", 204)
+            until("no instance", lambda: findings(there) == ["errand"], 2)
+    finally:
+        second.stop()
+        second.dispose()
+
+
+# --- the command line ---
+
+def test_the_command_line(server, admin, red, blue):
+    cli = lambda *words, **options: server.cli("plugin", *words, **options).stdout
+    assert "errand is off for red" in cli("disable", "errand", "--organization", "red")
+    red.api.call("GET", "/errand/who", 404)
+    cli("enable", "errand", "--organization", red.org)
+    assert mark(red.api) == "errand"
+    assert "mark" in cli("config", "errand", "mark=red", "range.low=3", "--organization", "red")
+    put(red.api, in_workspace(red.workspace), config={"mark": "deep"})
+    cli("config", "errand", "place=there")
+    shown = json.loads(cli("config", "errand", "--effective", "--workspace", red.workspace, "--json"))
+    assert shown["config"] == {"mark": "deep", "place": "there", "range": {"low": 3, "high": 5, "unit": "m"}}
+    assert (shown["origins"]["/mark"], shown["origins"]["/place"], shown["origins"]["/range/high"]) == ("workspace", "operator", "default")
+    assert "(workspace)" in cli("config", "errand", "--effective", "--workspace", red.workspace)
+    assert json.loads(cli("config", "errand", "--unset", "range.low", "--organization", "red", "--json")) == {"mark": "red", "range": {}}
+    assert json.loads(cli("config", "errand", "--json")) == {"place": "there"}                # and not the defaults
+    assert json.loads(cli("config", "errand", "--unset", "place", "--json")) == {}
+    put(red.api, settings(red), config={"mark": "red"}, scope={"operations": ["errand.*"]})
+    cli("config", "errand", "mark=changed", "--organization", "red")
+    assert red.api.call("GET", settings(red)).data["scope"] == {"operations": ["errand.*"]}   # what it does not name stays
+    cli("config", "errand", "mark=second", "--instance", "second")
+    admin.call("PUT", "/plugins/errand/instances/second", json={"config": {"mark": "second"}, "priority": 9})
+    cli("config", "errand", "mark=changed second", "--instance", "second")
+    assert findings(blue.api) == ["changed second", "errand"]
+    admin.call("DELETE", "/plugins/errand/instances/second", 204)
+    for words in (["config", "errand", "mark"], ["config", "errand", "place=x", "--organization", "red"], ["config", "nothing"], ["disable", "errand", "--organization", "nobody"]):
+        assert server.cli("plugin", *words, check=False).returncode in (1, 2), words
+
+
 # --- what stays ---
 
 def test_a_restart_keeps_all(server, admin, red, blue):

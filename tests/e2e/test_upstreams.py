@@ -268,6 +268,31 @@ def test_a_key_of_the_engines_own_configuration(world, fake, form):
     assert "canary-7f3a-kept" in str(fake.requests[-1][1])
 
 
+def test_instances_of_an_engine_have_keys_of_their_own(world, fake):
+    """Two accounts with one upstream: routes name SLUG:INSTANCE."""
+    names = {}
+    with world.server.admin() as admin:
+        for instance in ("east", "west"):
+            admin.call("PUT", f"/plugins/llm_openai/instances/{instance}", json={"config": {"keys": {"mine": f"kept-{instance}"}}})
+        for instance in ("east", "west"):
+            named = target(fake, "openai", "ok")
+            named["engine"] += ":" + instance
+            named["options"] = {"base_url": named["options"]["base_url"], "api_key_name": "mine"}
+            names[instance] = named
+        world.configure(*({"name": f"by-{i}", "targets": [t]} for i, t in names.items()))
+        for instance in ("east", "west", "east"):
+            world.answer(f"by-{instance}")
+            assert f"kept-{instance}" in str(fake.requests[-1][1])
+        assert "kept-" not in admin.call("GET", "/plugins/llm_openai/instances").text
+        admin.call("PUT", "/plugins/llm_openai/instances/west", json={"config": {"keys": {"mine": "********", "other": "x"}}})
+        world.answer("by-west")
+        assert "kept-west" in str(fake.requests[-1][1])
+        admin.call("DELETE", "/plugins/llm_openai/instances/west", 204)
+        assert world.ask("by-west", (500, 502, 503)).data["error"]["code"]
+        world.answer("by-east")
+        admin.call("DELETE", "/plugins/llm_openai/instances/east", 204)
+
+
 def test_nothing_leaks(world, fake):
     """Many faulty calls at once: afterwards the host has the descriptors that it had, and every call is counted."""
     name = world.route(*(target(fake, "openai", how) for how in ("cut-mid", "hang-mid", "fail", "garbage", "drip")))

@@ -136,6 +136,25 @@ def lua_policy(b):
     return micro("bench_bus", {"lua_policy": "policy.20_lines"}, min(b.rounds, 3), "policy.empty")
 
 
+def settings(b):
+    """The calls of an organization that has settings (its own configuration, read by the operation; a plugin off; a hook limited to other calls; 50 rows of
+    workspaces), beside those of one that has none, on the same server; and a native handler that such a call meets, beside any other."""
+    m = b.chain()
+    sides = []
+    for slug in ("set", "unset"):
+        org = m.send("POST", "/v1/organizations", {"name": slug, "slug": slug, "plan_tier": "enterprise"})["id"]
+        key = m.send("POST", f"/v1/organizations/{org}/api-keys", {"name": "bench", "scopes": ["admin"], "rate_limit_per_minute": 10_000_000})["key"]
+        sides.append((m, m, m.port, "/v1/hello", {"Authorization": f"Bearer {key}"}))
+        if slug == "unset":
+            continue
+        m.send("PUT", f"/v1/organizations/{org}/plugins/hello", {"config": {"greeting": "Salve"}, "scope": {"operations": ["chat.*"]}})
+        m.send("PUT", f"/v1/organizations/{org}/plugins/openai", {"enabled": False})
+        for n in range(50):
+            workspace = m.send("POST", f"/v1/organizations/{org}/workspaces", {"name": f"w{n}", "slug": f"w{n}"})["id"]
+            m.send("PUT", f"/v1/workspaces/{workspace}/plugins/hello", {"config": {"greeting": f"Ave {n}"}})
+    return {"settings": b.compare(*sides)} | micro("bench_bus", {"settings_hook": "hook.settings"}, min(b.rounds, 3), "hook.native")
+
+
 def trace(b):
     """Tracing every request beside tracing none, with the same server twice; and what is left of it in a request when it is off, beside a request
     that has only its ids."""
@@ -207,7 +226,8 @@ def upstreams(b):
 # What must hold, as (field, at least or at most, bound). Ratios of rates hold by the clock or by processor time: on a machine that
 # others use too, one of the two may be blurred.
 BOUNDS = {"full_chain": (("ratio", "cpu_ratio"), ">=", 0.5), "named_query": (("ratio", "cpu_ratio"), ">=", 0.8),
-          "hook_dispatch": (("value",), "<=", 100), "trace_on": (("ratio", "cpu_ratio"), ">=", 0.95), "trace_off": (("added",), "<=", 60),
+          "hook_dispatch": (("value",), "<=", 100), "settings": (("ratio", "cpu_ratio"), ">=", 0.9), "settings_hook": (("value",), "<=", 100),
+          "trace_on": (("ratio", "cpu_ratio"), ">=", 0.95), "trace_off": (("added",), "<=", 60),
           "lua_policy": (("value",), "<=", 10), "worker_hook": (("value",), "<=", 30), "crash": (("value",), "<=", 1000), "memory": (("ratio",), "<=", 1.1),
           "ann_search": (("ratio", "cpu_ratio"), ">=", 0.9), "ann_filter_recall": (("value",), ">=", 0.99), "ann_memory": (("ratio",), "<=", 1.1),
           "ann_open": (("value",), "<=", 1000), "quality_text": (("ratio",), ">=", 1), "quality_hybrid": (("ratio",), ">=", 1),
@@ -216,7 +236,7 @@ BOUNDS = {"full_chain": (("ratio", "cpu_ratio"), ">=", 0.5), "named_query": (("r
           "embedding": (("ratio", "cpu_ratio"), ">=", 1.5), "search_hybrid": (("value", "cpu_ms"), "<=", 10),
           "upstreams": (("value",), "<=", 5), "upstreams_lost": (("value",), "<=", 0), "upstreams_memory": (("ratio",), "<=", 1.1)}
 MEASUREMENTS = {{embed: "embedding", vector_search: "ann"}.get(f, f.__name__): f
-                for f in (http_hello, full_chain, named_query, policed_query, hook_dispatch, lua_policy, trace, crash, worker, loop, embed, engine, vector_search, quality, retrieval, llm, upstreams, memory)}
+                for f in (http_hello, full_chain, named_query, policed_query, hook_dispatch, settings, lua_policy, trace, crash, worker, loop, embed, engine, vector_search, quality, retrieval, llm, upstreams, memory)}
 
 
 SIZES = {"10k": 10_000, "100k": 100_000, "300k": 300_000, "1m": 1_000_000}

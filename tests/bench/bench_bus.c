@@ -69,6 +69,7 @@ static void stand(bench *b, mt_hook_fn run, void *self)
     mti_bus_remove_owner(b->bus, 1);
     if (run)
         mti_bus_add(b->bus, &(mti_bus_handler){.owner = 1,
+                                               .seats = {1, 2},
                                                .hook = MTI_HOOK_LIMIT_CHECK,
                                                .run = run,
                                                .self = self,
@@ -98,6 +99,10 @@ int main(void)
     printf("{\"name\":\"hook.nobody\",\"value\":%.1f,\"unit\":\"ns\"}\n", emit_ns(&b, 1000000));
     stand(&b, on_nothing, NULL);
     printf("{\"name\":\"hook.native\",\"value\":%.1f,\"unit\":\"ns\"}\n", emit_ns(&b, 1000000));
+    uint64_t skip[MTI_BUS_SEAT_WORDS] = {1 << 3};        /* the organization has another plugin off */
+    b.call.skip = skip;
+    printf("{\"name\":\"hook.settings\",\"value\":%.1f,\"unit\":\"ns\"}\n", emit_ns(&b, 1000000));
+    b.call.skip = NULL;
     stand(&b, mti_policy_run, empty);
     printf("{\"name\":\"policy.empty\",\"value\":%.2f,\"unit\":\"us\"}\n",
            emit_ns(&b, 20000) / 1000);

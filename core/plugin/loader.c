@@ -68,6 +68,15 @@ static mt_status bind_operations(mti_plugin_record *r, mti_error *e)
     return MT_OK;
 }
 
+/* Twice on one hook it would run twice in every request, which nobody means. */
+static bool stands_before(const mti_manifest *m, size_t at)
+{
+    for (size_t i = 0; i < at; i++)
+        if (!strcmp(m->hooks[i].name, m->hooks[at].name) && !strcmp(m->hooks[i].handler, m->hooks[at].handler))
+            return true;
+    return false;
+}
+
 static mt_status bind_hooks(mti_plugin_record *r, mti_error *e)
 {
     char at[48];
@@ -82,6 +91,8 @@ static mt_status bind_hooks(mti_plugin_record *r, mti_error *e)
             return REFUSE(r, e, at, "hook_unknown", "hook %s is not in the catalogue", h->name);
         if (!found)
             return REFUSE(r, e, at, "handler_missing", "hook %s names handler %s, which the entry table does not have", h->name, h->handler);
+        if (stands_before(r->manifest, i))
+            return REFUSE(r, e, at, "hook_twice", "hook %s names handler %s twice", h->name, h->handler);
     }
     return MT_OK;
 }

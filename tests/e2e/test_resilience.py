@@ -296,7 +296,7 @@ REASONS = {
     "broken_abi": "ABI 999", "broken_size": "entry table", "broken_slug": "another", "broken_version": "9.9.9", "broken_symbol": "no_such_symbol",
     "broken_create": "", "broken_load": "", "broken_activate": "today is not the day", "broken_dependency": "no_such_plugin",
     "broken_range": "tenancy", "broken_cycle_a": "broken_cycle_b", "broken_cycle_b": "broken_cycle_a", "broken_hook": "no.such.hook",
-    "broken_handler": "no_such_handler", "broken_json": "", "broken_fields": "", "broken_name": "slug", "broken_file": "broken_file.so"}
+    "broken_hooktwice": "on_done twice", "broken_handler": "no_such_handler", "broken_json": "", "broken_fields": "", "broken_name": "slug", "broken_file": "broken_file.so"}
 
 
 def test_broken_plugins_never_stop_the_host(own):

@@ -319,7 +319,7 @@ def answers(place):
 
 
 @in_workers
-@pytest.mark.parametrize("harm", ["crash", "abort", "exit", "overflow", "spin", "close_channels", "forge_length", "forge_call", "forge_kind",
+@pytest.mark.parametrize("harm", ["crash", "corrupt_heap", "abort", "exit", "overflow", "spin", "close_channels", "forge_length", "forge_call", "forge_kind",
                                   "flood_frames", "hold_on"])
 def test_harm_costs_only_its_own_calls(place, harm):
     answers(place)

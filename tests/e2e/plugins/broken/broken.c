@@ -60,6 +60,12 @@ static mt_status on_hello(void *self, mt_call *c)
     return mt_respond(c, 204, (mt_slice){0});
 }
 
+static mt_outcome on_done(void *self, mt_call *c, const void *in, mt_patch *out)
+{
+    return MT_CONTINUE;
+}
+
+static const mt_hook_entry hooks[] = {{"on_done", on_done}};
 static const mt_handler_entry handlers[] = {{"on_hello", on_hello}};
 
 MT_EXPORT const mt_plugin NAME(SLUG) = {.abi = FAULT == ABI ? 999 : MT_ABI,
@@ -71,4 +77,6 @@ MT_EXPORT const mt_plugin NAME(SLUG) = {.abi = FAULT == ABI ? 999 : MT_ABI,
                                         .activate = activate,
                                         .deactivate = deactivate,
                                         .handlers = handlers,
-                                        .n_handlers = 1};
+                                        .n_handlers = 1,
+                                        .hooks = hooks,
+                                        .n_hooks = 1};

@@ -219,6 +219,13 @@ static void spin(mt_call *c)
 }
 static volatile uintptr_t nowhere = 8, deepest = SIZE_MAX;
 static void crash(mt_call *c) { *(volatile int *)nowhere = 1; }
+/* Writes over what the allocator keeps beside a block, then lets it find that. */
+static void corrupt_heap(mt_call *c)
+{
+    char *volatile block = malloc(2000);
+    ((volatile size_t *)block)[-1] = 1;
+    free(block);
+}
 static void end(mt_call *c) { exit(0); }
 static void stop(mt_call *c) { abort(); }
 static int deeper(uintptr_t depth)
@@ -273,7 +280,7 @@ static void hold_on(mt_call *c)
 static void arm_hook(mt_call *c) { die_in_hook = true; }
 
 static const struct { const char *name; void (*go)(mt_call *c); } harms[] = {
-    {"spin", spin}, {"crash", crash}, {"exit", end}, {"abort", stop}, {"overflow", overflow}, {"hog", hog}, {"forge_length", forge_length},
+    {"spin", spin}, {"crash", crash}, {"corrupt_heap", corrupt_heap}, {"exit", end}, {"abort", stop}, {"overflow", overflow}, {"hog", hog}, {"forge_length", forge_length},
     {"forge_call", forge_call}, {"forge_kind", forge_kind}, {"flood_log", flood_log}, {"flood_frames", flood_frames}, {"close_channels", close_channels},
     {"hold_on", hold_on}, {"arm_hook", arm_hook}};
 

@@ -274,15 +274,25 @@ def test_traces_are_their_owners(victim, attackers):
 
 def test_unknown_and_foreign_take_the_same_time(victim, attacker):
     foreign, unknown = f"/workspaces/{victim.workspace}/notes/{victim.ids['note_id']}", f"/workspaces/{UNKNOWN}/notes/{UNKNOWN}"
-    times = {foreign: [], unknown: []}
-    for _ in range(400):
-        for path in times:
+    ratios = []
+    for _ in range(6):
+        ratios.append(ratio_of_times(attacker.api, foreign, unknown))
+        if 0.8 < ratios[-1] < 1.25:
+            return
+    raise AssertionError(f"foreign / unknown: {ratios}")   # a difference that is real shows each time, a busy machine's does not
+
+
+def ratio_of_times(api, one, other):
+    """Of the quickest tenth: what other work takes can only be added. In turns, and who goes first changes."""
+    times = {one: [], other: []}
+    for n in range(300):
+        for path in (one, other) if n % 2 else (other, one):
             begin = time.perf_counter()
-            attacker.api.get(path)
+            api.get(path)
             times[path].append(time.perf_counter() - begin)
-    a, b = (statistics.median(t) for t in times.values())
+    a, b = (statistics.quantiles(t, n=10)[0] for t in times.values())
     print(f"foreign {a * 1e6:.0f} µs, unknown {b * 1e6:.0f} µs")
-    assert 0.8 < a / b < 1.25
+    return a / b
 
 
 def test_nothing_of_the_victim_has_changed(server, contract, victim, attackers):

@@ -174,9 +174,11 @@ static void lift(mti_plugin_record *r)
 mt_status mti_manager_release(mti_plugins *p, mt_call *c, mti_plugin_record *r)
 {
     MT_TRY(mti_turn_take(p));
-    json_t *q = json_deep_copy(p->quarantine);
+    int lock = mti_quarantine_lock(data_dir(p));
+    json_t *q = mti_quarantine_read(data_dir(p), NULL);   /* another host's deaths may have come to it */
     size_t n = mti_quarantine_release(q, r->slug);
     mt_status s = mti_quarantine_write(data_dir(p), q, &c->error);
+    mti_quarantine_unlock(lock);
     if (s == MT_OK) {
         json_decref(p->quarantine);
         p->quarantine = q;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 enum { MAX_CRASHES = 256, MAX_BYTES = 1 << 20 };
@@ -15,6 +16,24 @@ static json_t *list(const json_t *q, const char *name)
         return l;
     json_object_set_new((json_t *)q, name, json_array());
     return json_object_get(q, name);
+}
+
+int mti_quarantine_lock(const char *dir)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/quarantine.lock", dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600), s = -1;
+    while (fd >= 0 && (s = flock(fd, LOCK_EX)) && errno == EINTR)
+        ;
+    if (fd >= 0 && s)
+        close(fd);
+    return s ? -1 : fd;
+}
+
+void mti_quarantine_unlock(int lock)
+{
+    if (lock >= 0)
+        close(lock);
 }
 
 json_t *mti_quarantine_read(const char *dir, mti_error *why)

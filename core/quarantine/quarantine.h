@@ -1,7 +1,7 @@
 /*
- * Which versions of which plugins may not run, and for whom, because the host died in their code too often: DIR/quarantine.json. The supervisor adds
- * while no host runs, the host takes away what people release, the next host reads; so the file has one writer at a time, and no lock. It is
- * replaced whole, by renaming. Any thread; file functions block.
+ * Which versions of which plugins may not run, and for whom, because the host died in their code too often: DIR/quarantine.json. The supervisor adds,
+ * hosts (two, while one takes the other's place) take away what people release, the next host reads. Who changes it holds the lock from reading to
+ * writing. It is replaced whole, by renaming. Any thread; file functions block.
  *
  * {"crashes": [{at, plugin, version, organization_id, operation, how}], "quarantined": [{at, plugin, version, organization_id, reason}]}
  * at is in seconds of the epoch; organization_id null: everybody's.
@@ -19,6 +19,10 @@ typedef struct mti_crash {
 typedef struct mti_quarantine_rule {
     int64_t crashes, window_s;   /* so many within that time */
 } mti_quarantine_rule;
+
+/* Waits for the others that change it (each for a few milliseconds). -1 when there can be no lock: then go on without. */
+int mti_quarantine_lock(const char *dir);
+void mti_quarantine_unlock(int lock);
 
 /* The caller's to release. A file that is absent or cannot be read is an empty one: then why (if given) says what is wrong with it, or "". */
 json_t *mti_quarantine_read(const char *dir, mti_error *why);

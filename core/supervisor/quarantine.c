@@ -22,11 +22,13 @@ static void add(const mti_supervisor *s, json_t *q, const mti_death *d)
 void mti_death_remember(const mti_supervisor *s, const mti_death *d)
 {
     mti_error why = {0};
+    int lock = mti_quarantine_lock(s->dir);
     json_t *q = mti_quarantine_read(s->dir, &why);
     if (why.detail[0])
         mti_log(MTI_LOG_WARN, "quarantine.unreadable", "detail=%s", why.detail);
     mti_log(MTI_LOG_WARN, "plugin.crashed", "plugin=%s version=%s how=%s organization=%s operation=%s", d->plugin.slug, d->plugin.version, d->how, d->org[0] ? d->org : "none",
             d->operation[0] ? d->operation : "none");
     add(s, q, d);
+    mti_quarantine_unlock(lock);
     json_decref(q);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "quarantine/quarantine.h"
@@ -150,6 +151,53 @@ static void the_file_is_kept_whole(void **state)
     rmdir(dir);
 }
 
+enum { WRITERS = 4, EACH = 20 };
+
+static void write_many(const char *dir, int who)
+{
+    const mti_quarantine_rule never = {.crashes = 1000, .window_s = 300};
+    char version[16];
+    snprintf(version, sizeof version, "%d.0.0", who);
+    for (int i = 0; i < EACH; i++) {
+        int lock = mti_quarantine_lock(dir);
+        json_t *q = mti_quarantine_read(dir, NULL);
+        const mti_crash c = {1000 + i, "p", version, "", "p.do", "SIGSEGV"};
+        if (lock < 0 || mti_quarantine_crash(q, &c, &never) || mti_quarantine_write(dir, q, NULL) != MT_OK)
+            _exit(1);
+        json_decref(q);
+        mti_quarantine_unlock(lock);
+    }
+}
+
+/* A supervisor and two hosts: nobody writes over what another has just added. */
+static void writers_take_turns(void **state)
+{
+    char dir[32], path[64];
+    pid_t pids[WRITERS];
+    int status;
+    make_dir(dir);
+    for (int i = 0; i < WRITERS; i++) {
+        pids[i] = fork();
+        if (!pids[i]) {
+            write_many(dir, i);
+            _exit(0);
+        }
+    }
+    for (int i = 0; i < WRITERS; i++) {
+        assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+        assert_int_equal(status, 0);
+    }
+    json_t *q = mti_quarantine_read(dir, NULL);
+    assert_int_equal(json_array_size(json_object_get(q, "crashes")), WRITERS * EACH);
+    json_decref(q);
+    snprintf(path, sizeof path, "%s/quarantine.lock", dir);
+    assert_int_equal(unlink(path), 0);
+    snprintf(path, sizeof path, "%s/quarantine.json", dir);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(dir), 0);
+    assert_int_equal(mti_quarantine_lock("/nonexistent"), -1);
+}
+
 static void a_broken_file_is_an_empty_one_and_says_so(void **state)
 {
     static const char *const texts[] = {"{\"crashes\": [", "[1, 2]", "", "{\"crashes\": 7, \"quarantined\": {\"p\": 1}}", "{\"quarantined\": [7, {\"plugin\": 7}]}"};
@@ -193,6 +241,7 @@ int main(void)
         cmocka_unit_test(history_is_bounded),
         cmocka_unit_test(release_forgets_all_of_a_plugin),
         cmocka_unit_test(the_file_is_kept_whole),
+        cmocka_unit_test(writers_take_turns),
         cmocka_unit_test(a_broken_file_is_an_empty_one_and_says_so),
         cmocka_unit_test(a_folder_that_cannot_be_written_is_an_error),
     };

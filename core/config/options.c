@@ -81,7 +81,7 @@ static const mti_option options[] = {
     {"plugins.safe_mode", MTI_OPT_BOOL, "false", NULL, "safe-mode", NULL, true,
      "Only essential plugins are loaded: to look at a server that a plugin keeps from working."},
     {"plugins.providers", MTI_OPT_STRING, "", NULL, NULL, NULL, true,
-     "Which plugin serves an interface that several provide: "
+     "Which plugin (or instance of it: SLUG:INSTANCE) serves an interface that several provide: "
      "\"llm=llm_extractive,cache=cache_memory\"."},
     {"plugins.isolated", MTI_OPT_STRING, "", NULL, NULL, NULL, true,
      "Plugins that run in a process of their own each, confined to computing and to what they were "

@@ -2,6 +2,7 @@
 #include "plugin/api.h"
 #include "plugin/manager.h"
 #include "plugin/org_policies.h"
+#include "plugin/settings.h"
 
 #include "bus/patch.h"
 #include "policy/org.h"
@@ -225,14 +226,19 @@ static mt_status explain(mt_call *c, const json_t *request, mti_buf *out)
     const mti_identity who = c->who;
     const mti_uuid workspace = c->workspace_id;
     const char *operation = c->operation;
+    const unsigned number = c->operation_number;
     explanation x = {.c = c, .ctx = gather(c, request, &m), .all = c->who.platform, .out = out};
+    c->operation_number = m.op->number;
+    mti_settings_fit(c);
     mti_buf_addf(out, "{\"operation\":\"%s\",\"hooks\":[", m.op->id);
     for (int hook = 0; hook < MTI_HOOK_COUNT; hook++)
         explain_hook(&x, hook);
     mti_buf_adds(out, "]}");
     c->operation = operation;
+    c->operation_number = number;
     c->workspace_id = workspace;
     c->who = who;
+    mti_settings_fit(c);
     json_decref(x.ctx);
     return out->status;
 }

@@ -19,7 +19,8 @@ static const char text[] =
     "-- name: setting_put :exec\n"
     "INSERT INTO mt.plugin_setting (org_id, slug, instance, workspace_id, enabled, config, scope)\n"
     "SELECT :org_id::uuid, :slug, :instance, :workspace_id::uuid, :enabled::boolean, :config::jsonb, :scope::jsonb\n"
-    "WHERE (SELECT count(*) FROM mt.plugin_setting WHERE org_id = :org_id::uuid AND NOT (" KEY ")) < 1000\n"
+    "WHERE (SELECT count(*) < 1000 AND coalesce(sum(octet_length(config::text)), 0) + octet_length(:config::jsonb::text) <= 1048576\n"
+    "         FROM mt.plugin_setting WHERE org_id = :org_id::uuid AND NOT (" KEY "))\n"
     "ON CONFLICT (org_id, slug, instance, workspace_id) DO UPDATE SET enabled = excluded.enabled, config = excluded.config, scope = excluded.scope, changed_at = now();\n"
     "-- name: setting_delete :exec\n"
     "DELETE FROM mt.plugin_setting WHERE " KEY " AND allowed;\n"
@@ -327,7 +328,7 @@ mt_status mti_setting_put(mt_call *c, const mti_setting_at *at, const json_t *bo
                 .config = dump(c, config), .scope = dump(c, json_object_get(body, "scope"))};
     MT_TRY(run(c, PUT, &v, &r));
     if (!mti_result_affected(r))
-        return mti_fail(&c->error, MT_CONFLICT, "settings_full", "An organization has at most %d settings: take some away first.", MTI_SETTINGS_MAX);
+        return mti_fail(&c->error, MT_CONFLICT, "settings_full", "An organization has at most %d settings of %d KiB together: take some away first.", MTI_SETTINGS_MAX, MTI_SETTINGS_BYTES >> 10);
     return done(c, &v);
 }
 

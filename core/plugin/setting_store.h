@@ -7,7 +7,8 @@
 
 #include "plugin/instances.h"
 
-enum { MTI_SETTINGS_MAX = 1000 };            /* rows of one organization */
+/* Of one organization: rows, and the bytes of their configurations. */
+enum { MTI_SETTINGS_MAX = 1000, MTI_SETTINGS_BYTES = 1 << 20 };
 
 /* Which row. The organization is the call's. */
 typedef struct mti_setting_at {

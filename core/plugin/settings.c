@@ -201,6 +201,11 @@ static const uint64_t *skip_of(mt_call *c, const mti_settings *s)
     return skip;
 }
 
+void mti_settings_fit(mt_call *c)
+{
+    c->skip = c->settings ? skip_of(c, c->settings) : NULL;
+}
+
 mt_status mti_settings_attach(mt_call *c)
 {
     mti_settings_detach(c);
@@ -219,7 +224,7 @@ mt_status mti_settings_attach(mt_call *c)
         return status;
     mti_arena_defer(&c->arena, release, s);
     c->settings = s;
-    c->skip = skip_of(c, s);
+    mti_settings_fit(c);
     return MT_OK;
 }
 

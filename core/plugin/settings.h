@@ -17,6 +17,8 @@ void mti_settings_stop(mti_host *h, mti_loop *l);
 
 /* Gives the call what its organization has, for its whole life. Suspends on a miss, for one round trip. The database's failures. */
 mt_status mti_settings_attach(mt_call *c);
+/* Its operation or key is another one: scopes are looked at anew. */
+void mti_settings_fit(mt_call *c);
 /* The organization of the call is another one: what it carries is not that one's. */
 void mti_settings_detach(mt_call *c);
 /* After it answered no loop of this host starts a call with what it kept of the organization. */

@@ -252,6 +252,36 @@ def test_what_an_organization_cannot_be_rid_of(admin, red):
     red.api.call("DELETE", settings(red, "openai"), 204)
 
 
+def test_another_provider_or_none_serves(red, blue):
+    """cache/1 has one provider."""
+    put(red.api, settings(red, "cache_local"), enabled=False)
+    assert red.api.call("POST", "/errand/keep", 503, json={"text": "kept"}).data["code"] == "no_provider"
+    blue.api.call("POST", "/errand/keep", json={"text": "kept"})
+    red.api.call("DELETE", settings(red, "cache_local"), 204)
+    red.api.call("POST", "/errand/keep", json={"text": "kept"})
+
+
+def test_jobs_come_to_their_end(red):
+    text = f"a job {client.new_id()}"
+    red.api.call("POST", "/errand/jobs", json={"text": text})
+    put(red.api, settings(red), enabled=False)
+    rows = red.server.database()
+    until("the job has run", lambda: rows.value(f"SELECT count(*) FROM errand.note WHERE text = '{text}'") == "1")
+    assert red.api.get("/errand/who").status_code == 404
+
+
+def test_what_an_organization_may_keep_is_bounded(server, admin):
+    small = client.Tenant(server, "small-" + client.new_id()[:8])
+    server.database().run(f"INSERT INTO mt.plugin_setting (org_id, slug, instance, config) SELECT '{small.org}', 'gone', n::text, '{{\"x\": 1}}' FROM generate_series(1, 999) n")
+    put(small.api, settings(small), config={"mark": "the last one"})
+    put(small.api, settings(small), config={"mark": "replaced"})
+    assert put(small.api, settings(small, "hello"), 409, config={"greeting": "one too many"})["code"] == "settings_full"
+    server.database().run(f"DELETE FROM mt.plugin_setting WHERE org_id = '{small.org}' AND slug = 'gone' AND instance <> '1'")
+    server.database().run(f"UPDATE mt.plugin_setting SET config = jsonb_build_object('x', repeat('x', 1048560)) WHERE org_id = '{small.org}' AND slug = 'gone'")
+    assert put(small.api, settings(small, "hello"), 409, config={"greeting": "one too many"})["code"] == "settings_full"
+    admin.call("DELETE", f"/organizations/{small.org}", 204)
+
+
 # --- whose ids ---
 
 def test_foreign_ids_look_unknown(red, blue):

@@ -146,6 +146,19 @@ const mti_provider *mti_provider_named(mt_call *c, int service, mt_slice name)
     return serves(c, provider) ? provider : NULL;
 }
 
+static bool nth(mt_call *c, const mti_plugins *p, int service, bool trusted, uint32_t *index, mt_slice *slug)
+{
+    for (unsigned i = 1; i < p->n; i++) {
+        const mti_plugin_record *r = p->records[i];
+        if (r->trusted != trusted || !mti_record_provider(r, service, mt_str(r->slug)) || !serves(c, &r->providers[service]) || (*index)--)
+            continue;
+        *slug = mt_str(r->slug);
+        return true;
+    }
+    return false;
+}
+
+/* Those that came with the program are the first: what is installed takes nobody's place by the next start of the host. */
 static mt_status service_provider(mt_call *c, mt_slice interface, uint32_t index, mt_slice *slug)
 {
     const mti_plugins *p = c->host->plugins;
@@ -153,12 +166,7 @@ static mt_status service_provider(mt_call *c, mt_slice interface, uint32_t index
     for (unsigned i = 0; i < mti_interface_count; i++)
         if (mt_slice_eq(interface, mt_str(mti_interface_catalogue[i].id)))
             service = mti_interface_catalogue[i].service;
-    for (unsigned i = 1; service >= 0 && i < p->n; i++)
-        if (mti_record_provider(p->records[i], service, mt_str(p->records[i]->slug)) && serves(c, &p->records[i]->providers[service]) && !index--) {
-            *slug = mt_str(p->records[i]->slug);
-            return MT_OK;
-        }
-    return MT_DONE;
+    return service >= 0 && (nth(c, p, service, true, &index, slug) || nth(c, p, service, false, &index, slug)) ? MT_OK : MT_DONE;
 }
 
 const mt_service_1 mti_api_service = {.size = sizeof mti_api_service, .version = 1, .provider = service_provider};

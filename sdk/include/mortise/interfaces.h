@@ -1964,9 +1964,9 @@ typedef struct mt_service_1 {
 extern MT_HIDDEN const mt_service_1 *mt_service_1_api;
 
 /*
- * The active providers of an interface ("llm_engine/1") one by one, in a stable order. Fiber: no
- * suspend; pool threads too. State: active. Ownership: host's lifetime. Fails: MT_DONE past the
- * last.
+ * The active providers of an interface ("llm_engine/1") one by one, in a stable order; those that
+ * came with the program are the first. Fiber: no suspend; pool threads too. State: active.
+ * Ownership: host's lifetime. Fails: MT_DONE past the last.
  */
 static inline mt_status mt_service_provider(mt_call *c, mt_slice interface, uint32_t index,
                                             mt_slice *slug)

@@ -58,6 +58,15 @@ ask -X PUT -o config.json -H 'content-type: application/json' -d "{\"base_url\":
 expect "$(say)" '*my_llm_key_refused* 503'
 grep -q 'sk-wrong\|sk-right' serve.log && { echo "a key is in the log"; exit 1; }
 
+# A provider that was installed does not become the default by a new host.
+echo 'The sky is blue because air scatters blue light more than red light.' >sky.md
+ask -o uploaded.json -F file=@sky.md "$at/workspaces/00000000-0000-0000-0000-000000000002/documents/upload?wait=true"
+model() { question 'Why is the sky blue?' | grep -o '"model":"[^"]*"'; }
+before=$(model)
+"$mortise" reload >/dev/null
+[ "$(model)" = "$before" ] || { echo "the default model was $before, is $(model)"; exit 1; }
+expect "$(say)" '*my_llm_key_refused* 503'
+
 # run uses the server that runs; what it brought goes with it, what was there stays.
 "$mortise" plugin new brought --kind query >/dev/null
 "$mortise" plugin run brought --json >run.log 2>&1 &

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # test_out_of_tree.sh BUILD: installs the SDK of this build into a folder of its own, makes a plugin from the template, and builds and tests it
-# outside the tree: with CMake through the package, and with make through pkg-config.
+# outside the tree: with CMake through the package, with make through pkg-config, and by the program beside it.
 set -euo pipefail
 
 build=${1:-${MORTISE_BUILD:-$(cd "$(dirname "$0")/../../.." && pwd)/build}}
@@ -41,6 +41,13 @@ new_plugin by_make
 make -s -C "$work/by_make" CFLAGS="-O1 -Werror" all check
 loadable "$work/by_make/build/plugins/by_make"
 
+# The program beside an installed SDK uses that one, in a folder whose name has a blank.
+mkdir "$prefix/bin" "$work/a folder"
+cp "$build/bin/mortise" "$prefix/bin"
+(cd "$work/a folder" && "$prefix/bin/mortise" plugin new by-program >/dev/null && "$prefix/bin/mortise" plugin test by-program >"$work/program.log" 2>&1) || { cat "$work/program.log"; exit 1; }
+loadable "$work/a folder/by-program/build/plugins/by_program"
+grep -q "^Mortise_DIR:PATH=$(realpath "$prefix")/" "$work/a folder/by-program/build/CMakeCache.txt"
+
 elapsed=$((SECONDS - started))
-echo "two plugins made, built and tested in $elapsed s"
+echo "three plugins made, built and tested in $elapsed s"
 [ "$elapsed" -lt 60 ]

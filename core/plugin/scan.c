@@ -1,10 +1,11 @@
 /*
- * The first load of a file happens in a process that may die of it: constructors, the entry table, create and load run there under limits, and what the
- * host gets to know is a verdict. A plugin that passed can still misbehave later; one that cannot even be loaded does no harm.
+ * The first load of a file happens in a process that may die of it: constructors, the entry table, create and load run there under limits, where they can
+ * read but neither write nor connect, and what the host gets to know is a verdict. A plugin that passed can still misbehave later; one that cannot even be loaded does no harm.
  */
 #include "plugin/manager.h"
 #include "plugin/record.h"
 #include "plugin/versions.h"
+#include "worker/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -46,6 +47,15 @@ static mt_status load_all(const mti_scan_options *o, mti_error *e)
     return mti_record_load_from(&record, o->object, e);
 }
 
+/* It may read what the host may: its libraries lie anywhere. There is no list of system calls, as workers have one, for what is tried here runs inside the
+ * host later, and a library's constructor that asks for more is no reason to refuse it. */
+static void lock_in(const mti_scan_options *o)
+{
+    const mti_sandbox_path all = {.path = "/"};
+    mti_error e;
+    mti_sandbox_restrict(&(mti_sandbox){.dir = o->dir, .object = o->object, .paths = &all, .n_paths = 1, .threads = true, .files = 256}, &e);
+}
+
 /* What it prints is one line: "ok", or a code and a sentence. */
 int mti_scan_main(const mti_scan_options *o)
 {
@@ -57,6 +67,7 @@ int mti_scan_main(const mti_scan_options *o)
     int verdict = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 100), null = open("/dev/null", O_RDWR | O_CLOEXEC);
     dup2(null, STDIN_FILENO);
     dup2(null, STDOUT_FILENO);               /* the plugin's own words are not the verdict */
+    lock_in(o);                              /* as far as the system can: the limits above hold anyway */
     bool ok = load_all(o, &e) == MT_OK;
     dprintf(verdict, ok ? "ok\n" : "%s\n%s\n", e.code, e.detail);
     _exit(0);                                /* without the plugin's destructors */

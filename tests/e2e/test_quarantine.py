@@ -43,7 +43,7 @@ def faulty(request):
 @pytest.fixture(scope="module")
 def broken(request):
     """Several that are broken, none of them on; what a test switches on it leaves off."""
-    slugs = ("broken_twice", "broken_forever", "broken_crashload", "broken_crashactivate", "broken_exitload")
+    slugs = ("broken_twice", "broken_nosy", "broken_forever", "broken_crashload", "broken_crashactivate", "broken_exitload")
     made = servers.Server(name="test_broken", plugins=[servers.plugin_folder(*slugs)], env={"MORTISE_WATCHDOG_HANG": "400ms"}).start()
     yield made
     made.dispose(failed=request.module.__name__ in FAILED)
@@ -208,6 +208,13 @@ def test_another_plugins_path_is_refused(broken):
         assert plugin(server, "broken_twice")["state"] == "failed"
         assert admin.call("GET", "/hello").data["message"]
         admin.call("POST", "/plugins/broken_twice/disable")
+
+
+def test_what_is_tried_first_writes_nothing(broken):
+    """In the process that loads it for the first time it can make no file and no folder: else its load() fails."""
+    with broken.admin() as admin:
+        assert admin.call("POST", "/plugins/broken_nosy/enable").data["state"] == "active"
+        admin.call("POST", "/plugins/broken_nosy/disable")
 
 
 def test_a_deactivate_without_an_end(broken):

@@ -67,6 +67,8 @@ mt_status mti_apply_get(const mti_apply *a, const char *path, json_t **out, char
 /* apply_plugins.c, apply_policies.c: look at what there is, and add steps. */
 mt_status mti_apply_plan_plugins(mti_apply *a, mti_error *e);
 mt_status mti_apply_plan_policies(mti_apply *a, const char *org, const char *id, const json_t *wanted, mti_error *e);
+/* apply_settings.c: name as it is told; base: /v1/organizations/ID or /v1/workspaces/ID; pointer: of wanted in the file. After the plugins' steps. */
+mt_status mti_apply_plan_settings(mti_apply *a, const char *name, const char *base, const char *pointer, const json_t *wanted, mti_error *e);
 /* apply_orgs.c */
 mt_status mti_apply_plan_organizations(mti_apply *a, mti_error *e);
 /* apply_export.c: `mortise apply --export`. */

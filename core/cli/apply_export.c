@@ -74,15 +74,58 @@ static mt_status export_policies(mti_apply *a, const char *id, json_t *to, mti_e
     return s;
 }
 
+/* Members that say nothing are left out. */
+static json_t *setting_of(const json_t *row)
+{
+    static const char *const words[] = {"allowed", "enabled"}, *const objects[] = {"config", "scope"};
+    json_t *out = json_object();
+    for (int i = 0; i < 2; i++)
+        if (!mti_json_get_bool(row, words[i], true) && !json_string_value(json_object_get(row, "workspace_id")))
+            json_object_set_new(out, words[i], json_false());
+    for (int i = 0; i < 2; i++)
+        if (json_object_size(json_object_get(row, objects[i])))
+            json_object_set(out, objects[i], json_object_get(row, objects[i]));
+    return out;
+}
+
+/* The object of that name in o, made when it is not there. */
+static json_t *in(json_t *o, const char *name)
+{
+    if (!json_object_get(o, name))
+        json_object_set_new(o, name, json_object());
+    return json_object_get(o, name);
+}
+
+static mt_status export_settings(mti_apply *a, const char *id, json_t *to, mti_error *e)
+{
+    char path[128];
+    size_t i, k;
+    json_t *plugin, *row, *all;
+    snprintf(path, sizeof path, "/v1/organizations/%s/plugins", id);
+    MT_TRY(mti_apply_get(a, path, &all, NULL, e));
+    json_array_foreach(json_object_get(all, "items"), i, plugin)
+        json_array_foreach(json_object_get(plugin, "settings"), k, row)
+        {
+            const char *workspace = json_string_value(json_object_get(row, "workspace_id"));
+            json_t *setting = setting_of(row);
+            if (!*text_of(row, "instance") && json_object_size(setting))
+                json_object_set(in(workspace ? in(in(to, "workspaces"), workspace) : to, "plugins"), text_of(plugin, "slug"), setting);
+            json_decref(setting);
+        }
+    json_decref(all);
+    return MT_OK;
+}
+
 static mt_status export_organization(mti_apply *a, const json_t *all, const char *name, json_t *to, mti_error *e)
 {
     size_t i;
     json_t *one, *policies = json_object();
     json_array_foreach((json_t *)all, i, one)
         if (!strcmp(text_of(one, "slug"), name) || !strcmp(text_of(one, "id"), name)) {
-            mt_status s = export_policies(a, text_of(one, "id"), policies, e);
-            json_object_set_new(to, name, json_pack("{s:o}", "policies", policies));
-            return s;
+            json_t *made = json_pack("{s:o}", "policies", policies);
+            json_object_set_new(to, name, made);
+            MT_TRY(export_policies(a, text_of(one, "id"), policies, e));
+            return export_settings(a, text_of(one, "id"), made, e);
         }
     json_decref(policies);
     return mti_fail(e, MT_NOT_FOUND, "organization_unknown", "There is no organization %.100s.", name);

@@ -1,16 +1,16 @@
-/* Organizations: by slug or id, and what the file says of each. */
+/* Organizations and their workspaces: by slug or id, and what the file says of each. */
 #include "cli/apply.h"
 
 #include "base/ident.h"
 
 #include <stdio.h>
 
-static mt_status find(mti_apply *a, const json_t *all, const char *name, char id[40], mti_error *e)
+/* pointer: of what names it in the file. */
+static mt_status find(mti_apply *a, const json_t *all, const char *kind, const char *name, const char *pointer, char id[40], mti_error *e)
 {
     size_t i;
     json_t *one;
     mti_uuid parsed;
-    mti_buf pointer;
     if (mti_uuid_parse(mt_str(name), &parsed)) {
         mti_uuid_format(parsed, id);
         return MT_OK;
@@ -20,17 +20,60 @@ static mt_status find(mti_apply *a, const json_t *all, const char *name, char id
             snprintf(id, 40, "%s", mti_json_get_string(one, "id", MT_SLICE("")).p);
             return MT_OK;
         }
-    mti_buf_init(&pointer, 4096);
-    mti_buf_adds(&pointer, "/organizations");
-    mti_json_pointer_add(&pointer, mt_str(name));
-    mti_apply_refuse(a, pointer.p, e, "There is no organization %.100s.", name);
-    mti_buf_dispose(&pointer);
-    return MT_INVALID;
+    return mti_apply_refuse(a, pointer, e, "There is no %s %.100s.", kind, name);
+}
+
+static void point(char out[256], const char *above, const char *member, const char *name)
+{
+    mti_buf b;
+    mti_buf_init(&b, 4096);
+    mti_buf_addf(&b, "%.150s%s", above, member);
+    if (name)
+        mti_json_pointer_add(&b, mt_str(name));
+    snprintf(out, 256, "%s", b.p);
+    mti_buf_dispose(&b);
+}
+
+static mt_status plan_workspaces(mti_apply *a, const char *org, const char *id, const char *above, const json_t *wanted, mti_error *e)
+{
+    char path[160], at[256], below[256], own[40], base[96], subject[128];
+    const char *name;
+    json_t *one, *all;
+    mt_status s = MT_OK;
+    if (!json_object_size(wanted))
+        return MT_OK;
+    snprintf(path, sizeof path, "/v1/organizations/%s/workspaces", id);
+    MT_TRY(mti_apply_list(a, path, &all, e));
+    json_object_foreach((json_t *)wanted, name, one)
+    {
+        if (s != MT_OK)
+            break;
+        point(at, above, "/workspaces", name);
+        s = find(a, all, "workspace", name, at, own, e);
+        point(below, at, "/plugins", NULL);
+        snprintf(base, sizeof base, "/v1/workspaces/%s", own);
+        snprintf(subject, sizeof subject, "%.50s/%.60s", org, name);
+        if (s == MT_OK)
+            s = mti_apply_plan_settings(a, subject, base, below, json_object_get(one, "plugins"), e);
+    }
+    json_decref(all);
+    return s;
+}
+
+static mt_status plan_one(mti_apply *a, const json_t *all, const char *name, const json_t *wanted, mti_error *e)
+{
+    char at[256], below[256], id[40], base[96];
+    point(at, "", "/organizations", name);
+    MT_TRY(find(a, all, "organization", name, at, id, e));
+    point(below, at, "/plugins", NULL);
+    snprintf(base, sizeof base, "/v1/organizations/%s", id);
+    MT_TRY(mti_apply_plan_settings(a, name, base, below, json_object_get(wanted, "plugins"), e));
+    MT_TRY(plan_workspaces(a, name, id, at, json_object_get(wanted, "workspaces"), e));
+    return json_object_get(wanted, "policies") ? mti_apply_plan_policies(a, name, id, json_object_get(wanted, "policies"), e) : MT_OK;
 }
 
 mt_status mti_apply_plan_organizations(mti_apply *a, mti_error *e)
 {
-    char id[40];
     const char *name;
     json_t *one, *all, *wanted = json_object_get(a->wanted, "organizations");
     mt_status s = MT_OK;
@@ -38,12 +81,8 @@ mt_status mti_apply_plan_organizations(mti_apply *a, mti_error *e)
         return MT_OK;
     MT_TRY(mti_apply_list(a, "/v1/organizations", &all, e));
     json_object_foreach(wanted, name, one)
-    {
         if (s == MT_OK)
-            s = find(a, all, name, id, e);
-        if (s == MT_OK && json_object_get(one, "policies"))
-            s = mti_apply_plan_policies(a, name, id, json_object_get(one, "policies"), e);
-    }
+            s = plan_one(a, all, name, one, e);
     json_decref(all);
     return s;
 }

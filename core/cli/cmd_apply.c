@@ -313,14 +313,14 @@ static int run(mti_cli *cli)
 const mti_command mti_cmd_apply = {
     .name = "apply",
     .arguments = "FILE [--yes] [--dry-run] [--prune] [--json] | --export [--org ORG]",
-    .summary = "Bring the server to what a file says: plugins, their configuration, policies.",
+    .summary = "Bring the server to what a file says: plugins, configuration, policies.",
     .help = "Shows what differs, asks, and changes it: versions first, then configuration, then what is on or off, each plugin behind those that it needs; then organizations'\n"
-            "policies. It stops at the first failure and tells what was done. A second run changes nothing. What the file does not name is left alone.\n\n"
+            "and workspaces' settings of plugins and policies. It stops at the first failure and tells what was done. A second run changes nothing. What the file does not name is left alone.\n\n"
             "  --dry-run  only show it; 3 when something differs\n"
             "  --yes      do not ask\n"
             "  --prune    also uninstall plugins that were installed and are not named, and delete policies that are not named where the file names an organization's\n"
             "  --json     {steps: [{subject, action, changes}], done, failed, notes}\n"
-            "  --export   write the present state as such a file; --org ORG (more than once) adds an organization's policies\n\n"
+            "  --export   write the present state as such a file; --org ORG (more than once) adds an organization's settings and policies\n\n"
             "Exit status: 0 it holds, 1 a failure, or a plugin that is switched on and does not work, 2 a wrong use or file, 3 see --dry-run.\n"
             "manifests/schemas/apply.json says what may stand in FILE; sdk/docs/apply.md has an example.\n\n"
             "examples:\n  mortise apply state.json --dry-run\n  mortise apply --export > state.json",

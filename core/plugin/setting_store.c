@@ -332,6 +332,35 @@ mt_status mti_setting_put(mt_call *c, const mti_setting_at *at, const json_t *bo
     return done(c, &v);
 }
 
+/* Which of its secrets are others than those of the layer that is stored. */
+static mt_status compare_secrets(mt_call *c, const mti_setting_at *at, const subject *s, const json_t *sealed, json_t *pointers)
+{
+    json_t *before, *after;
+    mti_error e = c->error;
+    if (layer_of(c, s, at->workspace_id, &before) != MT_OK)
+        before = NULL;                       /* unreadable: every one is another */
+    c->error = e;
+    MT_TRY(open_layer(c, s->r, c->who.org_id, at->workspace_id, s->instance->name, sealed, &after));
+    return after ? mti_secrets_compare(s->r->manifest->config_schema, after, before, pointers) : MT_OK;
+}
+
+mt_status mti_setting_preview(mt_call *c, const mti_setting_at *at, const json_t *body, json_t **out)
+{
+    subject s;
+    json_t *config, *pointers = json_array();
+    mti_arena_defer(&c->arena, free_json, pointers);
+    MT_TRY(look_up(c, at, &s));
+    MT_TRY(check_put(c, at, &s, body));
+    MT_TRY(take_config(c, at, &s, json_object_get(body, "config"), &config));
+    MT_TRY(compare_secrets(c, at, &s, config, pointers));
+    MT_TRY(mti_setting_get(c, at, out));
+    json_object_set_new(*out, "enabled", json_boolean(mti_json_get_bool(body, "enabled", true)));
+    json_object_set_new(*out, "config", mti_config_shown(s.r->manifest, config));
+    json_object_set(*out, "scope", json_object_get(body, "scope"));
+    json_object_set(*out, "secrets_changed", pointers);
+    return MT_OK;
+}
+
 mt_status mti_setting_delete(mt_call *c, const mti_setting_at *at)
 {
     subject s;

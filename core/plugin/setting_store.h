@@ -23,6 +23,8 @@ mt_status mti_setting_get(mt_call *c, const mti_setting_at *at, json_t **out);
 /* {enabled, config, scope}. MT_INVALID with the pointer into it; MT_CONFLICT plugin_essential, plugin_guards, plugin_serves_host, plugin_needed,
  * settings_full. */
 mt_status mti_setting_put(mt_call *c, const mti_setting_at *at, const json_t *body);
+/* What get would answer then, and secrets_changed: pointers into config of secrets that would be others. Changes nothing; fails as put does. */
+mt_status mti_setting_preview(mt_call *c, const mti_setting_at *at, const json_t *body, json_t **out);
 /* Nothing of the organization's own any more; what the operator allows stays. */
 mt_status mti_setting_delete(mt_call *c, const mti_setting_at *at);
 /* The operator's word. MT_CONFLICT plugin_essential, plugin_needed. */

@@ -47,7 +47,12 @@ static mt_status on_setting(void *self, mt_call *c)
 static mt_status on_setting_put(void *self, mt_call *c)
 {
     mti_setting_at at = at_path(c);
+    json_t *doc;
     MT_TRY(speaks_for(c, &at));
+    if (mti_json_get_bool(c->values->query, "dry_run", false)) {
+        MT_TRY(mti_setting_preview(c, &at, c->values->body, &doc));
+        return answer(c, doc);
+    }
     MT_TRY(mti_setting_put(c, &at, c->values->body));
     return on_setting(self, c);
 }

@@ -194,12 +194,15 @@ def test_what_is_not_named_stays_unless_it_is_pruned(state, admin, acme, maker):
 
 def test_an_export_is_a_state_that_holds(state, admin, acme):
     state.write({"plugins": {"llm_openai": {"config": {"keys": {"mine": SECRET}}}},
-                 "organizations": {"acme": {"policies": {"quiet": {"enabled": {"source": QUIET % "hush"}}}}}}).apply()
+                 "organizations": {"acme": {"policies": {"quiet": {"enabled": {"source": QUIET % "hush"}}}, "plugins": {"notes": {"enabled": False}},
+                                            "workspaces": {"main": {"plugins": {"hello": {"config": {"greeting": "Main"}}}}}}}}).apply()
     exported = state.server.cli("apply", "--export", "--org", "acme").stdout
     state.said.append(exported)
     made = json.loads(exported)
     assert made["plugins"]["llm_openai"]["config"]["keys"] == {"mine": "********"} and made["plugins"]["tenancy"]["enabled"]
     assert made["organizations"]["acme"]["policies"]["quiet"]["enabled"] == {"source": QUIET % "hush"}
+    assert made["organizations"]["acme"]["plugins"] == {"notes": {"enabled": False}}
+    assert made["organizations"]["acme"]["workspaces"] == {acme.workspace: {"plugins": {"hello": {"config": {"greeting": "Main"}}}}}
     state.file.write_text(exported)
     state.holds()
     admin.call("PUT", "/plugins/hello/config", json={"greeting": "Drifted"})
@@ -208,6 +211,45 @@ def test_an_export_is_a_state_that_holds(state, admin, acme):
     assert state.differs() == [("plugin hello", "configure")]
     state.apply()
     state.holds()
+    state.write({"organizations": {"acme": {"plugins": {"notes": {"absent": True}}, "workspaces": {"main": {"plugins": {"hello": {"absent": True}}}}}}}).apply()
+    state.holds()
+
+
+def test_organizations_and_workspaces(state, admin, acme):
+    """hello's greeting is a secret here, which organizations and workspaces may have their own of."""
+    folder = state.folder / "hello"
+    shutil.copytree(servers.PLUGINS / "hello", folder)
+    greeting = {"type": "string", "format": "secret", "x-level": "workspace"}
+    (folder / "plugin.json").write_text(json.dumps(json.loads((folder / "plugin.json").read_text()) | {
+        "config_schema": {"type": "object", "additionalProperties": False, "properties": {"greeting": greeting, "note": {"type": "string", "x-level": "organization"}}}}))
+    said = {"plugins": {"hello": {"package": "hello", "config": {"greeting": SECRET}}},
+            "organizations": {"acme": {"plugins": {"hello": {"config": {"greeting": SECRET + "-acme", "note": "ours"}}, "notes": {"enabled": False}},
+                                       "workspaces": {"main": {"plugins": {"hello": {"config": {"greeting": SECRET + "-main"}}}}}}}}
+    state.write(said)
+    wanted = [("plugin hello", "replace"), ("setting acme/hello", "set"), ("setting acme/notes", "set"), ("setting acme/main/hello", "set")]
+    assert state.differs() == wanted and state.apply()["done"] == 4
+    with acme.workspace_client(acme.workspace) as bound:
+        assert [api.call("GET", "/hello").data["message"].split(",")[0] for api in (acme.api, bound)] == [SECRET + "-acme", SECRET + "-main"]
+    state.holds()
+    acme.api.call("PUT", f"/organizations/{acme.org}/plugins/hello", json={"config": {"greeting": "another", "note": "theirs"}})
+    shown = state.run("--dry-run", status=3).stdout
+    assert '~ /config/note "theirs" → "ours"' in shown and '~ /config/greeting "********" → "********" (another)' in shown
+    state.apply()
+    state.holds()
+    acme_said = said["organizations"]["acme"]
+    acme_said["plugins"] = {"hello": {"absent": True}, "notes": {"allowed": False, "enabled": True}}
+    state.write(said)
+    assert state.differs() == [("setting acme/hello", "take away"), ("setting acme/notes", "forbid"), ("setting acme/notes", "set")]
+    state.apply()
+    state.holds()
+    assert acme.api.call("GET", "/hello").data["message"].startswith(SECRET + ",")
+    acme_said["plugins"] = {"notes": {"allowed": True}}
+    state.write(said).apply()
+    acme_said["workspaces"]["main"]["plugins"]["hello"]["config"]["note"] = "not a workspace's"
+    state.write(said)
+    assert re.search(r"state\.json:\d+:\d+: .*not for a workspace to set", state.run("--yes", status=2).stderr)
+    state.server.cli("plugin", "uninstall", "hello", check=False)
+    state.server.cli("plugin", "rollback", "hello")
 
 
 def test_mistakes_have_their_line(state):

@@ -186,8 +186,11 @@ def test_organizations_and_instances_have_secrets_of_their_own(server, admin):
 
     server.database().run(f"""UPDATE mt.plugin_setting SET config = (SELECT config FROM mt.plugin_setting WHERE org_id = '{red.org}' AND workspace_id = '00000000-0000-0000-0000-000000000000')
                               WHERE org_id = '{blue.org}'""")
-    refused = blue.api.get("/hello")                  # neither red's nor the operator's
-    assert refused.status_code == 503 and words["red"] not in refused.text and GREETING not in refused.text
+    def refused():                                    # neither red's nor the operator's, once the host has heard of it
+        answer = blue.api.get("/hello")
+        assert words["red"] not in answer.text and GREETING not in answer.text
+        return answer.status_code == 503
+    until("what was copied is refused", refused)
     blue.api.call("PUT", of_blue, json={"config": {"greeting": words["blue"]}})
     assert greet(blue.api) == words["blue"]
 

@@ -1,0 +1,168 @@
+/* What organizations and workspaces have of plugins otherwise than everybody. */
+#include "cli/apply.h"
+
+#include <stdio.h>
+
+typedef struct plan {
+    mti_apply *a;
+    const char *slug, *subject;  /* "acme/hello" */
+    const char *base;            /* /v1/organizations/ID or /v1/workspaces/ID */
+    char pointer[256];           /* of the setting in the file */
+    const json_t *wanted;
+    json_t *present, *body;
+} plan;
+
+static bool is_replaced(const mti_apply *a, const char *slug)
+{
+    char subject[128];
+    snprintf(subject, sizeof subject, "plugin %s", slug);
+    for (const mti_apply_step *s = a->steps; s; s = s->next)
+        if (!strcmp(s->subject, subject) && s->method == NULL)       /* the one kind that sends a package */
+            return true;
+    return false;
+}
+
+static mti_apply_step *add(plan *p, const char *action, const char *method, const char *below)
+{
+    mti_apply_step *s = mti_apply_add(p->a, action, "setting", p->subject);
+    s->run = mti_apply_send;
+    s->method = method;
+    snprintf(s->path, sizeof s->path, "%s/plugins/%s%s", p->base, p->slug, below);
+    return s;
+}
+
+/* The present one with what is wanted in it; MTI_SECRET_SHOWN in what stays keeps the secrets. */
+static mt_status make_body(plan *p, mti_error *e)
+{
+    static const char *const members[] = {"enabled", "config", "scope"};
+    char pointer[300];
+    const bool workspace = strncmp(p->base, "/v1/workspaces", 14) == 0;
+    p->body = json_object();
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *wanted = json_object_get(p->wanted, members[i]), *present = json_object_get(p->present, members[i]);
+        json_t *value = NULL;
+        if (workspace && strcmp(members[i], "config") != 0)
+            continue;
+        snprintf(pointer, sizeof pointer, "%.240s/%s", p->pointer, members[i]);
+        if (wanted)
+            MT_TRY(mti_apply_resolve(p->a, pointer, wanted, &value, e));
+        else
+            value = json_incref((json_t *)present);
+        if (value)
+            json_object_set_new(p->body, members[i], value);
+    }
+    return MT_OK;
+}
+
+static mt_status preview(plan *p, json_t **out, mti_error *e)
+{
+    char path[200], pointer[400], why[400];
+    mti_reply r;
+    snprintf(path, sizeof path, "%s/plugins/%s?dry_run=true", p->base, p->slug);
+    mt_status s = mti_client_call_if(p->a->cli, "PUT", path, p->body, NULL, &r, e);
+    if (s == MT_OK) {
+        *out = json_incref(r.json);
+    } else if (r.status != 503) {
+        snprintf(pointer, sizeof pointer, "%.240s%.150s", p->pointer, mti_json_get_string(r.json, "pointer", MT_SLICE("")).p);
+        snprintf(why, sizeof why, "%.380s", e->detail);
+        s = mti_apply_refuse(p->a, pointer, e, "%s", why);
+    }
+    mti_reply_dispose(&r);
+    return s;
+}
+
+/* Of two settings as they are shown: what people may change. */
+static json_t *differences(const plan *p, const json_t *after)
+{
+    static const char *const members[] = {"enabled", "config", "scope"};
+    size_t i;
+    json_t *one, *before = json_object(), *then = json_object(), *pointers = json_array();
+    for (size_t k = 0; k < 3; k++) {
+        json_object_set(before, members[k], json_object_get(p->present, members[k]));
+        json_object_set(then, members[k], json_object_get(after, members[k]));
+    }
+    json_array_foreach(json_object_get(after, "secrets_changed"), i, one)
+    {
+        char pointer[300];
+        snprintf(pointer, sizeof pointer, "/config%.280s", json_string_value(one));
+        json_array_append_new(pointers, json_string(pointer));
+    }
+    json_t *changes = mti_apply_diff_config(before, then, pointers);
+    json_decref(before);
+    json_decref(then);
+    json_decref(pointers);
+    return changes;
+}
+
+static mt_status plan_put(plan *p, mti_error *e)
+{
+    json_t *after = NULL;
+    MT_TRY(make_body(p, e));
+    bool unknown = is_replaced(p->a, p->slug);         /* what its next version says of it is not known yet */
+    if (!unknown)
+        MT_TRY(preview(p, &after, e));
+    mti_apply_step *s = add(p, "set", "PUT", "");
+    s->body = json_incref(p->body);
+    if (unknown) {
+        json_array_append_new(s->changes, json_pack("{s:s,s:s,s:s}", "op", "+", "pointer", "", "after", "as the file says, checked when the plugin's version is there"));
+        return MT_OK;
+    }
+    json_t *changes = differences(p, after);
+    json_array_extend(s->changes, changes);
+    json_decref(changes);
+    json_decref(after);
+    if (!json_array_size(s->changes))
+        mti_apply_drop(p->a, s);
+    return MT_OK;
+}
+
+static void plan_absent(plan *p)
+{
+    if (!json_string_value(json_object_get(p->present, "changed_at")))
+        return;
+    mti_apply_step *s = add(p, "take away", "DELETE", "");
+    json_array_append_new(s->changes, mti_apply_change("-", "/config", json_object_get(p->present, "config"), NULL));
+}
+
+static mt_status plan_one(plan *p, mti_error *e)
+{
+    char path[200];
+    const json_t *allowed = json_object_get(p->wanted, "allowed");
+    snprintf(path, sizeof path, "%s/plugins/%s", p->base, p->slug);
+    mt_status s = mti_apply_get(p->a, path, &p->present, NULL, e);
+    if (s == MT_NOT_FOUND && is_replaced(p->a, p->slug))
+        s = MT_OK;
+    else if (s == MT_NOT_FOUND)
+        return mti_apply_refuse(p->a, p->pointer, e, "There is no plugin %.40s.", p->slug);
+    MT_TRY(s);
+    if (allowed && json_is_true(allowed) != mti_json_get_bool(p->present, "allowed", true)) {
+        mti_apply_step *step = add(p, json_is_true(allowed) ? "allow" : "forbid", "PUT", "/allowed");
+        step->body = json_pack("{s:O}", "allowed", allowed);
+        json_array_append_new(step->changes, mti_apply_change("~", "/allowed", json_is_true(allowed) ? json_false() : json_true(), allowed));
+    }
+    if (mti_json_get_bool(p->wanted, "absent", false))
+        plan_absent(p);
+    else if (json_object_size(p->wanted) > (allowed != NULL))
+        return plan_put(p, e);
+    return MT_OK;
+}
+
+mt_status mti_apply_plan_settings(mti_apply *a, const char *name, const char *base, const char *pointer, const json_t *wanted, mti_error *e)
+{
+    const char *slug;
+    json_t *one;
+    mt_status s = MT_OK;
+    json_object_foreach((json_t *)wanted, slug, one)
+    {
+        char subject[128];
+        if (s != MT_OK)
+            break;
+        plan p = {.a = a, .slug = slug, .subject = subject, .base = base, .wanted = one};
+        snprintf(subject, sizeof subject, "%.80s/%.40s", name, slug);
+        snprintf(p.pointer, sizeof p.pointer, "%.200s/%.40s", pointer, slug);
+        s = plan_one(&p, e);
+        json_decref(p.present);
+        json_decref(p.body);
+    }
+    return s;
+}

@@ -40,7 +40,7 @@ static double seconds_since(int64_t us)
 static void tell_json(const char *event, json_t *fields)
 {
     json_object_set_new(fields, "event", json_string(event));
-    json_dumpf(fields, stdout, JSON_COMPACT);
+    json_dumpf(fields, stdout, JSON_COMPACT | JSON_REAL_PRECISION(4));
     puts("");
     fflush(stdout);
     json_decref(fields);
@@ -95,7 +95,7 @@ static void tell_failure(const session *x, const mti_error *e)
 /* What the host tells of each change is told by us already. */
 static bool concerns(const session *x, const char *line)
 {
-    static const char *const known[] = {" event=plugin.state ", " event=plugin.switched ", " event=plugin.retired "};
+    static const char *const known[] = {" event=plugin.state ", " event=plugin.switched ", " event=plugin.retired ", " event=plugin.released "};
     char mark[80];
     int n = snprintf(mark, sizeof mark, " plugin=%s", x->work.slug);
     const char *at = strstr(line, mark);

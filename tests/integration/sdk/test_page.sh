@@ -59,6 +59,20 @@ sed -i 's/^SELECT id, title/SELECT id, tilte/' sentiment/queries.sql
 said 'sentiment/queries.sql:2:12: query item_list: the database refuses it: column "tilte" does not exist'
 sed -i 's/tilte/title/' sentiment/queries.sql
 answers 'Good morning, Ada?'
+
+# A crash is told; after three the plugin is in quarantine, and the correction that is saved serves.
+times() { grep -cF -- "$1" serve.log || true; }
+active=$(times 'sentiment 0.1.0 is active')
+sed -i 's/mt_handle row;/mt_handle row; *(volatile int *)0 = 1;/' sentiment/sentiment.c
+for _ in $(seq 200); do [ "$(times 'sentiment 0.1.0 is active')" -gt "$active" ] && break; sleep 0.1; done
+for n in 1 2 3; do
+    follow ask >crash.log 2>&1 && fail "it did not crash: $(cat crash.log)"
+    for _ in $(seq 200); do [ "$(times 'event=plugin.crashed plugin=sentiment')" = $n ] && break; sleep 0.1; done
+    for _ in $(seq 200); do curl -s -f -o health.json "http://127.0.0.1:$port/v1/health/ready" && break; sleep 0.1; done
+done
+said 'event=plugin.quarantined plugin=sentiment'
+sed -i 's/ \*(volatile int \*)0 = 1;//' sentiment/sentiment.c
+answers 'Good morning, Ada?'
 kill -INT "$server"
 wait "$server" || fail "run ended with $?"
 server=

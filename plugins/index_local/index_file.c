@@ -121,7 +121,10 @@ mt_status index_open(vector_index **out, const char *path, char reason[INDEX_REA
         return fail(reason, MT_INVALID, "This is no index file.");
     if (map == MAP_FAILED)
         return fail(reason, MT_NO_MEMORY, "%.120s: %s.", path, strerror(error));
-    return open_mapped(out, map, (size_t)st.st_size, reason);
+    mt_status status = open_mapped(out, map, (size_t)st.st_size, reason);
+    if (status == MT_OK)
+        (*out)->file_node = (uint64_t)st.st_ino;
+    return status;
 }
 
 void index_close(vector_index *x)

@@ -25,7 +25,8 @@ mt_status index_publish(const char *from, const char *path, char reason[INDEX_RE
 mt_status index_catch_up(vector_index *x, const char *path, const char *log, uint64_t at, uint64_t end, char reason[INDEX_REASON]);
 /* Appends the change to the log of the file that x was opened from or last saved to, then applies it: both or neither. Not
    synced: see above. Refusals as index_apply; MT_CONFLICT also when the file is not the one expected, or memory has changes that
-   it lacks (index_apply without a save); MT_INTERNAL. Blocks. */
+   it lacks (index_apply without a save); MT_PRECONDITION when another process appended to it or put another in its place: close and open; MT_INTERNAL.
+   Blocks, also while another process appends. */
 mt_status index_append(vector_index *x, const char *path, const index_change *change, char reason[INDEX_REASON]);
 
 #endif

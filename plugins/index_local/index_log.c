@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -75,15 +76,29 @@ static char *pack_record(const vector_index *x, const index_change *c, size_t *l
     return p;
 }
 
-/* Whether the open file holds this index: the same workspace and model, and at least the bytes that were read or written. */
+/* While a host takes another's place both may append. Whoever comes second has not read what the first wrote, or its file is not in place any more. */
+static bool was_changed(const vector_index *x, int fd)
+{
+    struct stat st;
+    file_record r;
+    if (fstat(fd, &st) != 0 || (uint64_t)st.st_ino != x->file_node || (uint64_t)st.st_size < x->file_end)
+        return true;
+    if ((uint64_t)st.st_size <= x->file_end)
+        return false;
+    void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    bool more = map == MAP_FAILED || record_at(map, (uint64_t)st.st_size, x->file_end, x->meta.dim, &r) > 0;
+    if (map != MAP_FAILED)
+        munmap(map, (size_t)st.st_size);
+    return more;
+}
+
+/* Whether the open file is of this index: the same workspace and model. */
 static bool is_our_file(const vector_index *x, int fd)
 {
     file_header h;
-    struct stat st;
-    return x->file_end > 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_size >= x->file_end &&
-           pread(fd, &h, sizeof h, 0) == (ssize_t)sizeof h && memcmp(h.magic, INDEX_MAGIC, sizeof h.magic) == 0 && h.dim == x->meta.dim &&
-           memcmp(&h.workspace, &x->meta.workspace, sizeof h.workspace) == 0 &&
-           memcmp(h.model, x->meta.model, INDEX_MODEL) == 0 && layout_of(&h).end <= x->file_end;
+    return x->file_end > 0 && pread(fd, &h, sizeof h, 0) == (ssize_t)sizeof h && memcmp(h.magic, INDEX_MAGIC, sizeof h.magic) == 0 &&
+           h.dim == x->meta.dim && memcmp(&h.workspace, &x->meta.workspace, sizeof h.workspace) == 0 &&
+           memcmp(h.model, x->meta.model, INDEX_MODEL) == 0;
 }
 
 mt_status index_append(vector_index *x, const char *path, const index_change *c, char reason[INDEX_REASON])
@@ -98,10 +113,15 @@ mt_status index_append(vector_index *x, const char *path, const index_change *c,
         return fail(reason, errno == ENOENT ? MT_NOT_FOUND : MT_INTERNAL, "%.120s: %s.", path, strerror(errno));
     char *record = pack_record(x, c, &len);
     mt_status status = MT_NO_MEMORY;
+    bool locked = flock(fd, LOCK_EX) == 0, ours = locked && is_our_file(x, fd), same = ours && !was_changed(x, fd);
     if (!record)
         fail(reason, status, "Out of memory.");
-    else if (!is_our_file(x, fd))
+    else if (!locked)
+        status = fail(reason, MT_INTERNAL, "%.120s: %s.", path, strerror(errno));
+    else if (!ours)
         status = fail(reason, MT_CONFLICT, "%.120s is not the file of this index.", path);
+    else if (!same)
+        status = fail(reason, MT_PRECONDITION, "%.120s was changed by another process.", path);
     else if (ftruncate(fd, (off_t)x->file_end) != 0 || !mt_file_write_at(fd, record, len, x->file_end)) /* a torn end goes first */
         status = fail(reason, MT_INTERNAL, "%.120s: %s.", path, strerror(errno));
     else
@@ -109,7 +129,7 @@ mt_status index_append(vector_index *x, const char *path, const index_change *c,
     if (status == MT_OK) {
         x->file_end += len;
         x->file_version = c->version;
-    } else if (record && is_our_file(x, fd) && ftruncate(fd, (off_t)x->file_end) != 0) {
+    } else if (record && same && ftruncate(fd, (off_t)x->file_end) != 0) {
         status = fail(reason, MT_INTERNAL, "%.120s: %s.", path, strerror(errno));
     }
     free(record);
@@ -123,7 +143,9 @@ mt_status index_catch_up(vector_index *x, const char *path, const char *log, uin
     uint64_t len;
     mt_status status = MT_OK;
     int fd = at < end ? open(log, O_RDONLY | O_CLOEXEC) : -1;
-    void *map = fd >= 0 ? mmap(NULL, end, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+    struct stat st;
+    bool whole = fd >= 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_size >= end; /* another process may have put a shorter one there */
+    void *map = whole ? mmap(NULL, end, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
     if (at < end && map == MAP_FAILED)
         status = fail(reason, MT_INTERNAL, "%.120s: %s.", log, strerror(errno));
     while (status == MT_OK && at < end) {

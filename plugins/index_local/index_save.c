@@ -183,8 +183,11 @@ mt_status index_save(vector_index *x, const char *path, char reason[INDEX_REASON
     if (!mt_file_beside(path, temporary, sizeof temporary))
         return fail(reason, MT_INVALID, "The path is too long.");
     MT_TRY(index_write(x, temporary, NULL, NULL, reason));
-    uint64_t end = stat(temporary, &st) == 0 ? (uint64_t)st.st_size : 0;
+    if (stat(temporary, &st) != 0)
+        return fail(reason, MT_INTERNAL, "%.120s: %s.", temporary, strerror(errno));
+    uint64_t end = (uint64_t)st.st_size;
     MT_TRY(index_publish(temporary, path, reason));
+    x->file_node = (uint64_t)st.st_ino;
     x->file_end = end;
     x->file_version = x->meta.version;
     return MT_OK;

@@ -89,6 +89,10 @@ static void do_change(void *arg)
         work = index_wants_link(x->at.index) || index_wants_renewal(x->at.index);
     }
     pthread_rwlock_unlock(&x->at.lock);
+    if (t->status == MT_PRECONDITION) {      /* the caller asks again for the version, and then the file is read as it is now */
+        space_close(x);
+        t->status = MT_CONFLICT;
+    }
     if (work)
         spaces_ask_keeper(t->s, x);
 }

@@ -155,7 +155,7 @@ void space_open(spaces *s, space *x)
     }
 }
 
-void space_drop(space *x)
+static void close_space(space *x, bool forget)
 {
     x->at.stop = true;
     pthread_mutex_lock(&x->keeping);
@@ -163,8 +163,19 @@ void space_drop(space *x)
     index_close(x->at.index);
     x->at.index = NULL;
     x->verified = false;
-    unlink(x->path);
+    if (forget)
+        unlink(x->path);
     x->at.stop = false;
     pthread_rwlock_unlock(&x->at.lock);
     pthread_mutex_unlock(&x->keeping);
+}
+
+void space_drop(space *x)
+{
+    close_space(x, true);
+}
+
+void space_close(space *x)
+{
+    close_space(x, false);
 }

@@ -36,6 +36,8 @@ void spaces_close_idle(spaces *s);
 void space_open(spaces *s, space *x);
 /* Forgets the index and its file, after the keeper has left it. */
 void space_drop(space *x);
+/* Forgets the index only: what opens next reads the file as it is then. */
+void space_close(space *x);
 /* A file was opened or has rows to link or to be rid of: checking it, linking, writing it anew is done behind everything else, in the keeper's thread. */
 void spaces_ask_keeper(spaces *s, space *x);
 /* Tells why a file was given up. */

@@ -97,6 +97,11 @@ static void apply_terms(task *t, const text_terms *terms)
         *(t->removes ? &change.remove : &change.add) = t->ids;
         *(t->removes ? &change.removes : &change.adds) = t->n;
         t->status = text_append(x->index, x->path, &change, t->reason);
+        if (t->status == MT_PRECONDITION) {  /* the caller asks again for the version, and then the file is read as it is now */
+            text_close(x->index);
+            x->index = NULL;
+            t->status = MT_CONFLICT;
+        }
         space_publish(x);
     }
     pthread_rwlock_unlock(&x->lock);

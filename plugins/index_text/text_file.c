@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -96,14 +97,13 @@ static bool take_passage(const char **p, size_t *left, text_terms *t)
     return true;
 }
 
-/* The length of the whole record at `at`, or 0 when what is there is none. */
-static uint64_t record_at(const text_index *x, uint64_t at, log_record *r)
+/* The length of the whole record at `at` of a file of `size` bytes, or 0 when what is there is none. */
+static uint64_t record_at(const char *base, uint64_t size, uint64_t at, log_record *r)
 {
-    const char *base = x->map;
-    if (at > x->map_len || x->map_len - at < sizeof *r)
+    if (at > size || size - at < sizeof *r)
         return 0;
     memcpy(r, base + at, sizeof *r);
-    if (r->magic != RECORD_MAGIC || r->len > x->map_len - at - sizeof *r || r->adds > r->len / sizeof(text_id) ||
+    if (r->magic != RECORD_MAGIC || r->len > size - at - sizeof *r || r->adds > r->len / sizeof(text_id) ||
         r->removes > r->len / sizeof(text_id) || ((uint64_t)r->adds + r->removes) * sizeof(text_id) > r->len)
         return 0;
     size_t from = offsetof(log_record, version);
@@ -139,7 +139,7 @@ static mt_status replay(text_index *x, char *reason)
 {
     log_record r;
     uint64_t len;
-    while ((len = record_at(x, x->file_end, &r)) > 0) {
+    while ((len = record_at(x->map, x->map_len, x->file_end, &r)) > 0) {
         mt_status status = replay_record(x, &r, reason);
         if (status == MT_NO_MEMORY || status == MT_TOO_LARGE)
             return status;
@@ -179,6 +179,7 @@ mt_status text_open(text_index **out, const char *path, char reason[TEXT_REASON]
     text_index *x = *out;
     x->map = map;
     x->map_len = (size_t)st.st_size;
+    x->file_node = (uint64_t)st.st_ino;
     status = set_base(x, h, reason);
     if (status == MT_OK)
         status = replay(x, reason);
@@ -255,14 +256,28 @@ static char *pack_record(const text_change *c, size_t *len)
     return record;
 }
 
-/* Whether the open file holds this index, and at least the bytes that were read or written. */
+/* Whether the open file is of this index. */
 static bool is_our_file(const text_index *x, int fd)
 {
     file_header h;
+    return x->file_end > 0 && pread(fd, &h, sizeof h, 0) == (ssize_t)sizeof h && memcmp(h.magic, TEXT_MAGIC, sizeof h.magic) == 0 &&
+           memcmp(&h.workspace, &x->meta.workspace, sizeof h.workspace) == 0;
+}
+
+/* While a host takes another's place both may append. Whoever comes second has not read what the first wrote, or its file is not in place any more. */
+static bool was_changed(const text_index *x, int fd)
+{
     struct stat st;
-    return x->file_end > 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_size >= x->file_end && pread(fd, &h, sizeof h, 0) == (ssize_t)sizeof h &&
-           memcmp(h.magic, TEXT_MAGIC, sizeof h.magic) == 0 && memcmp(&h.workspace, &x->meta.workspace, sizeof h.workspace) == 0 &&
-           text_layout(&h).end <= x->file_end;
+    log_record r;
+    if (fstat(fd, &st) != 0 || (uint64_t)st.st_ino != x->file_node || (uint64_t)st.st_size < x->file_end)
+        return true;
+    if ((uint64_t)st.st_size <= x->file_end)
+        return false;
+    void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    bool more = map == MAP_FAILED || record_at(map, (uint64_t)st.st_size, x->file_end, &r) > 0;
+    if (map != MAP_FAILED)
+        munmap(map, (size_t)st.st_size);
+    return more;
 }
 
 mt_status text_append(text_index *x, const char *path, const text_change *c, char reason[TEXT_REASON])
@@ -274,12 +289,16 @@ mt_status text_append(text_index *x, const char *path, const text_change *c, cha
     if (fd < 0)
         return text_fail(reason, errno == ENOENT ? MT_NOT_FOUND : MT_INTERNAL, "%.120s: %s.", path, strerror(errno));
     char *record = pack_record(c, &len);
-    bool ours = is_our_file(x, fd);
+    bool locked = flock(fd, LOCK_EX) == 0, ours = locked && is_our_file(x, fd), same = ours && !was_changed(x, fd);
     mt_status status = MT_OK;
     if (!record)
         status = text_fail(reason, MT_NO_MEMORY, "Out of memory.");
+    else if (!locked)
+        status = text_fail(reason, MT_INTERNAL, "%.120s: %s.", path, strerror(errno));
     else if (!ours)
         status = text_fail(reason, MT_CONFLICT, "%.120s is not the file of this index.", path);
+    else if (!same)
+        status = text_fail(reason, MT_PRECONDITION, "%.120s was changed by another process.", path);
     else if (ftruncate(fd, (off_t)x->file_end) != 0 || !mt_file_write_at(fd, record, len, x->file_end)) /* a torn end goes first */
         status = text_fail(reason, MT_INTERNAL, "%.120s: %s.", path, strerror(errno));
     else
@@ -287,7 +306,7 @@ mt_status text_append(text_index *x, const char *path, const text_change *c, cha
     if (status == MT_OK) {
         x->file_end += len;
         x->file_version = c->version;
-    } else if (ours && ftruncate(fd, (off_t)x->file_end) != 0) {
+    } else if (same && ftruncate(fd, (off_t)x->file_end) != 0) {
         status = text_fail(reason, MT_INTERNAL, "%.120s: %s.", path, strerror(errno));
     }
     free(record);

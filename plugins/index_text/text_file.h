@@ -17,7 +17,8 @@ mt_status text_open(text_index **out, const char *path, char reason[TEXT_REASON]
 mt_status text_save(text_index *x, const char *path, char reason[TEXT_REASON]);
 /* Appends the change to the log of the file that x was opened from or last saved to, then applies it: both or neither. Not synced: see above.
    Refusals as text_apply; MT_CONFLICT also when the file is not the one expected, or memory has changes that it lacks (text_apply without a
-   save); MT_INTERNAL. Blocks. */
+   save); MT_PRECONDITION when another process appended to it or put another in its place: close and open; MT_INTERNAL. Blocks, also while another
+   process appends. */
 mt_status text_append(text_index *x, const char *path, const text_change *change, char reason[TEXT_REASON]);
 
 #endif

@@ -57,6 +57,7 @@ struct text_index {
 
     void *map;               /* the file, or NULL */
     size_t map_len;
+    uint64_t file_node;      /* its inode: another process may have put another file in its place */
     uint64_t file_end;       /* where the next log record goes; 0: never saved */
     uint64_t file_version;   /* what the file holds up to there */
 

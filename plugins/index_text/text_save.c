@@ -1,6 +1,7 @@
 /* Merges base and tail into a new base: passages that count, renumbered in their order; terms by name; their postings packed anew. */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "crc32c.h"
 #include "files.h"
@@ -198,6 +199,7 @@ mt_status text_save(text_index *x, const char *path, char reason[TEXT_REASON])
     merge m = {.x = x};
     uint64_t end = 0;
     mt_status status = MT_OK;
+    struct stat st;
     merge_passages(&m);
     if (!m.failed)
         merge_terms(&m);
@@ -212,7 +214,10 @@ mt_status text_save(text_index *x, const char *path, char reason[TEXT_REASON])
         free(all[i]->p);
     free(m.moved[0]);
     free(m.moved[1]);
+    if (status == MT_OK && stat(path, &st) != 0)
+        status = text_fail(reason, MT_INTERNAL, "%.120s: %s.", path, strerror(errno));
     if (status == MT_OK) {
+        x->file_node = (uint64_t)st.st_ino;
         x->file_end = end;
         x->file_version = x->meta.version;
     }

@@ -204,6 +204,45 @@ static void test_refusals(void **state)
     index_close(x);
 }
 
+static mt_status add_one(vector_index *x, uint64_t version)
+{
+    index_id id = id_of((unsigned)version);
+    float v[DIM] = {1, (float)version};
+    return index_append(x, path, &(index_change){.version = version, .add = &id, .vectors = v, .adds = 1}, reason);
+}
+
+static void reopen(vector_index **x, uint64_t version)
+{
+    index_close(*x);
+    assert_int_equal(index_open(x, path, reason), MT_OK);
+    assert_int_equal(index_get_meta(*x)->version, version);
+    assert_int_equal(index_count(*x), version);
+}
+
+/* Two hosts at one file, as while one takes the other's place: nothing that one wrote is written over, and the other hears of it. */
+static void test_two_append(void **state)
+{
+    vector_index *x, *y;
+    assert_int_equal(index_create(&x, &meta), MT_OK);
+    assert_int_equal(index_save(x, path, reason), MT_OK);
+    assert_int_equal(index_open(&y, path, reason), MT_OK);
+    assert_int_equal(add_one(x, 1), MT_OK);
+    assert_int_equal(add_one(y, 1), MT_PRECONDITION);
+    assert_int_equal(index_count(y), 0);
+    reopen(&y, 1);
+    assert_int_equal(add_one(y, 2), MT_OK);
+    assert_int_equal(add_one(y, 3), MT_OK);
+    assert_int_equal(add_one(x, 2), MT_PRECONDITION);
+    reopen(&x, 3);
+    assert_int_equal(index_save(x, path, reason), MT_OK); /* another file of the same name */
+    assert_int_equal(add_one(y, 4), MT_PRECONDITION);
+    assert_int_equal(add_one(x, 4), MT_OK);
+    reopen(&y, 4);
+    assert_int_equal(add_one(y, 5), MT_OK);
+    index_close(x);
+    index_close(y);
+}
+
 static char *read_file(size_t *n)
 {
     static char p[1 << 20];
@@ -309,7 +348,7 @@ static void test_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_changes), cmocka_unit_test(test_append_and_open),
+        cmocka_unit_test(test_random_changes), cmocka_unit_test(test_append_and_open), cmocka_unit_test(test_two_append),
         cmocka_unit_test(test_only),           cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_cut_at_every_length), cmocka_unit_test(test_damage),
     };

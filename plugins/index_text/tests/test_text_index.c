@@ -310,6 +310,47 @@ static bool stop_at_once(void *user)
     return true;
 }
 
+static mt_status add_one(text_index *x, uint64_t version)
+{
+    char name[] = "word";
+    text_id id = id_of((unsigned)version);
+    text_term term = {0, 4, 1, 0};
+    text_terms terms = {.names = name, .names_len = 4, .items = &term, .n = 1, .length = 1};
+    return text_append(x, path, &(text_change){.version = version, .add = &id, .adds = 1, .terms = &terms}, reason);
+}
+
+static void reread(text_index **x, uint64_t version)
+{
+    text_close(*x);
+    assert_int_equal(text_open(x, path, reason), MT_OK);
+    assert_int_equal(text_get_meta(*x)->version, version);
+    assert_int_equal(text_count(*x), version);
+}
+
+/* Two hosts at one file, as while one takes the other's place: nothing that one wrote is written over, and the other hears of it. */
+static void test_two_append(void **state)
+{
+    text_index *x, *y;
+    assert_int_equal(text_create(&x, &meta), MT_OK);
+    assert_int_equal(text_save(x, path, reason), MT_OK);
+    assert_int_equal(text_open(&y, path, reason), MT_OK);
+    assert_int_equal(add_one(x, 1), MT_OK);
+    assert_int_equal(add_one(y, 1), MT_PRECONDITION);
+    assert_int_equal(text_count(y), 0);
+    reread(&y, 1);
+    assert_int_equal(add_one(y, 2), MT_OK);
+    assert_int_equal(add_one(y, 3), MT_OK);
+    assert_int_equal(add_one(x, 2), MT_PRECONDITION);
+    reread(&x, 3);
+    assert_int_equal(text_save(x, path, reason), MT_OK); /* another file of the same name */
+    assert_int_equal(add_one(y, 4), MT_PRECONDITION);
+    assert_int_equal(add_one(x, 4), MT_OK);
+    reread(&y, 4);
+    assert_int_equal(add_one(y, 5), MT_OK);
+    text_close(x);
+    text_close(y);
+}
+
 static void test_a_search_stops(void **state)
 {
     static text_id ids[20000];
@@ -427,7 +468,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_blocks),          cmocka_unit_test(test_same_as_scoring_everything), cmocka_unit_test(test_to_disk_and_back),
-        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_a_search_stops),             cmocka_unit_test(test_cut_at_every_byte),
+        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_two_append), cmocka_unit_test(test_a_search_stops),             cmocka_unit_test(test_cut_at_every_byte),
         cmocka_unit_test(test_damage_is_seen),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -46,6 +46,10 @@ void mti_apply_path(const mti_apply *a, const char *path, char out[PATH_MAX]);
 json_t *mti_apply_diff(const json_t *a, const json_t *b);
 /* The same of configurations as they are shown: secrets_changed are pointers whose text differs although both show alike. */
 json_t *mti_apply_diff_config(const json_t *before, const json_t *after, const json_t *secrets_changed);
+/* Of two settings or instances as they are shown, the second of a dry run. */
+json_t *mti_apply_diff_shown(const json_t *present, const json_t *after);
+/* In place of a difference that only the next version of a plugin can tell. */
+json_t *mti_apply_unknown(void);
 json_t *mti_apply_change(const char *op, const char *pointer, const json_t *before, const json_t *after);
 
 /* apply_order.c: items are {slug, removed, needs: [slug]}; answers their indices so that each comes after what it needs, and what goes before what it needed.
@@ -67,6 +71,10 @@ mt_status mti_apply_get(const mti_apply *a, const char *path, json_t **out, char
 /* apply_plugins.c, apply_policies.c: look at what there is, and add steps. */
 mt_status mti_apply_plan_plugins(mti_apply *a, mti_error *e);
 mt_status mti_apply_plan_policies(mti_apply *a, const char *org, const char *id, const json_t *wanted, mti_error *e);
+/* Whether a step before sends a package of the plugin: then what the host says of its configuration counts no more. */
+bool mti_apply_sends_package(const mti_apply *a, const char *slug);
+/* apply_instances.c: after the plugins' steps. */
+mt_status mti_apply_plan_instances(mti_apply *a, mti_error *e);
 /* apply_settings.c: name as it is told; base: /v1/organizations/ID or /v1/workspaces/ID; pointer: of wanted in the file. After the plugins' steps. */
 mt_status mti_apply_plan_settings(mti_apply *a, const char *name, const char *base, const char *pointer, const json_t *wanted, mti_error *e);
 /* apply_orgs.c */

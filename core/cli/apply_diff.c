@@ -1,5 +1,7 @@
 #include "cli/apply.h"
 
+#include <stdio.h>
+
 json_t *mti_apply_change(const char *op, const char *pointer, const json_t *before, const json_t *after)
 {
     json_t *change = json_pack("{s:s,s:s}", "op", op, "pointer", pointer);
@@ -77,4 +79,31 @@ json_t *mti_apply_diff_config(const json_t *before, const json_t *after, const j
             json_array_append_new(out, mti_apply_change("~", pointer, shown, shown));
     }
     return out;
+}
+
+json_t *mti_apply_diff_shown(const json_t *present, const json_t *after)
+{
+    static const char *const members[] = {"enabled", "config", "scope", "priority"};
+    size_t i;
+    json_t *one, *before = json_object(), *then = json_object(), *pointers = json_array();
+    for (size_t k = 0; k < sizeof members / sizeof *members; k++) {
+        json_object_set(before, members[k], json_object_get(present, members[k]));
+        json_object_set(then, members[k], json_object_get(after, members[k]));
+    }
+    json_array_foreach(json_object_get(after, "secrets_changed"), i, one)
+    {
+        char pointer[300];
+        snprintf(pointer, sizeof pointer, "/config%.280s", json_string_value(one));
+        json_array_append_new(pointers, json_string(pointer));
+    }
+    json_t *changes = mti_apply_diff_config(before, then, pointers);
+    json_decref(before);
+    json_decref(then);
+    json_decref(pointers);
+    return changes;
+}
+
+json_t *mti_apply_unknown(void)
+{
+    return json_pack("[{s:s,s:s,s:s}]", "op", "+", "pointer", "", "after", "as the file says, checked when the plugin's version is there");
 }

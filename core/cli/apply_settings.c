@@ -12,16 +12,6 @@ typedef struct plan {
     json_t *present, *body;
 } plan;
 
-static bool is_replaced(const mti_apply *a, const char *slug)
-{
-    char subject[128];
-    snprintf(subject, sizeof subject, "plugin %s", slug);
-    for (const mti_apply_step *s = a->steps; s; s = s->next)
-        if (!strcmp(s->subject, subject) && s->method == NULL)       /* the one kind that sends a package */
-            return true;
-    return false;
-}
-
 static mti_apply_step *add(plan *p, const char *action, const char *method, const char *below)
 {
     mti_apply_step *s = mti_apply_add(p->a, action, "setting", p->subject);
@@ -71,45 +61,17 @@ static mt_status preview(plan *p, json_t **out, mti_error *e)
     return s;
 }
 
-/* Of two settings as they are shown: what people may change. */
-static json_t *differences(const plan *p, const json_t *after)
-{
-    static const char *const members[] = {"enabled", "config", "scope"};
-    size_t i;
-    json_t *one, *before = json_object(), *then = json_object(), *pointers = json_array();
-    for (size_t k = 0; k < 3; k++) {
-        json_object_set(before, members[k], json_object_get(p->present, members[k]));
-        json_object_set(then, members[k], json_object_get(after, members[k]));
-    }
-    json_array_foreach(json_object_get(after, "secrets_changed"), i, one)
-    {
-        char pointer[300];
-        snprintf(pointer, sizeof pointer, "/config%.280s", json_string_value(one));
-        json_array_append_new(pointers, json_string(pointer));
-    }
-    json_t *changes = mti_apply_diff_config(before, then, pointers);
-    json_decref(before);
-    json_decref(then);
-    json_decref(pointers);
-    return changes;
-}
-
 static mt_status plan_put(plan *p, mti_error *e)
 {
     json_t *after = NULL;
     MT_TRY(make_body(p, e));
-    bool unknown = is_replaced(p->a, p->slug);         /* what its next version says of it is not known yet */
+    bool unknown = mti_apply_sends_package(p->a, p->slug);         /* what its next version says of it is not known yet */
     if (!unknown)
         MT_TRY(preview(p, &after, e));
     mti_apply_step *s = add(p, "set", "PUT", "");
     s->body = json_incref(p->body);
-    if (unknown) {
-        json_array_append_new(s->changes, json_pack("{s:s,s:s,s:s}", "op", "+", "pointer", "", "after", "as the file says, checked when the plugin's version is there"));
-        return MT_OK;
-    }
-    json_t *changes = differences(p, after);
-    json_array_extend(s->changes, changes);
-    json_decref(changes);
+    json_decref(s->changes);
+    s->changes = unknown ? mti_apply_unknown() : mti_apply_diff_shown(p->present, after);
     json_decref(after);
     if (!json_array_size(s->changes))
         mti_apply_drop(p->a, s);
@@ -130,7 +92,7 @@ static mt_status plan_one(plan *p, mti_error *e)
     const json_t *allowed = json_object_get(p->wanted, "allowed");
     snprintf(path, sizeof path, "%s/plugins/%s", p->base, p->slug);
     mt_status s = mti_apply_get(p->a, path, &p->present, NULL, e);
-    if (s == MT_NOT_FOUND && is_replaced(p->a, p->slug))
+    if (s == MT_NOT_FOUND && mti_apply_sends_package(p->a, p->slug))
         s = MT_OK;
     else if (s == MT_NOT_FOUND)
         return mti_apply_refuse(p->a, p->pointer, e, "There is no plugin %.40s.", p->slug);

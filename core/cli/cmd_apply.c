@@ -48,6 +48,16 @@ void mti_apply_note(mti_apply *a, const char *fmt, ...)
     json_array_append_new(a->notes, json_string(text));
 }
 
+bool mti_apply_sends_package(const mti_apply *a, const char *slug)
+{
+    char subject[128];
+    snprintf(subject, sizeof subject, "plugin %s", slug);
+    for (const mti_apply_step *s = a->steps; s; s = s->next)
+        if (!s->method && !strcmp(s->subject, subject))
+            return true;
+    return false;
+}
+
 static void forget(mti_apply *a)
 {
     for (mti_apply_step *s = a->steps, *next; s; s = next) {
@@ -198,6 +208,7 @@ static mt_status plan(mti_apply *a, mti_error *e)
 {
     forget(a);
     MT_TRY(mti_apply_plan_plugins(a, e));
+    MT_TRY(mti_apply_plan_instances(a, e));
     return mti_apply_plan_organizations(a, e);
 }
 

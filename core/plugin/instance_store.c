@@ -23,6 +23,7 @@ typedef struct change {
     const char *instance;                    /* "" is the default one */
     const json_t *body;                      /* NULL: take it away */
     json_t *config;                          /* a copy of what is given */
+    json_t **preview;                        /* only look what it would come to; NULL: do it */
 } change;
 
 static mt_status find(mt_call *c, const mti_plugins *p, mt_slice slug, mti_plugin_record **out)
@@ -90,12 +91,42 @@ static mt_status write(mt_call *c, const mti_plugin_record *r, const change *x)
     return mti_db_run(c, &(mti_db_role){0}, &queries[x->body ? 0 : 1], params, &result);
 }
 
+/* As it is described, and which of its secrets would be others. What is stored may be unreadable: then every one is. */
+static mt_status look(mt_call *c, const mti_plugin_record *r, const change *x)
+{
+    char name[MTI_LAYER_NAME];
+    json_t *plain = NULL, *before = NULL, *merged = NULL, *pointers = json_array();
+    const json_t *stored = mti_instance_stored(r, x->instance), *scope = json_object_get(x->body, "scope"), *priority = json_object_get(x->body, "priority");
+    mti_layer_name(name, (mti_uuid){{0}}, (mti_uuid){{0}}, x->instance);
+    mt_status s = mti_config_open(c, r->slug, name, x->config, &plain);
+    if (stored && mti_config_open(c, r->slug, name, stored, &before) != MT_OK)
+        memset(&c->error, 0, sizeof c->error);
+    if (s == MT_OK)
+        s = mti_secrets_compare(r->manifest->config_schema, plain, before, pointers);
+    if (s == MT_OK && !*x->instance)
+        merged = atomic_load(&r->config) ? json_incref(atomic_load(&r->config)) : json_object();
+    else if (s == MT_OK)
+        s = mti_layers_merge(r->manifest, (const json_t *const[MTI_LAYERS]){plain}, &merged, &c->error);
+    if (s == MT_OK) {
+        json_t *all = json_pack("{s:s,s:o,s:o,s:o,s:O}", "instance", *x->instance ? x->instance : MTI_INSTANCE_DEFAULT, "config", merged, "scope",
+                                scope ? json_incref((json_t *)scope) : json_object(), "priority", priority ? json_incref((json_t *)priority) : json_null(), "secrets_changed", pointers);
+        *x->preview = json_pack("{s:[o]}", "items", mti_config_show(r->manifest, all, "config"));
+        json_decref(all);
+    }
+    json_decref(plain);
+    json_decref(before);
+    json_decref(pointers);
+    return s;
+}
+
 static mt_status change_there(void *arg, mt_call *there)
 {
     change *x = arg;
     mti_plugin_record *r;
     MT_TRY(find(there, x->p, x->slug, &r));
     MT_TRY(check(there, r, x));
+    if (x->preview)
+        return look(there, r, x);
     MT_TRY(mti_turn_ask(x->p, there));
     mt_status s = write(there, r, x);
     if (s == MT_OK)
@@ -104,13 +135,13 @@ static mt_status change_there(void *arg, mt_call *there)
     return s;
 }
 
-static mt_status ask(mti_plugins *p, mt_call *c, mt_slice slug, mt_slice instance, const json_t *body)
+static mt_status ask(mti_plugins *p, mt_call *c, mt_slice slug, mt_slice instance, const json_t *body, json_t **preview)
 {
     char name[64];
     bool by_default = mt_slice_eq(instance, MT_SLICE(MTI_INSTANCE_DEFAULT));
     snprintf(name, sizeof name, "%.*s", by_default ? 0 : (int)instance.len, instance.p);
     const json_t *config = json_object_get(body, "config");
-    change x = {p, slug, name, body, config ? json_deep_copy(config) : json_object()};
+    change x = {p, slug, name, body, config ? json_deep_copy(config) : json_object(), preview};
     mt_status s = mti_across_run(c, p->host->loops[0], change_there, &x);
     json_decref(x.config);
     return s;
@@ -118,12 +149,17 @@ static mt_status ask(mti_plugins *p, mt_call *c, mt_slice slug, mt_slice instanc
 
 mt_status mti_plugins_put_instance(mti_plugins *p, mt_call *c, mt_slice slug, mt_slice instance, const json_t *body)
 {
-    return ask(p, c, slug, instance, body);
+    return ask(p, c, slug, instance, body, NULL);
+}
+
+mt_status mti_plugins_preview_instance(mti_plugins *p, mt_call *c, mt_slice slug, mt_slice instance, const json_t *body, json_t **out)
+{
+    return ask(p, c, slug, instance, body, out);
 }
 
 mt_status mti_plugins_delete_instance(mti_plugins *p, mt_call *c, mt_slice slug, mt_slice instance)
 {
-    return ask(p, c, slug, instance, NULL);
+    return ask(p, c, slug, instance, NULL, NULL);
 }
 
 static json_t *describe(const mti_plugin_record *r, const mti_instance *i)

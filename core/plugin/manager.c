@@ -99,25 +99,36 @@ static mt_status refuse_unfit(mt_call *c, const mti_manifest *m, const json_t *s
     return s;
 }
 
-/* In a turn: what is stored is what the secrets that stay are taken from. */
-static mt_status configure(mti_plugins *p, mt_call *c, mti_plugin_record *r, const json_t *config, mt_slice if_match)
+/* In a transaction that has the row: what is stored is what the secrets that stay are taken from. */
+static mt_status replace_config(mt_call *c, mti_plugin_record *r, const json_t *config, mt_slice if_match)
 {
     char etag[21];
-    bool enabled, locked = atomic_load(&r->locked);
-    json_t *before = NULL, *stored;
-    mt_status s = mti_store_read(c, r->slug, &enabled, &before);
+    json_t *before = NULL, *stored = NULL;
+    mt_status s = mti_store_lock(c, r->slug, &before);
     mti_config_etag(before, etag);
     if (s == MT_OK || s == MT_NOT_FOUND)
         s = !if_match.p || mt_slice_eq(if_match, mt_str(etag)) ? MT_OK
             : mti_fail(&c->error, MT_PRECONDITION, "version_changed", "The configuration was changed by someone else meanwhile: read it again.");
     if (s == MT_OK)
         s = mti_config_seal(c, r->manifest, "", config, before, false, &stored);
+    if (s == MT_OK && r->manifest)
+        s = refuse_unfit(c, r->manifest, stored);
+    if (s == MT_OK)
+        s = mti_store_configure(c, r->slug, atomic_load(&r->wanted), stored);
     json_decref(before);
-    if (s == MT_OK && r->manifest && (s = refuse_unfit(c, r->manifest, stored)) != MT_OK)
-        json_decref(stored);
-    MT_TRY(s);
-    s = mti_store_configure(c, r->slug, atomic_load(&r->wanted), stored);
     json_decref(stored);
+    return s;
+}
+
+static mt_status configure(mti_plugins *p, mt_call *c, mti_plugin_record *r, const json_t *config, mt_slice if_match)
+{
+    bool locked = atomic_load(&r->locked);
+    MT_TRY(mti_db_begin(c, &(mti_db_role){0}));
+    mt_status s = replace_config(c, r, config, if_match);
+    if (s == MT_OK)
+        s = mti_db_commit(c);
+    else
+        mti_db_rollback(c);
     if (s == MT_OK && r->manifest)
         mti_record_read_wish(r, c);
     if (s == MT_OK && locked)

@@ -200,6 +200,8 @@ void mti_retire_begin(mti_plugin_record *r);
 void mti_retire_end_all(mti_plugins *p, mt_call *c);
 /* store.c: wishes and configuration, as it is stored, in mt.plugin; MT_NOT_FOUND when the row is absent. */
 mt_status mti_store_read(mt_call *c, const char *slug, bool *enabled, json_t **config);
+/* In a transaction: nobody else changes the row until it ends, on another host either. */
+mt_status mti_store_lock(mt_call *c, const char *slug, json_t **config);
 mt_status mti_store_enable(mt_call *c, const char *slug, bool enabled);
 /* The configuration before the last upgrade; *config stays NULL when none is known. */
 mt_status mti_store_previous(mt_call *c, const char *slug, json_t **config);

@@ -14,7 +14,9 @@ static const char text[] =
     "INSERT INTO mt.plugin (slug, version, config) VALUES (:slug, :version, :config::jsonb)\n"
     "ON CONFLICT (slug) DO UPDATE SET enabled = true, version = excluded.version, previous_config = plugin.config, config = excluded.config, changed_at = now();\n"
     "-- name: plugin_forget :exec\n"
-    "WITH settings AS (DELETE FROM mt.plugin_setting s WHERE s.slug = :slug) DELETE FROM mt.plugin p WHERE p.slug = :slug;\n";
+    "WITH settings AS (DELETE FROM mt.plugin_setting s WHERE s.slug = :slug) DELETE FROM mt.plugin p WHERE p.slug = :slug;\n"
+    "-- name: plugin_lock :one write\n"
+    "SELECT enabled, config FROM mt.plugin WHERE slug = :slug FOR UPDATE;\n";
 
 static mt_status run(mt_call *c, unsigned index, const mti_param *params, mti_result **out)
 {
@@ -24,10 +26,10 @@ static mt_status run(mt_call *c, unsigned index, const mti_param *params, mti_re
     return mti_db_run(c, &(mti_db_role){0}, &queries[index], params, out);
 }
 
-mt_status mti_store_read(mt_call *c, const char *slug, bool *enabled, json_t **config)
+static mt_status read(mt_call *c, unsigned index, const char *slug, bool *enabled, json_t **config)
 {
     mti_result *r;
-    MT_TRY(run(c, 0, &(mti_param){.value = mt_str(slug)}, &r));
+    MT_TRY(run(c, index, &(mti_param){.value = mt_str(slug)}, &r));
     if (!mti_result_rows(r))
         return MT_NOT_FOUND;
     *enabled = mti_result_get(r, 0, 0).p[0] == 't';
@@ -35,6 +37,17 @@ mt_status mti_store_read(mt_call *c, const char *slug, bool *enabled, json_t **c
         MT_TRY(mti_json_parse(mti_result_get(r, 0, 1), 0, config, &c->error));
     mti_result_free(r);
     return MT_OK;
+}
+
+mt_status mti_store_read(mt_call *c, const char *slug, bool *enabled, json_t **config)
+{
+    return read(c, 0, slug, enabled, config);
+}
+
+mt_status mti_store_lock(mt_call *c, const char *slug, json_t **config)
+{
+    bool enabled;
+    return read(c, 6, slug, &enabled, config);
 }
 
 mt_status mti_store_enable(mt_call *c, const char *slug, bool enabled)

@@ -114,6 +114,11 @@ static mt_status on_instances(void *self, mt_call *c)
 
 static mt_status on_instance_put(void *self, mt_call *c)
 {
+    json_t *doc;
+    if (mti_json_get_bool(c->values->query, "dry_run", false)) {
+        MT_TRY(mti_plugins_preview_instance(c->host->plugins, c, c->values->params[0], c->values->params[1], c->values->body, &doc));
+        return answer(c, doc);
+    }
     MT_TRY(mti_plugins_put_instance(c->host->plugins, c, c->values->params[0], c->values->params[1], c->values->body));
     return on_instances(self, c);
 }

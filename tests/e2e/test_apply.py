@@ -222,12 +222,12 @@ def test_organizations_and_workspaces(state, admin, acme):
     greeting = {"type": "string", "format": "secret", "x-level": "workspace"}
     (folder / "plugin.json").write_text(json.dumps(json.loads((folder / "plugin.json").read_text()) | {
         "config_schema": {"type": "object", "additionalProperties": False, "properties": {"greeting": greeting, "note": {"type": "string", "x-level": "organization"}}}}))
-    said = {"plugins": {"hello": {"package": "hello", "config": {"greeting": SECRET}}},
+    said = {"plugins": {"hello": {"package": "hello", "config": {"greeting": SECRET}, "instances": {"other": {"config": {"greeting": SECRET + "-other"}, "priority": 7}}}},
             "organizations": {"acme": {"plugins": {"hello": {"config": {"greeting": SECRET + "-acme", "note": "ours"}}, "notes": {"enabled": False}},
                                        "workspaces": {"main": {"plugins": {"hello": {"config": {"greeting": SECRET + "-main"}}}}}}}}
     state.write(said)
-    wanted = [("plugin hello", "replace"), ("setting acme/hello", "set"), ("setting acme/notes", "set"), ("setting acme/main/hello", "set")]
-    assert state.differs() == wanted and state.apply()["done"] == 4
+    wanted = [("plugin hello", "replace"), ("instance hello:other", "create"), ("setting acme/hello", "set"), ("setting acme/notes", "set"), ("setting acme/main/hello", "set")]
+    assert state.differs() == wanted and state.apply()["done"] == 5
     with acme.workspace_client(acme.workspace) as bound:
         assert [api.call("GET", "/hello").data["message"].split(",")[0] for api in (acme.api, bound)] == [SECRET + "-acme", SECRET + "-main"]
     state.holds()
@@ -235,6 +235,14 @@ def test_organizations_and_workspaces(state, admin, acme):
     shown = state.run("--dry-run", status=3).stdout
     assert '~ /config/note "theirs" → "ours"' in shown and '~ /config/greeting "********" → "********" (another)' in shown
     state.apply()
+    state.holds()
+    said["plugins"]["hello"]["instances"] = {"other": {"config": {"greeting": SECRET + "-changed"}}, "default": {"scope": {"operations": ["hello.*"]}}}
+    assert state.write(said).differs() == [("instance hello:other", "set"), ("instance hello:default", "set")]
+    assert '~ /config/greeting "********" → "********" (another)' in state.run("--dry-run", status=3).stdout
+    state.apply()
+    state.holds()
+    said["plugins"]["hello"]["instances"] = {"other": {"absent": True}, "default": {"scope": {}}}
+    state.write(said).apply()
     state.holds()
     acme_said = said["organizations"]["acme"]
     acme_said["plugins"] = {"hello": {"absent": True}, "notes": {"allowed": False, "enabled": True}}

@@ -1,4 +1,4 @@
-#include "plugin/setting_store.h"
+#include "plugin/setting_rows.h"
 #include "plugin/layers.h"
 #include "plugin/publish.h"
 #include "plugin/settings.h"
@@ -6,124 +6,12 @@
 
 #include <stdio.h>
 
-#define ROW "json_build_object('slug', slug, 'instance', instance, 'organization_id', org_id, 'workspace_id', nullif(workspace_id, '00000000-0000-0000-0000-000000000000'),\n" \
-            "'allowed', allowed, 'enabled', enabled, 'config', config, 'scope', scope, 'changed_at', to_char(changed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'))"
-#define KEY "org_id = :org_id::uuid AND slug = :slug AND instance = :instance AND workspace_id = :workspace_id::uuid"
-
-enum { ROWS, PUT, DELETE, KEEP_ALLOWED, ALLOW, TIDY };
-
-static const char text[] =
-    "-- name: setting_rows :one\n"
-    "SELECT coalesce(json_agg(" ROW " ORDER BY slug, instance, workspace_id), '[]') AS rows FROM mt.plugin_setting\n"
-    "WHERE org_id = :org_id::uuid AND (slug = :slug OR :slug::text = '');\n"
-    "-- name: setting_put :exec\n"
-    "INSERT INTO mt.plugin_setting (org_id, slug, instance, workspace_id, enabled, config, scope)\n"
-    "SELECT :org_id::uuid, :slug, :instance, :workspace_id::uuid, :enabled::boolean, :config::jsonb, :scope::jsonb\n"
-    "WHERE (SELECT count(*) < 1000 AND coalesce(sum(octet_length(config::text)), 0) + octet_length(:config::jsonb::text) <= 1048576\n"
-    "         FROM mt.plugin_setting WHERE org_id = :org_id::uuid AND NOT (" KEY "))\n"
-    "ON CONFLICT (org_id, slug, instance, workspace_id) DO UPDATE SET enabled = excluded.enabled, config = excluded.config, scope = excluded.scope, changed_at = now();\n"
-    "-- name: setting_delete :exec\n"
-    "DELETE FROM mt.plugin_setting WHERE " KEY " AND allowed;\n"
-    "-- name: setting_keep_allowed :exec\n"
-    "UPDATE mt.plugin_setting SET enabled = true, config = '{}', scope = '{}', changed_at = now() WHERE " KEY " AND NOT allowed;\n"
-    "-- name: setting_allow :exec\n"
-    "INSERT INTO mt.plugin_setting (org_id, slug, allowed) VALUES (:org_id::uuid, :slug, :allowed::boolean)\n"
-    "ON CONFLICT (org_id, slug, instance, workspace_id) DO UPDATE SET allowed = excluded.allowed, changed_at = now();\n"
-    "-- name: setting_tidy :exec\n"
-    "DELETE FROM mt.plugin_setting WHERE org_id = :org_id::uuid AND slug = :slug AND allowed AND enabled AND config = '{}' AND scope = '{}';\n";
-
-/* ---- rows ---- */
-
-static mt_slice id_text(mt_call *c, mti_uuid id)
-{
-    char *out = mti_arena_alloc(&c->arena, 37);
-    mti_uuid_format(id, out);
-    return mt_str(out);
-}
-
-/* Parameters by name: each query has some of these. */
-typedef struct values {
-    mti_setting_at at;
-    mt_slice enabled, config, scope;
-} values;
-
-static mt_slice value_of(mt_call *c, const values *v, const char *name)
-{
-    if (!strcmp(name, "org_id"))
-        return id_text(c, c->who.org_id);
-    if (!strcmp(name, "workspace_id"))
-        return id_text(c, v->at.workspace_id);
-    if (!strcmp(name, "slug"))
-        return v->at.slug.p ? v->at.slug : MT_SLICE("");
-    if (!strcmp(name, "instance"))
-        return v->at.instance.p ? v->at.instance : MT_SLICE("");
-    return !strcmp(name, "config") ? v->config : !strcmp(name, "scope") ? v->scope : v->enabled;
-}
-
-static mt_status run(mt_call *c, int index, const values *v, mti_result **out)
-{
-    mti_query *queries;
-    mti_param params[8];
-    size_t n;
-    MT_TRY(mti_query_parse(&c->arena, "core/plugin/setting_store.c", mt_str(text), &queries, &n, &c->error));
-    const mti_query *q = &queries[index];
-    for (unsigned i = 0; i < q->n_params; i++)
-        params[i] = (mti_param){.value = value_of(c, v, q->params[i])};
-    return mti_db_run(c, &(mti_db_role){0}, q, params, out);
-}
-
-static void free_json(void *json)
-{
-    json_decref(json);
-}
-
-/* The organization's rows of a plugin (slug.len 0: of all); kept by the call. */
-static mt_status read_rows(mt_call *c, mt_slice slug, json_t **rows)
-{
-    mti_result *r;
-    MT_TRY(run(c, ROWS, &(values){.at.slug = slug}, &r));
-    mt_status s = mti_json_parse(mti_result_get(r, 0, 0), 0, rows, &c->error);
-    mti_result_free(r);
-    if (s == MT_OK)
-        mti_arena_defer(&c->arena, free_json, *rows);
-    return s;
-}
-
-static bool is_at(const json_t *row, mt_slice slug, mt_slice instance, mti_uuid workspace_id)
-{
-    mti_uuid id = {{0}};
-    mti_uuid_parse(mti_json_get_string(row, "workspace_id", MT_SLICE("")), &id);
-    return mti_uuid_eq(id, workspace_id) && mt_slice_eq(mti_json_get_string(row, "instance", MT_SLICE("")), instance) &&
-           mt_slice_eq(mti_json_get_string(row, "slug", MT_SLICE("")), slug);
-}
-
-static json_t *find(const json_t *rows, mt_slice slug, mt_slice instance, mti_uuid workspace_id)
-{
-    size_t i;
-    json_t *row;
-    json_array_foreach((json_t *)rows, i, row)
-        if (is_at(row, slug, instance, workspace_id))
-            return row;
-    return NULL;
-}
-
-static bool allows(const json_t *rows, mt_slice slug)
-{
-    return mti_json_get_bool(find(rows, slug, MT_SLICE(""), (mti_uuid){{0}}), "allowed", true);
-}
-
-static bool is_on(const json_t *rows, mt_slice slug)
-{
-    const json_t *row = find(rows, slug, MT_SLICE(""), (mti_uuid){{0}});
-    return mti_json_get_bool(row, "allowed", true) && mti_json_get_bool(row, "enabled", true);
-}
-
 /* ---- what there is ---- */
 
 /* Whom the call may see: the operator every plugin, an organization those that serve and that it may have. */
 static bool concerns(const mt_call *c, const mti_plugin_record *r, const json_t *rows)
 {
-    return atomic_load(&r->current) && r->manifest && (c->who.platform || (atomic_load(&r->state) == MTI_PLUGIN_ACTIVE && allows(rows, mt_str(r->slug))));
+    return atomic_load(&r->current) && r->manifest && (c->who.platform || (atomic_load(&r->state) == MTI_PLUGIN_ACTIVE && mti_setting_allows(rows, mt_str(r->slug))));
 }
 
 typedef struct subject {
@@ -135,7 +23,7 @@ typedef struct subject {
 static mt_status look_up(mt_call *c, const mti_setting_at *at, subject *s)
 {
     s->r = mti_manager_find(c->host->plugins, at->slug);
-    MT_TRY(read_rows(c, at->slug, &s->rows));
+    MT_TRY(mti_setting_rows(c, at->slug, &s->rows));
     if (!s->r || !concerns(c, s->r, s->rows))
         return mti_fail(&c->error, MT_NOT_FOUND, "plugin_unknown", "No plugin of this name is installed: see /v1/plugins.");
     s->instance = mti_instance_find(s->r, at->instance.p ? at->instance : MT_SLICE(""));
@@ -156,7 +44,7 @@ mt_status mti_setting_get(mt_call *c, const mti_setting_at *at, json_t **out)
     subject s;
     MT_TRY(look_up(c, at, &s));
     mt_slice instance = mt_str(s.instance->name);
-    json_t *row = find(s.rows, at->slug, instance, at->workspace_id);
+    json_t *row = mti_setting_row(s.rows, at->slug, instance, at->workspace_id);
     *out = row ? mti_config_show(s.r->manifest, row, "config")
                : json_pack("{s:s,s:s,s:o,s:o,s:b,s:b,s:{},s:{},s:n}", "slug", s.r->slug, "instance", s.instance->name, "organization_id", id_json(c->who.org_id),
                            "workspace_id", id_json(at->workspace_id), "allowed", 1, "enabled", 1, "config", "scope", "changed_at");
@@ -194,7 +82,7 @@ static void find_needing(mt_call *c, const mti_plugin_record *r, const json_t *r
     names[0] = 0;
     mti_resolve_dependents(p, r, all, sizeof all);
     while ((name = strsep(&rest, ", ")))
-        if (*name && is_on(rows, mt_str(name)))
+        if (*name && mti_setting_on(rows, mt_str(name)))
             snprintf(names + strlen(names), size - strlen(names), "%s%s", names[0] ? ", " : "", name);
 }
 
@@ -203,7 +91,7 @@ static mt_status may_switch_off(mt_call *c, const mti_plugin_record *r)
 {
     char names[256];
     json_t *rows;
-    MT_TRY(read_rows(c, (mt_slice){0}, &rows));
+    MT_TRY(mti_setting_rows(c, (mt_slice){0}, &rows));
     if (r->manifest->essential)
         return mti_fail(&c->error, MT_CONFLICT, "plugin_essential", "Plugin %s is essential and stays on.", r->slug);
     if (!c->who.platform && guards(r->manifest))
@@ -217,9 +105,9 @@ static mt_status may_switch_off(mt_call *c, const mti_plugin_record *r)
 static mt_status may_switch_on(mt_call *c, const mti_plugin_record *r)
 {
     json_t *rows;
-    MT_TRY(read_rows(c, (mt_slice){0}, &rows));
+    MT_TRY(mti_setting_rows(c, (mt_slice){0}, &rows));
     for (size_t i = 0; i < r->manifest->n_dependencies; i++)
-        if (!is_on(rows, mt_str(r->manifest->dependencies[i].slug)))
+        if (!mti_setting_on(rows, mt_str(r->manifest->dependencies[i].slug)))
             return mti_fail(&c->error, MT_CONFLICT, "plugin_needs", "Plugin %s needs %s: switch that on first.", r->slug, r->manifest->dependencies[i].slug);
     return MT_OK;
 }
@@ -233,13 +121,13 @@ static mt_status open_layer(mt_call *c, const mti_plugin_record *r, mti_uuid org
         return MT_OK;
     mti_layer_name(name, org_id, workspace_id, instance);
     MT_TRY(mti_config_open(c, r->slug, name, stored, out));
-    mti_arena_defer(&c->arena, free_json, *out);
+    mti_arena_defer(&c->arena, mti_setting_free, *out);
     return MT_OK;
 }
 
 static mt_status layer_of(mt_call *c, const subject *s, mti_uuid workspace_id, json_t **out)
 {
-    const json_t *row = find(s->rows, mt_str(s->r->slug), mt_str(s->instance->name), workspace_id);
+    const json_t *row = mti_setting_row(s->rows, mt_str(s->r->slug), mt_str(s->instance->name), workspace_id);
     return open_layer(c, s->r, c->who.org_id, workspace_id, s->instance->name, json_object_get(row, "config"), out);
 }
 
@@ -247,9 +135,9 @@ static mt_status layer_of(mt_call *c, const subject *s, mti_uuid workspace_id, j
 static mt_status seal(mt_call *c, const mti_setting_at *at, const subject *s, const json_t *given, json_t **sealed)
 {
     char name[MTI_LAYER_NAME];
-    const json_t *stored = json_object_get(find(s->rows, at->slug, mt_str(s->instance->name), at->workspace_id), "config"), *schema = s->r->manifest->config_schema;
+    const json_t *stored = json_object_get(mti_setting_row(s->rows, at->slug, mt_str(s->instance->name), at->workspace_id), "config"), *schema = s->r->manifest->config_schema;
     *sealed = given ? json_deep_copy(given) : json_object();
-    mti_arena_defer(&c->arena, free_json, *sealed);
+    mti_arena_defer(&c->arena, mti_setting_free, *sealed);
     mti_layer_name(name, c->who.org_id, at->workspace_id, s->instance->name);
     MT_TRY(mti_secrets_take(schema, *sealed, stored, &c->error));
     return mti_secrets_seal(c->host->secrets, (mti_secret_place){s->r->slug, name}, schema, *sealed, NULL, &c->error);
@@ -293,7 +181,7 @@ static mt_status check_put(mt_call *c, const mti_setting_at *at, const subject *
         return mti_fail(&c->error, MT_CONFLICT, "plugin_guards", "Plugin %s guards requests: only the operator can limit what it sees.", s->r->slug);
     if (whole && !on)
         MT_TRY(may_switch_off(c, s->r));
-    else if (whole && !is_on(s->rows, at->slug))
+    else if (whole && !mti_setting_on(s->rows, at->slug))
         MT_TRY(may_switch_on(c, s->r));
     return MT_OK;
 }
@@ -309,10 +197,10 @@ static mt_slice dump(mt_call *c, const json_t *v)
     return out;
 }
 
-static mt_status done(mt_call *c, const values *v)
+static mt_status done(mt_call *c, const mti_setting_values *v)
 {
     mti_result *r;
-    MT_TRY(run(c, TIDY, v, &r));
+    MT_TRY(mti_setting_run(c, MTI_SETTING_TIDY, v, &r));
     return mti_settings_changed(c, c->who.org_id);
 }
 
@@ -324,9 +212,9 @@ mt_status mti_setting_put(mt_call *c, const mti_setting_at *at, const json_t *bo
     MT_TRY(look_up(c, at, &s));
     MT_TRY(check_put(c, at, &s, body));
     MT_TRY(take_config(c, at, &s, json_object_get(body, "config"), &config));
-    values v = {.at = *at, .enabled = mti_json_get_bool(body, "enabled", true) ? MT_SLICE("true") : MT_SLICE("false"),
+    mti_setting_values v = {.at = *at, .enabled = mti_json_get_bool(body, "enabled", true) ? MT_SLICE("true") : MT_SLICE("false"),
                 .config = dump(c, config), .scope = dump(c, json_object_get(body, "scope"))};
-    MT_TRY(run(c, PUT, &v, &r));
+    MT_TRY(mti_setting_run(c, MTI_SETTING_PUT, &v, &r));
     if (!mti_result_affected(r))
         return mti_fail(&c->error, MT_CONFLICT, "settings_full", "An organization has at most %d settings of %d KiB together: take some away first.", MTI_SETTINGS_MAX, MTI_SETTINGS_BYTES >> 10);
     return done(c, &v);
@@ -365,12 +253,12 @@ mt_status mti_setting_delete(mt_call *c, const mti_setting_at *at)
 {
     subject s;
     mti_result *r;
-    values v = {.at = *at};
+    mti_setting_values v = {.at = *at};
     MT_TRY(look_up(c, at, &s));
-    if (!*s.instance->name && mti_uuid_is_nil(at->workspace_id) && !is_on(s.rows, at->slug))
+    if (!*s.instance->name && mti_uuid_is_nil(at->workspace_id) && !mti_setting_on(s.rows, at->slug))
         MT_TRY(may_switch_on(c, s.r));
-    MT_TRY(run(c, KEEP_ALLOWED, &v, &r));
-    MT_TRY(run(c, DELETE, &v, &r));
+    MT_TRY(mti_setting_run(c, MTI_SETTING_EMPTY, &v, &r));
+    MT_TRY(mti_setting_run(c, MTI_SETTING_DELETE, &v, &r));
     return done(c, &v);
 }
 
@@ -378,10 +266,10 @@ mt_status mti_setting_allow(mt_call *c, mt_slice slug, bool allowed)
 {
     subject s;
     mti_result *r;
-    values v = {.at.slug = slug, .enabled = allowed ? MT_SLICE("true") : MT_SLICE("false")};
+    mti_setting_values v = {.at.slug = slug, .enabled = allowed ? MT_SLICE("true") : MT_SLICE("false")};
     MT_TRY(look_up(c, &v.at, &s));
     MT_TRY(allowed ? may_switch_on(c, s.r) : may_switch_off(c, s.r));
-    MT_TRY(run(c, ALLOW, &v, &r));
+    MT_TRY(mti_setting_run(c, MTI_SETTING_ALLOW, &v, &r));
     return done(c, &v);
 }
 
@@ -392,7 +280,7 @@ static json_t *describe(const mti_plugin_record *r, const json_t *rows)
     static const char *const members[] = {"name", "version", "description", "category", "license", "homepage", "config_schema"};
     size_t i;
     json_t *row, *settings = json_array();
-    json_t *out = json_pack("{s:s,s:b,s:b}", "slug", r->slug, "allowed", allows(rows, mt_str(r->slug)), "enabled", is_on(rows, mt_str(r->slug)));
+    json_t *out = json_pack("{s:s,s:b,s:b}", "slug", r->slug, "allowed", mti_setting_allows(rows, mt_str(r->slug)), "enabled", mti_setting_on(rows, mt_str(r->slug)));
     for (size_t k = 0; k < sizeof members / sizeof *members; k++)
         if (json_object_get(r->manifest->json, members[k]))
             json_object_set(out, members[k], json_object_get(r->manifest->json, members[k]));
@@ -407,7 +295,7 @@ mt_status mti_setting_list(mt_call *c, json_t **out)
 {
     const mti_plugins *p = c->host->plugins;
     json_t *rows, *items = json_array();
-    mt_status s = read_rows(c, (mt_slice){0}, &rows);
+    mt_status s = mti_setting_rows(c, (mt_slice){0}, &rows);
     for (unsigned i = 1; s == MT_OK && i < p->n; i++)
         if (concerns(c, p->records[i], rows))
             json_array_append_new(items, describe(p->records[i], rows));
@@ -432,7 +320,7 @@ static mt_status given_by_operator(mt_call *c, const subject *s, json_t **out)
         status = mti_config_open(c, s->r->slug, "", stored, out);
     json_decref(stored);
     if (status == MT_OK)
-        mti_arena_defer(&c->arena, free_json, *out);
+        mti_arena_defer(&c->arena, mti_setting_free, *out);
     return status;
 }
 

@@ -236,7 +236,7 @@ mt_status mti_setting_preview(mt_call *c, const mti_setting_at *at, const json_t
 {
     subject s;
     json_t *config, *pointers = json_array();
-    mti_arena_defer(&c->arena, free_json, pointers);
+    mti_arena_defer(&c->arena, mti_setting_free, pointers);
     MT_TRY(look_up(c, at, &s));
     MT_TRY(check_put(c, at, &s, body));
     MT_TRY(take_config(c, at, &s, json_object_get(body, "config"), &config));

@@ -41,7 +41,7 @@ static void on_line(void *arg, char *line)
     words *x = arg;
     bool command = x->failed, here = !strcmp(x->w->dir, ".");
     x->failed = !strncmp(line, "FAILED: ", 8);
-    if (command || x->failed || !strncmp(line, "ninja: build stopped", 20) || !strncmp(line, "-- ", 3))
+    if (command || x->failed || !strncmp(line, "ninja: build stopped", 20) || !strncmp(line, "ninja: no work", 14) || !strncmp(line, "-- ", 3))
         return;
     if (!strncmp(line, "../", 3))
         fprintf(x->w->out, "%s%s%s\n", here ? "" : x->w->dir, here ? "" : "/", line + 3);

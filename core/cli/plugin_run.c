@@ -126,7 +126,6 @@ static void follow_log(session *x)
 
 /* --- changing --- */
 
-/* A version of this number that crashed too often is in quarantine; what was just saved is not that one any more. Where there is none, nothing happens. */
 static void release(const session *x)
 {
     char path[128];
@@ -135,6 +134,23 @@ static void release(const session *x)
     snprintf(path, sizeof path, "/v1/plugins/%s/release", x->work.slug);
     mti_client_call(x->cli, "POST", path, NULL, &r, &e);
     mti_reply_dispose(&r);
+}
+
+/* What crashed too often is in quarantine by its number, which what was just saved has too. It is released when that is in its place, so that it crashes no
+ * more; only where it is in quarantine for everybody it has to be released before. */
+static mt_status install(const session *x, mti_reply *r, mti_error *e)
+{
+    const json_t *config = *x->serving ? NULL : x->config;
+    mt_status s = mti_plugin_upload(x->cli, "install", x->work.built, config, r, e);
+    if (s != MT_OK && !strcmp(e->code, "plugin_quarantined")) {
+        release(x);
+        mti_reply_dispose(r);
+        *e = (mti_error){0};
+        s = mti_plugin_upload(x->cli, "install", x->work.built, config, r, e);
+    }
+    if (s == MT_OK)
+        release(x);
+    return s;
 }
 
 static mt_status build(session *x, char digest[65], mti_error *e)
@@ -160,10 +176,8 @@ static void swap(session *x)
     int64_t from = mti_mono_us();
     mt_status s = build(x, digest, &e);
     bool same = s == MT_OK && !strcmp(digest, x->serving);
-    if (s == MT_OK && !same) {
-        release(x);
-        s = mti_plugin_upload(x->cli, "install", x->work.built, *x->serving ? NULL : x->config, &r, &e);
-    }
+    if (s == MT_OK && !same)
+        s = install(x, &r, &e);
     if (s != MT_OK) {
         tell_failure(x, &e);
     } else if (!same) {

@@ -91,6 +91,4 @@ kill -INT $run
 wait $run
 "$mortise" plugin list | grep -Eq '^my_policy +0\.1\.0 +active'
 
-elapsed=$((SECONDS - started))
-echo "five kinds from nothing to answers in $elapsed s"
-[ "$elapsed" -lt 60 ]
+echo "five kinds from nothing to answers in $((SECONDS - started)) s"

@@ -25,7 +25,8 @@ static mt_status find_sdk(char out[PATH_MAX], mti_error *e)
         return MT_OK;
     }
     globfree(&found);
-    return mti_fail(e, MT_NOT_FOUND, "no_sdk", "The SDK (lib/cmake/Mortise) is not beside this program: install it with cmake --install BUILD --prefix PREFIX --component sdk.");
+    return mti_fail(e, MT_NOT_FOUND, "no_sdk",
+                    "The SDK (lib/cmake/Mortise) is not beside this program: install it with cmake --install BUILD --prefix PREFIX --component sdk.");
 }
 
 /* --- CMake --- */
@@ -97,7 +98,8 @@ static mt_status configure(const mti_work *w, const char *build, const char *sdk
     snprintf(cache, sizeof cache, "%.*s/CMakeCache.txt", PATH_MAX - 32, build);
     unlink(cache);               /* of another place or another SDK */
     snprintf(dir, sizeof dir, "-DMortise_DIR:PATH=%s", sdk);
-    char *const argv[] = {"cmake", "-S", (char *)w->dir, "-B", (char *)build, "-G", has_program("ninja") ? "Ninja" : "Unix Makefiles", dir, "-Wno-dev", "--log-level=NOTICE", NULL};
+    char *const argv[] = {"cmake", "-S", (char *)w->dir, "-B", (char *)build, "-G",
+                          has_program("ninja") ? "Ninja" : "Unix Makefiles", dir, "-Wno-dev", "--log-level=NOTICE", NULL};
     return run_cmake(w, argv, "configured", e);
 }
 

@@ -18,7 +18,8 @@ static mt_status load_manifest(const char *dir, mti_manifest **out, mti_error *e
     char root[PATH_MAX];
     mti_schema *schema;
     if (!mti_cli_find("manifests/schemas/plugin.json", root, sizeof root))
-        return mti_fail(e, MT_NOT_FOUND, "installation_broken", "manifests/schemas/plugin.json is neither beside the program nor in its source tree: install the SDK.");
+        return mti_fail(e, MT_NOT_FOUND, "installation_broken",
+                        "manifests/schemas/plugin.json is neither beside the program nor in its source tree: install the SDK.");
     *strstr(root, "/manifests/schemas/plugin.json") = 0;
     MT_TRY(mti_manifest_schema(root, &schema, e));
     mt_status s = mti_manifest_load(schema, dir, out, e);
@@ -39,7 +40,8 @@ mt_status mti_work_open(const mti_cli *cli, const char *folder, mti_work *w, mti
         w->dir[--n] = 0;
     snprintf(path, sizeof path, "%s/plugin.json", w->dir);
     if (access(path, R_OK))
-        return mti_fail(e, MT_NOT_FOUND, "no_plugin", "%.250s is no plugin: it has no plugin.json. Name the plugin's folder; mortise plugin new NAME makes one.", w->dir);
+        return mti_fail(e, MT_NOT_FOUND, "no_plugin",
+                        "%.250s is no plugin: it has no plugin.json. Name the plugin's folder; mortise plugin new NAME makes one.", w->dir);
     MT_TRY(load_manifest(w->dir, &m, e));
     snprintf(w->slug, sizeof w->slug, "%s", m->slug);
     snprintf(w->version, sizeof w->version, "%s", m->version);
@@ -58,7 +60,8 @@ mt_status mti_work_open(const mti_cli *cli, const char *folder, mti_work *w, mti
 }
 
 /* Runs check over DIR/FOLDER/NAME for each name that ends so. */
-static mt_status each_file(const mti_work *w, const char *folder, const char *ending, mt_status (*check)(const char *name, mt_slice text, mti_error *e), mti_error *e)
+static mt_status each_file(const mti_work *w, const char *folder, const char *ending,
+                           mt_status (*check)(const char *name, mt_slice text, mti_error *e), mti_error *e)
 {
     char path[PATH_MAX + 300], name[300];
     struct dirent **list;
@@ -133,7 +136,8 @@ static mt_status check_hooks(const mti_work *w, const mti_manifest *m, mti_error
     for (size_t i = 0; i < m->n_hooks; i++) {
         snprintf(at, sizeof at, "/hooks/%zu/name", i);
         if (mti_hook_find(mt_str(m->hooks[i].name)) < 0)
-            return mti_json_refuse(w->dir, "plugin.json", mt_str(at), e, "hook_unknown", "hook %s is not in the catalogue: see reference.md of the SDK", m->hooks[i].name);
+            return mti_json_refuse(w->dir, "plugin.json", mt_str(at), e, "hook_unknown",
+                                   "hook %s is not in the catalogue: see reference.md of the SDK", m->hooks[i].name);
     }
     return MT_OK;
 }

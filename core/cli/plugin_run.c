@@ -51,7 +51,8 @@ static void tell_url(const session *x, const char *url)
     if (x->cli->json)
         tell_json("server", json_pack("{s:s,s:s,s:b}", "url", url, "data", mti_cli_data(x->cli), "own", x->own));
     else
-        printf("%s on %s, data in %s%s\n", x->own ? "server" : "the server that runs", url, mti_cli_data(x->cli), x->server.throw_away ? " (removed at the end)" : "");
+        printf("%s on %s, data in %s%s\n",
+               x->own ? "server" : "the server that runs", url, mti_cli_data(x->cli), x->server.throw_away ? " (removed at the end)" : "");
 }
 
 /* The operations, ready to be asked. */
@@ -74,7 +75,8 @@ static void tell_swapped(const session *x, const json_t *plugin, int64_t from)
 {
     const char *state = json_string_value(json_object_get(plugin, "state")), *reason = json_string_value(json_object_get(plugin, "reason"));
     if (x->cli->json)
-        tell_json("swapped", json_pack("{s:s,s:s,s:s?,s:s?,s:f}", "slug", x->work.slug, "version", x->work.version, "state", state, "reason", reason, "seconds", seconds_since(from)));
+        tell_json("swapped",
+                  json_pack("{s:s,s:s,s:s?,s:s?,s:f}", "slug", x->work.slug, "version", x->work.version, "state", state, "reason", reason, "seconds", seconds_since(from)));
     else
         printf("%s %s is %s%s%s (%.2f s)\n", x->work.slug, x->work.version, state ? state : "?", reason ? ": " : "", reason ? reason : "", seconds_since(from));
     fflush(stdout);

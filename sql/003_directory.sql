@@ -93,14 +93,5 @@ BEGIN
   RETURN NULL;
 END $$;
 CREATE TRIGGER notify AFTER INSERT OR UPDATE OR DELETE ON mt.plugin FOR EACH ROW EXECUTE FUNCTION mt.on_plugin();
-
--- "mt.plugin_setting ORG": each loop lets go of what it keeps of that organization; the operator's own rows are told like mt.plugin's.
-CREATE FUNCTION mt.on_plugin_setting() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
-DECLARE
-  org constant uuid := coalesce(NEW.org_id, OLD.org_id);
-BEGIN
-  PERFORM pg_notify('mt_cache', CASE WHEN org = '00000000-0000-0000-0000-000000000000' THEN 'plugin ' || coalesce(NEW.slug, OLD.slug)
-                                     ELSE 'mt.plugin_setting ' || org END);
-  RETURN NULL;
-END $$;
-CREATE TRIGGER notify AFTER INSERT OR UPDATE OR DELETE ON mt.plugin_setting FOR EACH ROW EXECUTE FUNCTION mt.on_plugin_setting();
+-- In the change log too, without the configuration; tells "mt.plugin_setting ORG".
+CREATE TRIGGER mt_change AFTER INSERT OR UPDATE OR DELETE ON mt.plugin_setting FOR EACH ROW EXECUTE FUNCTION mt.on_change('', '{config}', 'notify', '');

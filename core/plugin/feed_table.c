@@ -9,7 +9,7 @@
 #define EVENT \
     "SELECT c.tx::text AS _tx, c.id::text AS _id, CASE c.op WHEN 'I' THEN 'created' WHEN 'U' THEN 'updated' ELSE 'deleted' END AS type, " \
     "c.\"table\" AS resource, r.v ->> 'id' AS resource_id, c.org_id AS organization_id, " \
-    "CASE c.\"table\" WHEN 'tenancy.workspace' THEN r.v ->> 'id' ELSE r.v ->> 'workspace_id' END AS workspace_id, " \
+    "CASE c.\"table\" WHEN 'tenancy.workspace' THEN r.v ->> 'id' ELSE nullif(r.v ->> 'workspace_id', '00000000-0000-0000-0000-000000000000') END AS workspace_id, " \
     "c.actor AS actor_id, c.operation, c.request_id, c.at FROM mt.change c, LATERAL (SELECT coalesce(c.after, c.before) AS v) r "
 
 static const char text[] =

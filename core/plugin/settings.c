@@ -304,7 +304,7 @@ static void reread(void *arg)
     free(n);
 }
 
-/* The operator changed something, perhaps on another host: "plugin SLUG", from the triggers of mt.plugin and of the operator's rows. */
+/* The operator changed something, perhaps on another host. slug NULL: of whichever plugin. */
 static void hear_operator(const loop_settings *k, const char *slug)
 {
     news *n = malloc(sizeof *n);
@@ -317,17 +317,19 @@ static void hear_operator(const loop_settings *k, const char *slug)
     free(n);
 }
 
-/* "mt.plugin_setting ORG", from the table's trigger; NULL after a reconnect. */
+/* From triggers: "plugin SLUG" of mt.plugin; "mt.plugin_setting ORG", whose nil organization is the operator. NULL after a reconnect. */
 static void on_notify(void *arg, const char *payload)
 {
-    static const char prefix[] = "mt.plugin_setting ", operator_s[] = "plugin ";
+    static const char plugin[] = "plugin ", setting[] = "mt.plugin_setting ";
     loop_settings *k = arg;
     mti_uuid org = {{0}};
-    if ((!payload || !strncmp(payload, operator_s, sizeof operator_s - 1)) && mti_loop_current() == k->host->loops[0])
-        hear_operator(k, payload ? payload + sizeof operator_s - 1 : NULL);
-    if (payload && (strncmp(payload, prefix, sizeof prefix - 1) || !mti_uuid_parse(mt_str(payload + sizeof prefix - 1), &org)))
+    const char *slug = payload && !strncmp(payload, plugin, sizeof plugin - 1) ? payload + sizeof plugin - 1 : NULL;
+    if (payload && !slug && (strncmp(payload, setting, sizeof setting - 1) || !mti_uuid_parse(mt_str(payload + sizeof setting - 1), &org)))
         return;
-    mti_org_cache_expire(k->cache, org);
+    if (mti_uuid_is_nil(org) && mti_loop_current() == k->host->loops[0])
+        hear_operator(k, slug);
+    if (!payload || !mti_uuid_is_nil(org))
+        mti_org_cache_expire(k->cache, org);
 }
 
 static mt_status expire_there(void *arg, mt_call *there)

@@ -441,6 +441,17 @@ def test_another_host_of_the_database_hears_within_a_second(server, admin, red):
         second.dispose()
 
 
+# --- who did it ---
+
+def test_the_change_log_tells_who_set_what_but_no_values(server, red):
+    put(red.api, settings(red), config={"mark": "canary"}, enabled=True)
+    put(red.api, settings(red), enabled=False)
+    rows = server.database().rows(f"""SELECT op, actor, operation, after ->> 'slug', after ->> 'enabled', coalesce(before::text, '') || after::text FROM mt.change
+        WHERE org_id = '{red.org}' AND "table" = 'mt.plugin_setting' ORDER BY id DESC LIMIT 2""")
+    assert [row[:5] for row in rows] == [["U", red.key_id, "core.organization_plugin_put", "errand", "false"], ["I", red.key_id, "core.organization_plugin_put", "errand", "true"]]
+    assert not any("canary" in row[5] for row in rows)
+
+
 # --- the command line ---
 
 def test_the_command_line(server, admin, red, blue):

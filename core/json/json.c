@@ -85,6 +85,9 @@ static mt_status parse(const char *name, mt_slice text, size_t max_depth, json_t
         return MT_OK;
     if (json_error_code(&je) == json_error_out_of_memory)
         return mti_fail(e, MT_NO_MEMORY, "no_memory", "out of memory while reading JSON");
+    char *quote = strstr(je.text, " near '");       /* what stands there may be a secret; the place says enough */
+    if (quote)
+        *quote = 0;
     return parse_fail(name, e, (mti_place){je.line < 1 ? 1 : je.line, je.column < 1 ? 1 : je.column}, je.text);
 }
 

@@ -244,7 +244,8 @@ mt_status mti_setting_preview(mt_call *c, const mti_setting_at *at, const json_t
     MT_TRY(mti_setting_get(c, at, out));
     json_object_set_new(*out, "enabled", json_boolean(mti_json_get_bool(body, "enabled", true)));
     json_object_set_new(*out, "config", mti_config_shown(s.r->manifest, config));
-    json_object_set(*out, "scope", json_object_get(body, "scope"));
+    const json_t *scope = json_object_get(body, "scope");
+    json_object_set_new(*out, "scope", scope ? json_incref((json_t *)scope) : json_object());
     json_object_set(*out, "secrets_changed", pointers);
     return MT_OK;
 }

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +12,9 @@
 #include <unistd.h>
 
 #include "base/ident.h"
+#include "secrets/cipher.h"
 
-enum { KEY = 32, NONCE = 12, TAG = 16, MAX_KEYS = 64, MAX_FILE = 65536 };
+enum { KEY = MTI_CIPHER_KEY, NONCE = MTI_CIPHER_NONCE, TAG = MTI_CIPHER_TAG, MAX_KEYS = 64, MAX_FILE = 65536 };
 
 typedef struct key {
     char id[MTI_KEY_ID + 1];
@@ -315,35 +315,7 @@ static mt_status take(mti_keyring *k, const char *id, key *out, mti_error *e)
     return s;
 }
 
-/* ---- the cipher ---- */
-
-static mt_status encrypt(const key *k, mt_slice belongs, mt_slice plain, uint8_t *out)
-{
-    int n;
-    EVP_CIPHER_CTX *x = EVP_CIPHER_CTX_new();
-    mti_random(out, NONCE);
-    bool ok = x && EVP_EncryptInit_ex(x, EVP_aes_256_gcm(), NULL, k->bytes, out) &&
-              EVP_EncryptUpdate(x, NULL, &n, (const uint8_t *)belongs.p, (int)belongs.len) &&
-              EVP_EncryptUpdate(x, out + NONCE, &n, (const uint8_t *)(plain.p ? plain.p : ""), (int)plain.len) &&
-              EVP_EncryptFinal_ex(x, out + NONCE + plain.len, &n) &&
-              EVP_CIPHER_CTX_ctrl(x, EVP_CTRL_GCM_GET_TAG, TAG, out + NONCE + plain.len);
-    EVP_CIPHER_CTX_free(x);
-    return ok ? MT_OK : MT_INTERNAL;
-}
-
-/* text: nonce, ciphertext, tag. False: not made with this key for this place. */
-static bool decrypt(const key *k, mt_slice belongs, uint8_t *text, size_t len, uint8_t *out)
-{
-    int n;
-    EVP_CIPHER_CTX *x = EVP_CIPHER_CTX_new();
-    bool ok = x && EVP_DecryptInit_ex(x, EVP_aes_256_gcm(), NULL, k->bytes, text) &&
-              EVP_DecryptUpdate(x, NULL, &n, (const uint8_t *)belongs.p, (int)belongs.len) &&
-              EVP_DecryptUpdate(x, out, &n, text + NONCE, (int)(len - NONCE - TAG)) &&
-              EVP_CIPHER_CTX_ctrl(x, EVP_CTRL_GCM_SET_TAG, TAG, text + len - TAG) &&
-              EVP_DecryptFinal_ex(x, out + (len - NONCE - TAG), &n) > 0;
-    EVP_CIPHER_CTX_free(x);
-    return ok;
-}
+/* ---- sealed text ---- */
 
 mt_status mti_keyring_seal(mti_keyring *k, mt_slice belongs, mt_slice plain, mti_buf *out, mti_error *e)
 {
@@ -353,7 +325,7 @@ mt_status mti_keyring_seal(mti_keyring *k, mt_slice belongs, mt_slice plain, mti
         return mti_fail(e, MT_INVALID, "secret_too_large", "A secret has at most 1 MiB.");
     MT_TRY(take(k, NULL, &with, e));
     uint8_t *bytes = malloc(n);
-    mt_status s = bytes ? encrypt(&with, belongs, plain, bytes) : MT_NO_MEMORY;
+    mt_status s = bytes ? mti_encrypt(with.bytes, belongs, plain, bytes) : MT_NO_MEMORY;
     if (s == MT_OK)
         s = mti_buf_addf(out, "v1.%s.", with.id);
     if (s == MT_OK)
@@ -388,7 +360,7 @@ mt_status mti_keyring_open(mti_keyring *k, mt_slice belongs, mt_slice sealed, mt
     ok = n >= NONCE + TAG && mti_buf_reserve(out, (size_t)n) == MT_OK;
     mt_status s = ok ? take(k, id, &with, e) : MT_OK;
     if (ok && s == MT_OK) {
-        ok = decrypt(&with, belongs, text, (size_t)n, (uint8_t *)out->p + out->len);
+        ok = mti_decrypt(with.bytes, belongs, text, (size_t)n, (uint8_t *)out->p + out->len);
         OPENSSL_cleanse(&with, sizeof with);
     }
     if (ok && s == MT_OK)

@@ -34,7 +34,7 @@ def hello_with(folder, schema):
 @pytest.fixture(scope="module")
 def server(request, tmp_path_factory):
     """The plugin runs in a process of its own here; test_upstreams and test_embed_remote have such that do not."""
-    made = servers.Server(name="test_secrets", env={"MORTISE_TRACE_VALUES": "true"}, args=["--plugins.isolated", "hello"])
+    made = servers.Server(name="test_secrets", env={"MORTISE_TRACE_VALUES": "true", "LOG_LEVEL": "debug"}, args=["--plugins.isolated", "hello"])
     made.start()
     made.cli("plugin", "install", hello_with(tmp_path_factory.mktemp("hello"), SCHEMA), "--config", f"tokens.first={TOKEN}")
     yield made

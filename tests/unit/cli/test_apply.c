@@ -123,6 +123,11 @@ static void mistakes_have_their_line(void **state)
     refused_at("{ \"plugins\": { \"hello\": {\n  \"enabled\": 1 } } }", "2:3", "true or false");
     refused_at("{ \"organizations\": { \"a\": { \"policies\": { \"p\": {\n\n \"enabled\": 7 } } } } }", "3:2", "");
     refused_at("{ \"plugins\": }", "1:14", "");
+    mti_apply a;
+    mti_error e;
+    assert_int_equal(read_file("{ \"plugins\": { \"hello\": { \"config\": { \"key\" \"hunter2\" } } } }", &a, &e), MT_INVALID);
+    assert_null(strstr(e.detail, "hunter2"));
+    done(&a);
 }
 
 static void values_come_from_elsewhere(void **state)

@@ -53,13 +53,20 @@ mt_status mti_setting_get(mt_call *c, const mti_setting_at *at, json_t **out)
 
 /* ---- may it ---- */
 
-static bool guards(const mti_manifest *m)
+static bool is_guard(int hook)
 {
-    for (size_t i = 0; i < m->n_hooks; i++) {
-        const mti_hook_info *info = &mti_hook_catalogue[mti_hook_find(mt_str(m->hooks[i].name))];
-        if (info->fail_closed && !info->platform)
+    return hook >= 0 && mti_hook_catalogue[hook].fail_closed && !mti_hook_catalogue[hook].platform;
+}
+
+/* With a handler or with a policy. */
+static bool guards(const mti_plugin_record *r)
+{
+    for (size_t i = 0; i < r->manifest->n_hooks; i++)
+        if (is_guard(mti_hook_find(mt_str(r->manifest->hooks[i].name))))
             return true;
-    }
+    for (unsigned i = 0; i < r->n_policies; i++)
+        if (is_guard(mti_policy_hook(r->policies[i])))
+            return true;
     return false;
 }
 
@@ -94,7 +101,7 @@ static mt_status may_switch_off(mt_call *c, const mti_plugin_record *r)
     MT_TRY(mti_setting_rows(c, (mt_slice){0}, &rows));
     if (r->manifest->essential)
         return mti_fail(&c->error, MT_CONFLICT, "plugin_essential", "Plugin %s is essential and stays on.", r->slug);
-    if (!c->who.platform && guards(r->manifest))
+    if (!c->who.platform && guards(r))
         return mti_fail(&c->error, MT_CONFLICT, "plugin_guards", "Plugin %s guards requests: only the operator can take it from an organization.", r->slug);
     if (!c->who.platform && serves_host(r->manifest))
         return mti_fail(&c->error, MT_CONFLICT, "plugin_serves_host", "The host itself stands on plugin %s: only the operator can take it from an organization.", r->slug);
@@ -175,9 +182,9 @@ static mt_status take_config(mt_call *c, const mti_setting_at *at, const subject
 static mt_status check_put(mt_call *c, const mti_setting_at *at, const subject *s, const json_t *body)
 {
     bool on = mti_json_get_bool(body, "enabled", true), whole = !*s->instance->name && mti_uuid_is_nil(at->workspace_id);
-    if (!on && !c->who.platform && guards(s->r->manifest))
+    if (!on && !c->who.platform && guards(s->r))
         return may_switch_off(c, s->r);
-    if (json_object_size(json_object_get(body, "scope")) && !c->who.platform && guards(s->r->manifest))
+    if (json_object_size(json_object_get(body, "scope")) && !c->who.platform && guards(s->r))
         return mti_fail(&c->error, MT_CONFLICT, "plugin_guards", "Plugin %s guards requests: only the operator can limit what it sees.", s->r->slug);
     if (whole && !on)
         MT_TRY(may_switch_off(c, s->r));

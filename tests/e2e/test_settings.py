@@ -201,6 +201,7 @@ def test_off_looks_like_not_there(red):
     wrong_body = red.api.post("/errand/emit", json={"no": "text"})
     assert wrong_body.status_code == 404
     listed = {p["slug"]: p for p in red.api.call("GET", "/plugins").data["items"]}
+    assert not {"quarantined_for", "digest", "worker", "permissions", "reason"} & set().union(*listed.values())
     assert listed["errand"]["state"] == "inactive" and listed["errand"]["enabled"] is False
 
 
@@ -237,12 +238,19 @@ def test_the_operator_says_what_an_organization_may_have(admin, red, blue):
     red.api.call("GET", "/errand/who")
 
 
-def test_what_an_organization_cannot_be_rid_of(admin, red):
+def test_what_an_organization_cannot_be_rid_of(admin, red, blue):
     admin.call("POST", "/plugins/guard/enable")
-    for slug, code in [("tenancy", "plugin_essential"), ("limiter_local", "plugin_serves_host"), ("queue_pg", "plugin_serves_host"), ("documents", "plugin_needed")]:
+    for slug, code in [("tenancy", "plugin_essential"), ("limiter_local", "plugin_serves_host"), ("queue_pg", "plugin_serves_host"), ("documents", "plugin_needed"), ("guard", "plugin_guards")]:
         assert put(red.api, settings(red, slug), 409, enabled=False)["code"] == code, slug
+    assert put(red.api, settings(red, "guard"), 409, scope={"operations": []})["code"] == "plugin_guards"
     for slug in ("tenancy", "documents"):
         admin.call("PUT", settings(red, slug) + "/allowed", 409, json={"allowed": False})
+    remove = lambda tenant: tenant.api.delete(f"/workspaces/{tenant.workspace}/notes/{client.new_id()}").status_code
+    assert remove(red) == remove(blue) == 403                     # its policy on limit.check
+    admin.call("PUT", settings(red, "guard") + "/allowed", json={"allowed": False})
+    assert (remove(red), remove(blue)) == (404, 403)              # what the operator takes away does not refuse either
+    admin.call("PUT", settings(red, "guard") + "/allowed", json={"allowed": True})
+    assert remove(red) == 403
     admin.call("POST", "/plugins/guard/disable")
     assert "openai" in put(red.api, settings(red, "chat"), 409, enabled=False)["detail"]
     put(red.api, settings(red, "openai"), enabled=False)

@@ -82,7 +82,7 @@ static int uninstall(mti_cli *cli)
     return status;
 }
 
-static const char verbs[] = "Say which: list, info, doctor, enable, disable, config, check, install, rollback, release, uninstall, new, build, test, run or pack.";
+static const char verbs[] = "Say which: list, info, doctor, enable, disable, config, check, install, rollback, release, isolate, trust, uninstall, new, build, test, run or pack.";
 
 static int run(mti_cli *cli)
 {
@@ -100,7 +100,7 @@ static int run(mti_cli *cli)
     if (strcmp(verb, "doctor") == 0)
         return mti_plugin_doctor(cli);
     if (strcmp(verb, "enable") == 0 || strcmp(verb, "disable") == 0 || strcmp(verb, "rollback") == 0 ||
-        strcmp(verb, "release") == 0)
+        strcmp(verb, "release") == 0 || strcmp(verb, "isolate") == 0 || strcmp(verb, "trust") == 0)
         return run_on_one(cli, verb);
     if (strcmp(verb, "config") == 0)
         return mti_plugin_config(cli);
@@ -139,6 +139,8 @@ const mti_command mti_cmd_plugin = {
             "                    or older, while requests go on; NAME may be a path (retry.times=3), VALUE is JSON or a text\n"
             "  rollback SLUG     back to the version before\n"
             "  release SLUG      take it out of quarantine, where a plugin comes in whose code brought the server down too often\n"
+            "  isolate SLUG      let it run in a process of its own that can only compute and ask, from now on\n"
+            "  trust SLUG        let it run inside the server, trusted with all of it, from now on\n"
             "  uninstall SLUG [--purge]   take an installed plugin away; its tables stay unless --purge\n\n"
             "for developers; FOLDER is the plugin's, the current one when it is left out:\n"
             "  new NAME [--kind K] [--dir D]   make the folder D/NAME (D: .) with a plugin that builds, tests and answers; K is plugin, llm, tool,\n"

@@ -109,8 +109,8 @@ static bool is_loaded(const void *arg, const char *object)
         const mti_plugin_record *r = p->records[i];
         if (!r->manifest || !r->digest[0])
             continue;
-        snprintf(name, sizeof name, "%s-%.100s-%.12s.so", r->slug, r->manifest->version, r->digest);
-        if (!strcmp(name, object))
+        int n = snprintf(name, sizeof name, "%s-%.100s-%.12s.", r->slug, r->manifest->version, r->digest);
+        if (!strncmp(name, object, (size_t)n))
             return true;
     }
     return false;

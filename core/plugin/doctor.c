@@ -180,11 +180,27 @@ static void check_errors(const mti_doctor *d, mti_writer *w)
 
 static void check_crashes(const mti_doctor *d, mti_writer *w)
 {
-    if (d->crashes)
+    if (d->crashes && d->r->worker)
+        tell(w, "crashes", ERROR, "See the log for engine.died and host.died.", "The host or its own process died %llu times in its code since the server was started.",
+             (unsigned long long)d->crashes);
+    else if (d->crashes)
         tell(w, "crashes", ERROR, "See the log for host.died and the backtrace before it.", "The host died %llu times in its code since the server was started.",
              (unsigned long long)d->crashes);
     else
         tell(w, "crashes", OK, NULL, "The host never died in its code since the server was started.");
+}
+
+static void check_worker(const mti_doctor *d, mti_writer *w)
+{
+    mti_worker_state s = d->r->worker ? mti_worker_look(d->r->worker) : (mti_worker_state){0};
+    if (!s.state)
+        return;
+    if (strcmp(s.state, "running"))
+        tell(w, "worker", ERROR, "See the log for worker.ended, engine.died and worker.not_restarted; it is tried again about once a second.", "Its process is %s.", s.state);
+    else if (s.restarts)
+        tell(w, "worker", WARNING, "See the log for worker.ended and engine.died.", "Its process runs, but was started again %u times since this host began.", s.restarts);
+    else
+        tell(w, "worker", OK, NULL, "Its process, %d, runs%s.", s.pid, s.engine ? " and outlives the host" : "");
 }
 
 static void check_quarantine(const mti_doctor *d, mti_writer *w)
@@ -209,6 +225,7 @@ void mti_doctor_write(const mti_doctor *d, mti_writer *w)
         check_hooks(d, w);
         check_errors(d, w);
         check_crashes(d, w);
+        check_worker(d, w);
         check_quarantine(d, w);
     }
     mti_writer_array_end(w);

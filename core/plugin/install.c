@@ -231,6 +231,23 @@ mt_status mti_plugins_rollback(mti_plugins *p, mt_call *c, mt_slice slug)
     return mti_across_run(c, p->host->loops[0], rollback_there, &(on_slug){p, slug, false});
 }
 
+static mt_status isolate_there(void *arg, mt_call *there)
+{
+    on_slug *x = arg;
+    return mti_manager_move(x->p, there, x->slug, true);
+}
+
+static mt_status trust_there(void *arg, mt_call *there)
+{
+    on_slug *x = arg;
+    return mti_manager_move(x->p, there, x->slug, false);
+}
+
+mt_status mti_plugins_isolate(mti_plugins *p, mt_call *c, mt_slice slug, bool on)
+{
+    return mti_across_run(c, p->host->loops[0], on ? isolate_there : trust_there, &(on_slug){p, slug, false});
+}
+
 static mt_status uninstall_there(void *arg, mt_call *there)
 {
     on_slug *x = arg;

@@ -6,14 +6,58 @@
 #include "worker/start.h"
 #include "worker/wire.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* What was chosen at run time (mti_place_keep): 'p'rocess, 'h'ost or nothing. */
+static char chosen(const mti_host *h, const char *slug)
+{
+    char path[PATH_MAX], first = 0;
+    if (!h->plugin_home || snprintf(path, sizeof path, "%s/places/%s", h->plugin_home, slug) >= (int)sizeof path)
+        return 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && read(fd, &first, 1) != 1)
+        first = 0;
+    if (fd >= 0)
+        close(fd);
+    return first;
+}
+
+mt_status mti_place_keep(const mti_host *h, const char *slug, const char *place, mti_error *e)
+{
+    char path[PATH_MAX], aside[PATH_MAX];
+    snprintf(path, sizeof path, "%.*s/places", PATH_MAX - 100, h->plugin_home);
+    mkdir(path, 0700);
+    snprintf(path, sizeof path, "%.*s/places/%.64s", PATH_MAX - 100, h->plugin_home, slug);
+    snprintf(aside, sizeof aside, "%.*s/places/.%.64s", PATH_MAX - 100, h->plugin_home, slug);
+    int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    size_t n = strlen(place);
+    bool ok = fd >= 0 && write(fd, place, n) == (ssize_t)n && fsync(fd) == 0;
+    if (fd >= 0)
+        close(fd);
+    if (ok && n && rename(aside, path) == 0)
+        return MT_OK;
+    if (ok && !n && unlink(aside) == 0 && (unlink(path) == 0 || errno == ENOENT))
+        return MT_OK;
+    return mti_fail(e, MT_INTERNAL, "cannot_write", "%.300s: %s.", path, strerror(errno));
+}
+
+const char *mti_place_kept(const mti_host *h, const char *slug)
+{
+    char c = chosen(h, slug);
+    return c == 'p' ? "process" : c == 'h' ? "host" : "";
+}
+
 static bool is_listed(const mti_host *h, const char *slug)
 {
+    char place = chosen(h, slug);
+    if (place)
+        return place == 'p';
     const char *list = h->config ? mti_config_str(h->config, "plugins.isolated") : "";
     size_t n = strlen(slug);
     for (const char *at = list; at && *at; at += strcspn(at, ",") + (at[strcspn(at, ",")] == ','))
@@ -25,7 +69,8 @@ static bool is_listed(const mti_host *h, const char *slug)
 /* Without a supervisor nobody keeps engines. */
 static bool is_engine(const mti_host *h, const mti_manifest *m)
 {
-    return m->engine && h->engine_fd > 0 && h->config && (mti_config_bool(h->config, "plugins.engine_workers") || is_listed(h, m->slug));
+    return m->engine && h->engine_fd > 0 && h->config && chosen(h, m->slug) != 'h' &&
+           (mti_config_bool(h->config, "plugins.engine_workers") || is_listed(h, m->slug));
 }
 
 bool mti_isolated(const mti_host *h, const mti_manifest *m)
@@ -157,7 +202,7 @@ mt_status mti_record_open_worker(mti_plugin_record *r, const char *object, mti_e
     mti_host *h = r->host;
     find_obstacle(r, why, sizeof why);
     if (why[0])
-        return mti_fail(e, MT_UNSUPPORTED, "not_isolable", "plugin %s cannot run in a worker: %s. Take it from plugins.isolated when you trust its code", r->slug, why);
+        return mti_fail(e, MT_UNSUPPORTED, "not_isolable", "plugin %s cannot run in a worker: %s. Let it run in the host (out of plugins.isolated, mortise plugin trust) when you trust its code", r->slug, why);
     engine en = {0};
     const bool as_engine = is_engine(h, r->manifest);
     add_grants(r, &en);

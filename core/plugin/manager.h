@@ -34,6 +34,9 @@ mt_status mti_plugins_disable(mti_plugins *p, mt_call *c, mt_slice slug);
 mt_status mti_plugins_install(mti_plugins *p, mt_call *c, mt_slice file, const json_t *config, bool replace, char slug[64]);
 /* What installing it would do and what is in its way, as JSON; changes nothing. */
 mt_status mti_plugins_check(mti_plugins *p, mt_call *c, mt_slice file, const json_t *config, bool replace, mti_buf *out);
+/* Moves the version that serves into a process of its own, or into the host, where it is trusted with everything; the choice outlives restarts and goes
+ * before plugins.isolated. MT_CONFLICT not_isolable, plugin_not_active; what the scanner says of code that comes into the host for the first time. */
+mt_status mti_plugins_isolate(mti_plugins *p, mt_call *c, mt_slice slug, bool on);
 /* Back to the version before. MT_CONFLICT no_previous_version. */
 mt_status mti_plugins_rollback(mti_plugins *p, mt_call *c, mt_slice slug);
 /* Takes an installed plugin away, with its tables when purge says so. MT_CONFLICT names what holds it, or says that it was never installed. */

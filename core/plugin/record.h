@@ -169,6 +169,9 @@ void mti_record_log(void *record, int level, mt_slice event, const mt_field *fie
 /* isolate.c: whether the operator wants it in a worker; starts that, MT_UNSUPPORTED with the reason when it cannot run in one; ends all, in a fiber
  * of loop 0, when no plugin is active any more. */
 bool mti_isolated(const mti_host *h, const mti_manifest *m);
+/* What was chosen at run time, over plugins.isolated: "process", "host" or "". Small files: pool thread or main thread. */
+const char *mti_place_kept(const mti_host *h, const char *slug);
+mt_status mti_place_keep(const mti_host *h, const char *slug, const char *place, mti_error *e);
 mt_status mti_record_open_worker(mti_plugin_record *r, const char *object, mti_error *e);
 void mti_isolate_stop(mti_plugins *p);
 /* dlopen of object, table checks, contract, create and load. */
@@ -193,6 +196,8 @@ mt_status mti_manager_uninstall(mti_plugins *p, mt_call *c, mt_slice slug, bool 
 mt_status mti_manager_rollback(mti_plugins *p, mt_call *c, mt_slice slug, const char *reason);
 /* MT_CONFLICT with all that is in the way of m in the place of old (either may be NULL). */
 mt_status mti_manager_refuse(mti_plugins *p, mt_call *c, const mti_manifest *m, const mti_plugin_record *old);
+/* The version that serves, anew in a process of its own (isolated) or in the host, as an upgrade to itself. MT_CONFLICT when it is not active or cannot. */
+mt_status mti_manager_move(mti_plugins *p, mt_call *c, mt_slice slug, bool isolated);
 /* budget.c: whether a version that was just switched to fails too often, for a while; then it is rolled back. */
 void mti_budget_watch(mti_plugin_record *r);
 /* retire.c: a version that was replaced, until the last one has left it. */

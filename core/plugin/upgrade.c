@@ -23,6 +23,7 @@ typedef struct upgrade {
     mti_plugin_record *r;                    /* what takes its place */
     bool reused;                             /* r served before */
     bool back;                               /* a rollback */
+    bool moved;                              /* the same version elsewhere: in a process of its own, or in the host */
     bool started;                            /* r's activate was called here */
     const char *reason;                      /* what is shown beside the new state, or NULL */
     const json_t *given;
@@ -57,7 +58,7 @@ static mti_plugin_record *find_retired(const mti_plugins *p, const char *slug, c
     for (unsigned i = 1; i < p->n; i++) {
         mti_plugin_record *r = p->records[i];
         if (!strcmp(r->slug, slug) && !strcmp(r->digest, digest) && atomic_load(&r->state) == MTI_PLUGIN_RETIRED &&
-            !(r->worker && atomic_load(&r->closed)))
+            !(r->worker && atomic_load(&r->closed)) && (r->worker != NULL) == mti_isolated(p->host, r->manifest))
             return r;
     }
     return NULL;
@@ -191,7 +192,7 @@ static void switch_over(upgrade *x)
     mti_consumers_start(r);
     if (served)
         mti_retire_begin(old);
-    if (served && !x->back)
+    if (served && !x->back && !x->moved)
         mti_budget_watch(r);
     mti_log(MTI_LOG_INFO, "plugin.switched", "plugin=%s from=%s to=%s", r->slug, old && old->manifest ? old->manifest->version : "none", r->manifest->version);
 }
@@ -243,9 +244,9 @@ static mt_status replace(upgrade *x, mti_version *v)
 {
     MT_TRY(stage(x, v));
     mt_status s = prepare(x);
-    if (s == MT_OK)
+    if (s == MT_OK && !x->moved)
         s = mti_store_switch(x->c, x->r->slug, x->r->manifest->version, x->config);
-    if (s == MT_OK)
+    if (s == MT_OK && !x->moved)
         s = keep_links(x);
     if (s == MT_OK)
         switch_over(x);
@@ -261,7 +262,7 @@ static mt_status run(upgrade *x, mti_version *v)
         return mti_fail(&x->c->error, MT_UNAVAILABLE, "database_unavailable", "The database cannot be reached: plugins are changed when it is back.");
     MT_TRY(mti_manager_refuse(x->p, x->c, v->manifest, x->old));
     MT_TRY(mti_hold_refuse(x->p, v->manifest, &x->c->error));
-    bool same = x->old && !strcmp(x->old->digest, v->digest) && atomic_load(&x->old->state) == MTI_PLUGIN_ACTIVE;
+    bool same = !x->moved && x->old && !strcmp(x->old->digest, v->digest) && atomic_load(&x->old->state) == MTI_PLUGIN_ACTIVE;
     mt_status s = same ? configure(x) : replace(x, v);
     json_decref(x->config);
     mti_retire_check(x->p);
@@ -321,6 +322,71 @@ mt_status mti_manager_rollback(mti_plugins *p, mt_call *c, mt_slice slug, const 
         return mti_fail(&c->error, MT_NOT_FOUND, "plugin_unknown", "No plugin of this name is installed: see /v1/plugins.");
     MT_TRY(mti_turn_ask(p, c));
     mt_status s = roll_back(p, c, r, reason);
+    mti_turn_end(p);
+    return s;
+}
+
+/* ---- elsewhere ---- */
+
+typedef struct move {
+    way_back w;
+    const mti_plugin_record *r;
+    const char *place, *before;
+} move;
+
+/* On the pool: where it is to run is kept first, for loading asks. */
+static void begin_move(void *arg)
+{
+    move *x = arg;
+    x->before = mti_place_kept(x->r->host, x->w.slug);
+    snprintf(x->w.v.dir, sizeof x->w.v.dir, "%s", x->r->manifest->dir);
+    x->w.v.trusted = x->r->trusted;
+    x->w.status = mti_manifest_load(x->w.p->schema, x->w.v.dir, &x->w.v.manifest, &x->w.error);
+    if (x->w.status == MT_OK)
+        x->w.status = mti_package_digest(x->w.v.dir, x->w.v.digest, &x->w.error);
+    if (x->w.status == MT_OK)
+        x->w.status = mti_place_keep(x->r->host, x->w.slug, x->place, &x->w.error);
+}
+
+static void undo_move(void *arg)
+{
+    move *x = arg;
+    x->w.status = mti_place_keep(x->r->host, x->w.slug, x->before, &x->w.error);
+}
+
+static mt_status move_it(mti_plugins *p, mt_call *c, mti_plugin_record *r, bool isolated)
+{
+    upgrade x = {.p = p, .c = c, .moved = true};
+    move m = {.w = {.p = p, .slug = r->slug}, .r = r, .place = isolated ? "process" : "host"};
+    if (atomic_load(&r->state) != MTI_PLUGIN_ACTIVE || !r->entry)
+        return mti_fail(&c->error, MT_CONFLICT, "plugin_not_active", "Plugin %s has no code, or is not active: switch it on first.", r->slug);
+    MT_TRY(mti_offload_run(p->host->offload, 0, begin_move, &m));
+    if (m.w.status != MT_OK) {
+        c->error = m.w.error;
+        mti_manifest_destroy(m.w.v.manifest);
+        return m.w.status;
+    }
+    mt_status s = isolated == (r->worker != NULL) ? MT_OK : run(&x, &m.w.v);
+    mti_manifest_destroy(m.w.v.manifest);
+    if (s == MT_OK)
+        return MT_OK;
+    mti_error e = c->error;
+    mti_fiber_shield(true);
+    if (mti_offload_run(p->host->offload, 0, undo_move, &m) != MT_OK || m.w.status != MT_OK)
+        mti_log(MTI_LOG_ERROR, "plugin.place_not_undone", "plugin=%s detail=%s", r->slug, m.w.error.detail);
+    mti_fiber_shield(false);
+    c->error = e;
+    return strcmp(e.code, "not_isolable") ? s : mti_fail(&c->error, MT_CONFLICT, "not_isolable", "%s", e.detail);
+}
+
+mt_status mti_manager_move(mti_plugins *p, mt_call *c, mt_slice slug, bool isolated)
+{
+    mti_plugin_record *r = mti_manager_find(p, slug);
+    if (!r)
+        return mti_fail(&c->error, MT_NOT_FOUND, "plugin_unknown", "No plugin of this name is installed: see /v1/plugins.");
+    MT_TRY(mti_turn_ask(p, c));
+    r = mti_manager_find(p, slug);           /* it may have changed meanwhile */
+    mt_status s = move_it(p, c, r, isolated);
     mti_turn_end(p);
     return s;
 }

@@ -160,8 +160,9 @@ static bool same_size(const char *a, const char *b)
 mt_status mti_object_prepare(const mti_host *h, const mti_manifest *m, const char *digest, bool trusted, char path[PATH_MAX], mti_error *e)
 {
     char folder[PATH_MAX], aside[PATH_MAX];
+    const bool isolated = mti_isolated(h, m);    /* its copy was never looked at: should it come into the host one day, that has a copy of its own, which is */
     MT_TRY(make_folder(h->plugin_home, "objects", folder, e));
-    if (snprintf(path, PATH_MAX, "%s/%s-%.100s-%.12s.so", folder, m->slug, m->version, digest) >= PATH_MAX - 8)
+    if (snprintf(path, PATH_MAX, "%s/%s-%.100s-%.12s%s.so", folder, m->slug, m->version, digest, isolated ? ".unseen" : "") >= PATH_MAX - 8)
         return mti_fail(e, MT_INVALID, "path_too_long", "%.200s is too long a path.", folder);
     if (access(m->file, R_OK))
         return mti_fail(e, MT_INVALID, "plugin_unloadable", "plugin %s: %.250s cannot be read", m->slug, m->file);
@@ -170,7 +171,7 @@ mt_status mti_object_prepare(const mti_host *h, const mti_manifest *m, const cha
     snprintf(aside, sizeof aside, "%.*s.scan", PATH_MAX - 8, path);
     MT_TRY(mti_package_copy_file(m->file, aside, 0555, e));
     /* code that is not trusted runs in its worker and nowhere else */
-    mt_status s = trusted || mti_isolated(h, m) ? MT_OK : mti_scan(h, m->dir, aside, e);
+    mt_status s = trusted || isolated ? MT_OK : mti_scan(h, m->dir, aside, e);
     if (s == MT_OK && rename(aside, path))
         s = mti_fail(e, MT_INTERNAL, "cannot_write", "%.300s: %s.", path, strerror(errno));
     if (s != MT_OK)

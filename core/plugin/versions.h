@@ -2,7 +2,9 @@
  * Installed versions on disk. HOME is DATA/plugins.
  *   HOME/store/SLUG/VERSION-DIGEST12/     a version's files, read-only
  *   HOME/store/SLUG/current, previous     links to two of them: what is loaded at the next start, and where a rollback leads
- *   HOME/objects/SLUG-VERSION-DIGEST12.so what is mapped: nobody else writes there, and a name never gets other bytes
+ *   HOME/objects/SLUG-VERSION-DIGEST12.so what is mapped: nobody else writes there, and a name never gets other bytes; .unseen.so for a process of
+ *                                         the plugin's own: the scanner has not seen it
+ *   HOME/places/SLUG                      "process" or "host": where the plugin runs, whatever plugins.isolated says
  * Blocking file work: the pool's or the main thread's.
  */
 #ifndef MTI_PLUGIN_VERSIONS_H

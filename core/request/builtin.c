@@ -221,6 +221,20 @@ static mt_status on_plugin_rollback(void *self, mt_call *c)
     return answer_plugin(c, c->values->params[0]);
 }
 
+static mt_status on_plugin_isolate(void *self, mt_call *c)
+{
+    MT_TRY(mti_plugins_isolate(c->host->plugins, c, c->values->params[0], true));
+    return answer_plugin(c, c->values->params[0]);
+}
+
+static mt_status on_plugin_trust(void *self, mt_call *c)
+{
+    if (!mti_http_is_local(c->request->http) && !mti_config_bool(c->host->config, "plugins.allow_unsigned"))
+        return mti_fail(&c->error, MT_DENIED, "local_only", "Plugins are trusted with the host over the local socket only (mortise plugin trust), or with plugins.allow_unsigned.");
+    MT_TRY(mti_plugins_isolate(c->host->plugins, c, c->values->params[0], false));
+    return answer_plugin(c, c->values->params[0]);
+}
+
 static mt_status on_plugin_uninstall(void *self, mt_call *c)
 {
     const json_t *purge = json_object_get(c->values->query, "purge");
@@ -275,7 +289,7 @@ mt_status mti_builtin_bind(mti_contract *k, mti_error *e)
     static const mt_handler_entry handlers[] = {
         {"on_health", on_health}, {"on_ready", on_ready}, {"on_openapi", on_openapi}, {"on_docs", on_docs}, {"on_metrics", on_metrics},
         {"on_plugins", on_plugins}, {"on_plugin", on_plugin}, {"on_plugin_status", on_plugin_status}, {"on_plugin_enable", on_plugin_enable}, {"on_plugin_disable", on_plugin_disable}, {"on_plugin_release", on_plugin_release},
-        {"on_plugin_install", on_plugin_install}, {"on_plugin_check", on_plugin_check}, {"on_plugin_rollback", on_plugin_rollback}, {"on_plugin_uninstall", on_plugin_uninstall},
+        {"on_plugin_install", on_plugin_install}, {"on_plugin_check", on_plugin_check}, {"on_plugin_rollback", on_plugin_rollback}, {"on_plugin_uninstall", on_plugin_uninstall}, {"on_plugin_isolate", on_plugin_isolate}, {"on_plugin_trust", on_plugin_trust},
         {"on_plugin_config", on_plugin_config}, {"on_plugin_configure", on_plugin_configure}, {"on_plugin_config_check", on_plugin_config_check},
         {"on_hooks", on_hooks}, {"on_events", mti_on_events}, {"on_traces", mti_on_traces}, {"on_trace", mti_on_trace}, {"on_policy_test", on_policy_test}};
     for (unsigned i = 0; i < k->n_operations; i++) {

@@ -13,7 +13,7 @@ enum { HANDLERS = 256, HOOKS = 64, SERVICES = 32, START_MS = 10000 };
 #define HANDLER(N)                                                                \
     static mt_status handler_##N(void *self, mt_call *c)                          \
     {                                                                             \
-        return mti_visit_handler(self, c, MTI_ENTER_HANDLER << 24 | 0x##N, NULL, false); \
+        return mti_visit_handler(self, c, MTI_ENTER_HANDLER << 24 | 0x##N, NULL, NULL, false); \
     }
 #define HOOK(N)                                                                       \
     static mt_outcome hook_##N(void *self, mt_call *c, const void *in, mt_patch *out) \
@@ -33,7 +33,7 @@ mt_status mti_worker_activate(mti_worker *w, mt_call *c)
     mti_buf body;
     mti_buf_init(&body, 64);
     mti_put_u64(&body, w->o.configuration ? w->o.configuration(w->o.ctx) : 0);
-    mt_status s = mti_visit_handler(w, c, MTI_ENTER_ACTIVATE << 24, &body, true);
+    mt_status s = mti_visit_handler(w, c, MTI_ENTER_ACTIVATE << 24, &body, NULL, true);
     mti_buf_dispose(&body);
     if (s != MT_OK)
         return s;
@@ -56,8 +56,25 @@ static void on_deactivate(void *self, mt_call *c)
 {
     mti_worker *w = self;
     w->active = false;
-    mti_visit_handler(self, c, MTI_ENTER_DEACTIVATE << 24, NULL, true);
+    mti_visit_handler(self, c, MTI_ENTER_DEACTIVATE << 24, NULL, NULL, true);
     atomic_store(&w->ready, false);
+}
+
+static mt_status on_hand_over(void *self, mt_call *c, mt_slice *state)
+{
+    return mti_visit_handler(self, c, MTI_ENTER_HAND_OVER << 24, NULL, state, true);
+}
+
+static mt_status on_take_over(void *self, mt_call *c, mt_slice from, mt_slice state)
+{
+    mti_buf body;
+    mti_buf_init(&body, MTI_FRAME_MAX);
+    mti_put_slice(&body, from);
+    mti_put_slice(&body, state);
+    mt_status s = body.status == MT_OK ? mti_visit_handler(self, c, MTI_ENTER_TAKE_OVER << 24, &body, NULL, true)
+                                       : mti_fail(&c->error, MT_TOO_LARGE, "too_large", "The state that is handed over does not fit in one frame to a worker.");
+    mti_buf_dispose(&body);
+    return s;
 }
 
 static const char *take_name(mti_worker *w, mti_unpack *in)
@@ -102,6 +119,8 @@ mt_status mti_worker_read_entry(mti_worker *w, mti_error *e)
         if (s.table)
             w->services[t->n_services++] = s;
     }
+    t->hand_over = mti_take_bool(&in) ? on_hand_over : NULL;
+    t->take_over = mti_take_bool(&in) ? on_take_over : NULL;
     t->handlers = w->handlers;
     t->hooks = w->hooks;
     t->services = w->services;

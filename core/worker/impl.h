@@ -79,7 +79,8 @@ void mti_worker_leave(mti_worker *w);        /* this host needs it no longer: it
 void mti_worker_kill(mti_worker *w, const char *why);        /* any loop whose lane is open; loop 0 */
 
 /* visit.c */
-mt_status mti_visit_handler(void *self, mt_call *c, uint32_t method, const mti_buf *body, bool early);
+/* body may be NULL; *out (may be NULL): the bytes that come with MT_OK, of the call's memory. early: before the plugin is active. */
+mt_status mti_visit_handler(void *self, mt_call *c, uint32_t method, const mti_buf *body, mt_slice *out, bool early);
 mt_outcome mti_visit_hook(void *self, mt_call *c, unsigned index, const void *in, mt_patch *out);
 bool mti_visit_frame(void *lane, const mti_frame *f, const char *payload);
 void mti_visit_drop_frame(mti_visit *v);     /* it was dealt with */

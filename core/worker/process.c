@@ -191,6 +191,8 @@ static void put_entry(mti_buf *b)
     for (uint32_t i = 0; i < t->n_services; i++)
         if (is_whole(&t->services[i]))
             mti_put_slice(b, mt_str(t->services[i].id));
+    mti_put_bool(b, MT_PLUGIN_HAS(t, hand_over));
+    mti_put_bool(b, MT_PLUGIN_HAS(t, take_over));
 }
 
 void mti_process_greet(mti_buf *b, mti_frame *f, const mti_error *refused)

@@ -155,6 +155,22 @@ static void deactivate(mti_run *r)
         end_activity(r);
 }
 
+/* The host asks only for what HELLO told. */
+static void hand_over(mti_run *r, mti_buf *out)
+{
+    mt_slice state = {0};
+    mt_status s = mti_this.entry->hand_over(mti_this.self, &r->c, &state);
+    put_status(&r->c, out, s);
+    if (s == MT_OK)
+        mti_put_slice(out, state);
+}
+
+static void take_over(mti_run *r, mti_unpack *in, mti_buf *out)
+{
+    mt_slice from = mti_take_slice(in), state = mti_take_slice(in);
+    put_status(&r->c, out, mti_this.entry->take_over(mti_this.self, &r->c, from, state));
+}
+
 static void run_once(mti_run *r, mti_unpack *in, mti_buf *out)
 {
     int64_t left_ms = mti_take_i64(in);
@@ -169,6 +185,8 @@ static void run_once(mti_run *r, mti_unpack *in, mti_buf *out)
         deactivate(r);
         put_status(&r->c, out, MT_OK);
         return;
+    case MTI_ENTER_HAND_OVER: hand_over(r, out); return;
+    case MTI_ENTER_TAKE_OVER: take_over(r, in, out); return;
     default: abort();
     }
 }

@@ -254,7 +254,7 @@ static mt_status broke(mti_visit *v)
     return unavailable(v->c, v->lane->w, "worker_died");
 }
 
-mt_status mti_visit_handler(void *self, mt_call *c, uint32_t method, const mti_buf *body, bool early)
+mt_status mti_visit_handler(void *self, mt_call *c, uint32_t method, const mti_buf *body, mt_slice *out, bool early)
 {
     mti_visit v;
     MT_TRY(visit_begin(&v, self, c, early));
@@ -264,6 +264,8 @@ mt_status mti_visit_handler(void *self, mt_call *c, uint32_t method, const mti_b
         s = mti_take_status(&in);
         if (s != MT_OK && s != MT_DONE)
             take_failure(&v, &in, s);
+        if (out && s == MT_OK)
+            *out = mti_arena_slice(&c->arena, mti_take_slice(&in));
         if (!mti_unpacked(&in))
             s = broke(&v);
         if (s == MT_CANCELLED && v.told && v.why == MT_TIMEOUT)

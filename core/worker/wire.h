@@ -34,7 +34,7 @@ enum {
 };
 
 /* What a call enters: the high byte of CALL's method; below it the index in the entry table, or the service's method. */
-enum { MTI_ENTER_HANDLER = 1, MTI_ENTER_HOOK, MTI_ENTER_SERVICE, MTI_ENTER_ACTIVATE, MTI_ENTER_DEACTIVATE };
+enum { MTI_ENTER_HANDLER = 1, MTI_ENTER_HOOK, MTI_ENTER_SERVICE, MTI_ENTER_ACTIVATE, MTI_ENTER_DEACTIVATE, MTI_ENTER_HAND_OVER, MTI_ENTER_TAKE_OVER };
 
 /* What is counted, of which family, for which labels. */
 enum { MTI_COUNT_ADD, MTI_COUNT_SET, MTI_COUNT_ZERO, MTI_COUNT_OBSERVE };

@@ -164,6 +164,9 @@ def ids_for(operation, world, admin):
         ids["model_id"] = new_model(admin)
     if operation.id == "policies.delete":
         ids["policy_id"] = world.api.call("POST", f"/organizations/{world.org}/policies", 201, json=new_policy()).data["id"]
+    if operation.id in ("core.plugin_isolate", "core.plugin_trust"):
+        admin.call("POST", "/plugins/hello/enable")
+        ids["slug"] = "hello"
     if operation.id in ("core.plugin_rollback", "core.plugin_uninstall"):
         for version in ("1.1.0", "1.2.0"):
             admin.call("POST", "/plugins/install", files=guest(version))

@@ -218,8 +218,10 @@ def test_reloads_under_load_of_a_plugin_in_a_worker(request, maker):
     args = ["--plugins.isolated", "evolving"]
     for server in harness.run_server(request, args=args):
         install(server, maker.make("1.1.90000"))
+        assert install(server, maker.make("1.1.90001"))["isolation"] == "process"
         with server.admin() as admin:
             worker = plugin(admin)["worker"]["pid"]
+            assert admin.call("GET", "/evolving").data["handed"] == "1 1.1.90000", "state crosses from a worker to the next"
         with Load(server) as load:
             for _ in range(RELOADS):
                 pid = server.host_pid()
@@ -229,6 +231,51 @@ def test_reloads_under_load_of_a_plugin_in_a_worker(request, maker):
         until("the hosts before are gone", lambda: len((server.data / "host.pid").read_text().splitlines()) == 1)
         until("and their workers", lambda: not servers.alive(worker))
         assert not server.events("host.killed") and not server.events("host.died") and not server.events("worker.killed")
+
+
+# --- out of the host, and into it ---
+
+def moved(server, verb, slug="evolving"):
+    return json.loads(server.cli("plugin", verb, slug, "--json").stdout)
+
+
+def test_moved_into_a_process_and_back_under_load(server, admin, maker):
+    """The same version takes its own place, with its state and without a request that fails; the choice outlives a fresh host."""
+    install(server, maker.make("1.3.00000"))
+    with Load(server) as load:
+        for _ in range(5):
+            told = moved(server, "isolate")
+            assert (told["state"], told["isolation"], told["version"]) == ("active", "process", "1.3.00000")
+            assert admin.call("GET", "/evolving").data["handed"] == "1 1.3.00000"
+            assert moved(server, "trust")["isolation"] == "none"
+            assert admin.call("GET", "/evolving").data["handed"] == "1 1.3.00000"
+    print(f"{load.requests} requests during 10 moves")
+    pid = moved(server, "isolate")["worker"]["pid"]
+    assert moved(server, "isolate")["worker"]["pid"] == pid, "it is there already"
+    assert install(server, maker.make("1.3.00001"))["isolation"] == "process"
+    server.cli("reload")
+    with server.admin() as again:
+        assert plugin(again)["isolation"] == "process" and version(again) == "1.3.00001"
+    objects = server.data / "plugins/objects"
+    assert {path.name.split(".", 3)[3] for path in objects.glob("evolving-1.3.00001-*")} == {"unseen.so"}
+    assert moved(server, "trust")["isolation"] == "none"
+    assert len(list(objects.glob("evolving-1.3.00001-*"))) == 2, "what comes into the host is a copy that the scanner has seen"
+    with server.admin() as again:
+        assert again.call("GET", "/evolving").data["handed"] == "1 1.3.00001"
+        assert again.call("POST", "/plugins/evolving/rollback").data["version"] == "1.3.00000", "a move is no version to go back to"
+
+
+def test_what_cannot_be_moved_stays(server, admin, maker):
+    for slug, code in (("tenancy", "not_isolable"), ("index_local", "not_isolable"), ("index_faiss", "plugin_not_active")):
+        before = plugin(admin, slug)
+        assert admin.call("POST", f"/plugins/{slug}/isolate", status=409).data["code"] == code
+        assert server.cli("plugin", "isolate", slug, check=False).returncode == 1
+        after = plugin(admin, slug)
+        assert (after["state"], after["isolation"]) == (before["state"], "none")
+    server.cli("reload")
+    with server.admin() as again:
+        assert plugin(again, "index_local")["isolation"] == "none", "what failed is not kept"
+    assert admin.post("/plugins/nobody/isolate").status_code == 404
 
 
 def test_a_reload_takes_a_new_configuration(server, maker):

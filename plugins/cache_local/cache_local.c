@@ -30,7 +30,7 @@ static mt_status activate(void *self, mt_call *c)
 {
     mt_slice mib = mt_config(c, MT_SLICE("/max_mib"));
     if (mib.p)
-        lru_set_max(self, strtoul(mib.p, NULL, 10) << 20);
+        lru_set_max(self, (size_t)mt_int(mib, 0) << 20);
     return MT_OK;
 }
 

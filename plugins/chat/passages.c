@@ -58,9 +58,9 @@ static mt_status add(turn *t, mt_handle doc, int64_t i, const passage *scores)
 mt_status turn_search(turn *t, mt_slice query, mt_slice options, size_t *added)
 {
     mt_call *c = t->c;
-    mt_slice found, least = mt_config(c, MT_SLICE("/min_score"));
+    mt_slice found;
     mt_handle doc;
-    double min_score = least.p ? strtod(least.p, NULL) : 0;
+    double min_score = mt_number(mt_config(c, MT_SLICE("/min_score")), 0);
     size_t before = t->n_passages;
     t->looked = true;
     MT_TRY(mt_retrieval_search(c, query, options, &found));

@@ -141,9 +141,8 @@ static mt_status read_agent(turn *t)
     t->tools = mt_db_value(c, row, 0, MT_SLICE("tools"));
     t->tool_config = mt_db_value(c, row, 0, MT_SLICE("tool_config"));
     t->prompt_version = mt_db_value(c, row, 0, MT_SLICE("prompt_version"));
-    mt_slice temperature = mt_db_value(c, row, 0, MT_SLICE("temperature"));
-    if (t->temperature < 0 && temperature.p)
-        t->temperature = strtod(temperature.p, NULL);
+    if (t->temperature < 0)
+        t->temperature = mt_number(mt_db_value(c, row, 0, MT_SLICE("temperature")), t->temperature);
     return MT_OK;
 }
 

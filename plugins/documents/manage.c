@@ -13,8 +13,7 @@ mt_status documents_end(mt_call *c, mt_status s)
 
 int64_t documents_config(mt_call *c, mt_slice pointer, int64_t fallback)
 {
-    mt_slice v = mt_config(c, pointer);
-    return v.p ? strtoll(v.p, NULL, 10) : fallback;
+    return mt_int(mt_config(c, pointer), fallback);
 }
 
 mt_slice documents_array(mt_call *c, const mt_slice *items, size_t n)
@@ -75,7 +74,7 @@ mt_status documents_sweep_later(mt_call *c)
 mt_status documents_prune_later(mt_call *c, mt_slice workspace_id, mt_slice version)
 {
     enum { EACH = 32 };
-    if (!version.p || strtoll(version.p, NULL, 10) % EACH)
+    if (!version.p || mt_int(version, 0) % EACH)
         return MT_OK;
     return mt_queue_put(c, MT_SLICE("documents.prune"), MT_SLICE("{}"), workspace_id, 0);
 }

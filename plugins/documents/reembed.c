@@ -41,9 +41,9 @@ static mt_status answer_embedding(mt_call *c, int32_t status)
     if (mt_db_rows(c, row)) {
         model = mt_db_value(c, row, 0, MT_SLICE("model"));
         next = mt_db_value(c, row, 0, MT_SLICE("next_model"));
-        dimensions = strtoll(mt_db_value(c, row, 0, MT_SLICE("dimensions")).p, NULL, 10);
-        done = strtoll(mt_db_value(c, row, 0, MT_SLICE("done")).p, NULL, 10);
-        total = strtoll(mt_db_value(c, row, 0, MT_SLICE("total")).p, NULL, 10);
+        dimensions = mt_int(mt_db_value(c, row, 0, MT_SLICE("dimensions")), 0);
+        done = mt_int(mt_db_value(c, row, 0, MT_SLICE("done")), 0);
+        total = mt_int(mt_db_value(c, row, 0, MT_SLICE("total")), 0);
     } else {
         MT_TRY(mt_embedder_describe(c, (mt_slice){0}, &info));
         model = info.model;
@@ -177,7 +177,7 @@ static mt_status embed_page(change *g, mt_handle page, uint32_t n)
     MT_TRY(write_vectors(g, page, n, vectors, floats / n, &json));
     MT_TRY(mt_db_begin(g->c));
     MT_TRY(documents_end(g->c, store(g, json)));
-    g->added = mt_printf(g->c, "%lld", strtoll(mt_db_value(g->c, page, n - 1, MT_SLICE("added")).p, NULL, 10));
+    g->added = mt_printf(g->c, "%lld", (long long)mt_int(mt_db_value(g->c, page, n - 1, MT_SLICE("added")), 0));
     g->after = mt_printf(g->c, "%.36s", mt_db_value(g->c, page, n - 1, MT_SLICE("id")).p);
     return MT_OK;
 }

@@ -53,8 +53,7 @@ static bool find_own_folder(mt_call *c, char folder[4096])
 
 static int64_t config_int(mt_call *c, mt_slice pointer, int64_t fallback)
 {
-    mt_slice v = mt_config(c, pointer);
-    return v.p ? strtoll(v.p, NULL, 10) : fallback;
+    return mt_int(mt_config(c, pointer), fallback);
 }
 
 static void read_config(self *s, mt_call *c)

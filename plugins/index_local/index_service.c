@@ -215,7 +215,7 @@ static mt_status service_search(void *arg, mt_call *c, mt_slice workspace, mt_sl
     result *r = mt_alloc(c, sizeof *r + limit * sizeof *r->hits);
     mt_slice effort = mt_config(c, MT_SLICE("/search_effort"));
     task t = {.s = arg, .x = space_of(arg, c, workspace, model), .n_query = n_query,
-              .query = {.vector = query, .k = limit, .effort = effort.p ? strtoul(effort.p, NULL, 10) : 0, .n_only = n_filter, .stop = stopped, .user = c}};
+              .query = {.vector = query, .k = limit, .effort = (uint32_t)mt_int(effort, 0), .n_only = n_filter, .stop = stopped, .user = c}};
     t.query.only = n_filter ? parse_ids(c, filter, n_filter) : NULL;
     if (!r || (n_filter && !t.query.only))
         return MT_INVALID;

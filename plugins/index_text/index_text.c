@@ -224,8 +224,7 @@ typedef struct result {
 
 static double config_number(mt_call *c, mt_slice pointer, double fallback)
 {
-    mt_slice v = mt_config(c, pointer);
-    return v.p ? strtod(v.p, NULL) : fallback;
+    return mt_number(mt_config(c, pointer), fallback);
 }
 
 static mt_status service_search(void *self, mt_call *c, mt_slice workspace, mt_slice query, mt_slice language, uint32_t limit, const mt_slice *filter,

@@ -67,8 +67,8 @@ static mt_status llm_open(void *self, mt_call *c, const mt_llm_engine_in *in, mt
     mt_slice quotes = mt_config(c, MT_SLICE("/max_quotes")), threshold = mt_config(c, MT_SLICE("/threshold"));
     if (!g)
         return MT_TOO_LARGE;
-    g->options.max_quotes = quotes.p ? strtoul(quotes.p, NULL, 10) : 0;
-    g->options.threshold = threshold.p ? strtof(threshold.p, NULL) : 0;
+    g->options.max_quotes = (size_t)mt_int(quotes, 0);
+    g->options.threshold = (float)mt_number(threshold, 0);
     MT_TRY(read_passages(c, in->passages, g));
     MT_TRY(read_question(c, in->messages, g));
     mt_status s = mt_offload_run(c, work, g);

@@ -73,8 +73,7 @@ static bool find_library(char *out, size_t size)
 
 static uint32_t number(mt_call *c, mt_slice pointer)
 {
-    mt_slice v = mt_config(c, pointer);
-    return v.p ? (uint32_t)strtoul(v.p, NULL, 10) : 0;
+    return (uint32_t)mt_int(mt_config(c, pointer), 0);
 }
 
 static void scan_folders(mt_call *c, self *s, models *into)

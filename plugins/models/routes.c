@@ -15,11 +15,6 @@ static mt_slice config(mt_call *c, const char *fmt, ...)
     return mt_config(c, (mt_slice){pointer, (size_t)n});
 }
 
-static double number(mt_slice s, double fallback)
-{
-    return s.len ? strtod(s.p, NULL) : fallback;
-}
-
 /* -1: the configuration has no route of this name. */
 static int config_route(mt_call *c, mt_slice name)
 {
@@ -46,10 +41,10 @@ static void read_target(mt_call *c, int r, int t, models_target *out)
     out->engine = config(c, "/routes/%d/targets/%d/engine", r, t);
     out->model = config(c, "/routes/%d/targets/%d/model", r, t);
     out->options = config(c, "/routes/%d/targets/%d/options", r, t);
-    out->weight = (uint32_t)number(config(c, "/routes/%d/targets/%d/weight", r, t), 1);
-    out->input_price = number(config(c, "/routes/%d/targets/%d/price/input", r, t), 0);
-    out->output_price = number(config(c, "/routes/%d/targets/%d/price/output", r, t), 0);
-    out->cached_price = number(config(c, "/routes/%d/targets/%d/price/cached", r, t), out->input_price);
+    out->weight = (uint32_t)mt_number(config(c, "/routes/%d/targets/%d/weight", r, t), 1);
+    out->input_price = mt_number(config(c, "/routes/%d/targets/%d/price/input", r, t), 0);
+    out->output_price = mt_number(config(c, "/routes/%d/targets/%d/price/output", r, t), 0);
+    out->cached_price = mt_number(config(c, "/routes/%d/targets/%d/price/cached", r, t), out->input_price);
     if (engine_model(c, out->engine, out->model, &m)) {
         out->reads_passages = m.reads_passages;
         out->small = m.small;
@@ -61,21 +56,21 @@ static void read_target(mt_call *c, int r, int t, models_target *out)
 static void set_defaults(mt_call *c, models_route *out, mt_slice name)
 {
     *out = (models_route){.name = name};
-    out->retries = (uint32_t)number(config(c, "/retries"), 1);
-    out->backoff_ms = (uint32_t)number(config(c, "/backoff_ms"), 250);
-    out->timeout_ms = (int64_t)number(config(c, "/timeout_ms"), 30000);
-    out->deadline_ms = (int64_t)number(config(c, "/deadline_ms"), 60000);
-    out->limits = (health_limits){.failures = (uint32_t)number(config(c, "/breaker/failures"), 5),
-                                  .error_percent = (uint32_t)number(config(c, "/breaker/error_percent"), 50),
-                                  .open_ms = (int64_t)number(config(c, "/breaker/open_ms"), 10000)};
+    out->retries = (uint32_t)mt_number(config(c, "/retries"), 1);
+    out->backoff_ms = (uint32_t)mt_number(config(c, "/backoff_ms"), 250);
+    out->timeout_ms = (int64_t)mt_number(config(c, "/timeout_ms"), 30000);
+    out->deadline_ms = (int64_t)mt_number(config(c, "/deadline_ms"), 60000);
+    out->limits = (health_limits){.failures = (uint32_t)mt_number(config(c, "/breaker/failures"), 5),
+                                  .error_percent = (uint32_t)mt_number(config(c, "/breaker/error_percent"), 50),
+                                  .open_ms = (int64_t)mt_number(config(c, "/breaker/open_ms"), 10000)};
 }
 
 static void read_route(mt_call *c, int r, models_route *out)
 {
     mt_slice name;
-    out->retries = (uint32_t)number(config(c, "/routes/%d/retries", r), out->retries);
-    out->timeout_ms = (int64_t)number(config(c, "/routes/%d/timeout_ms", r), (double)out->timeout_ms);
-    out->deadline_ms = (int64_t)number(config(c, "/routes/%d/deadline_ms", r), (double)out->deadline_ms);
+    out->retries = (uint32_t)mt_number(config(c, "/routes/%d/retries", r), out->retries);
+    out->timeout_ms = (int64_t)mt_number(config(c, "/routes/%d/timeout_ms", r), (double)out->timeout_ms);
+    out->deadline_ms = (int64_t)mt_number(config(c, "/routes/%d/deadline_ms", r), (double)out->deadline_ms);
     for (int t = 0; t < MODELS_TARGETS && config(c, "/routes/%d/targets/%d/engine", r, t).p; t++)
         read_target(c, r, t, &out->targets[out->n_targets++]);
     for (int f = 0; f < MODELS_FALLBACKS && (name = config(c, "/routes/%d/fallbacks/%d", r, f)).p; f++)
@@ -181,7 +176,7 @@ static void describe_route(mt_call *c, int r, mt_slice name, mt_llm_model *out)
     bool known = engine_model(c, t.engine, t.model, &m);
     mt_slice context = config(c, "/routes/%d/context_tokens", r);
     *out = (mt_llm_model){.size = sizeof *out, .model = name, .provider = t.engine, .reads_passages = t.reads_passages,
-                          .context_tokens = (uint32_t)number(context, known ? m.context_tokens : 128000), .tools = known ? m.tools : true, .json = known ? m.json : true,
+                          .context_tokens = (uint32_t)mt_number(context, known ? m.context_tokens : 128000), .tools = known ? m.tools : true, .json = known ? m.json : true,
                           .small = t.small};
 }
 

@@ -12,11 +12,10 @@ mt_status models_policy_read(mt_call *c, models_policy *out)
     MT_TRY(mt_db_query(c, MT_SLICE("policy"), NULL, 0, &rows));
     if (!mt_db_rows(c, rows))
         return MT_OK;
-    mt_slice output = mt_db_value(c, rows, 0, MT_SLICE("max_output_tokens")), input = mt_db_value(c, rows, 0, MT_SLICE("max_input_tokens"));
     out->default_model = mt_db_value(c, rows, 0, MT_SLICE("default_model"));
     out->allowed = mt_db_value(c, rows, 0, MT_SLICE("allowed"));
-    out->max_output_tokens = output.p ? (uint32_t)strtoul(output.p, NULL, 10) : 0;
-    out->max_input_tokens = input.p ? strtoll(input.p, NULL, 10) : 0;
+    out->max_output_tokens = (uint32_t)mt_int(mt_db_value(c, rows, 0, MT_SLICE("max_output_tokens")), 0);
+    out->max_input_tokens = mt_int(mt_db_value(c, rows, 0, MT_SLICE("max_input_tokens")), 0);
     return MT_OK;
 }
 

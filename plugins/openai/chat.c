@@ -10,8 +10,7 @@ typedef struct options {
 
 static double number(mt_call *c, const char *pointer, double fallback)
 {
-    mt_slice v = mt_body_text(c, mt_str(pointer));
-    return v.p ? strtod(v.p, NULL) : fallback;
+    return mt_number(mt_body_text(c, mt_str(pointer)), fallback);
 }
 
 static mt_slice non_empty(mt_slice json)

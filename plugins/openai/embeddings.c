@@ -66,7 +66,7 @@ static mt_status find(mt_call *c, mt_slice model, mt_embedder_info *info)
         return mt_problem(c, 404, MT_SLICE("model_not_found"), MT_SLICE("There is no embedding model of this name: GET /v1/models lists them."), MT_SLICE("/model"));
     MT_TRY(s);
     mt_slice wanted = mt_body_text(c, MT_SLICE("/dimensions"));
-    if (wanted.p && strtoul(wanted.p, NULL, 10) != info->dimensions)
+    if (wanted.p && mt_int(wanted, 0) != info->dimensions)
         return refuse(c, "dimensions_unsupported", mt_printf(c, "This model has %u dimensions and cannot be shortened.", info->dimensions).p, "/dimensions");
     return MT_OK;
 }

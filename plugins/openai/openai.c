@@ -21,7 +21,7 @@ static mt_status write_agents(mt_call *c, mt_writer *w)
     MT_TRY(mt_db_query(c, MT_SLICE("agents"), NULL, 0, &rows));
     for (uint32_t i = 0, n = mt_db_rows(c, rows); i < n; i++) {
         mt_slice slug = mt_db_value(c, rows, i, MT_SLICE("slug"));
-        write_model(w, mt_printf(c, "agent/%.*s", (int)slug.len, slug.p), MT_SLICE("agent"), strtoll(mt_db_value(c, rows, i, MT_SLICE("created")).p, NULL, 10));
+        write_model(w, mt_printf(c, "agent/%.*s", (int)slug.len, slug.p), MT_SLICE("agent"), mt_int(mt_db_value(c, rows, i, MT_SLICE("created")), 0));
     }
     return MT_OK;
 }

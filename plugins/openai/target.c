@@ -57,6 +57,6 @@ mt_status target_find(mt_call *c, mt_slice name, target *out)
     MT_TRY(s);
     out->agent_id = mt_db_value(c, row, 0, MT_SLICE("id"));
     out->slug = mt_db_value(c, row, 0, MT_SLICE("slug"));
-    out->created = strtoll(mt_db_value(c, row, 0, MT_SLICE("created")).p, NULL, 10);
+    out->created = mt_int(mt_db_value(c, row, 0, MT_SLICE("created")), 0);
     return MT_OK;
 }

@@ -136,7 +136,7 @@ static mt_outcome on_collect(void *self, mt_call *c, const void *in, mt_patch *o
         const mt_slice labels[] = {mt_db_value(c, rows, i, MT_SLICE("queue")),
                                    mt_db_value(c, rows, i, MT_SLICE("state"))};
         mt_metrics_set(depth, labels, 2,
-                       strtod(mt_db_value(c, rows, i, MT_SLICE("jobs")).p, NULL));
+                       mt_number(mt_db_value(c, rows, i, MT_SLICE("jobs")), 0));
     }
     return MT_CONTINUE;
 }

@@ -24,7 +24,7 @@ static mt_status read_rows(search *s, uint32_t n)
             if (mt_slice_eq(s->all[i].id, id)) {
                 s->all[i].row = row + 1;
                 s->all[i].document_id = mt_db_value(c, s->rows, row, MT_SLICE("document_id"));
-                s->all[i].start = (uint32_t)strtoul(mt_db_value(c, s->rows, row, MT_SLICE("start_char")).p, NULL, 10);
+                s->all[i].start = (uint32_t)mt_int(mt_db_value(c, s->rows, row, MT_SLICE("start_char")), 0);
                 break;
             }
     }
@@ -59,7 +59,7 @@ static mt_status rerank(search *s)
     for (uint32_t i = 0; i < n; i++)
         texts[i] = mt_db_value(c, s->rows, s->all[i].row, MT_SLICE("text"));
     mt_slice limit = mt_config(c, MT_SLICE("/rerank_timeout_ms"));
-    mt_status status = mt_reranker_score(c, model, s->query, texts, n, limit.p ? strtoll(limit.p, NULL, 10) : 0, &scores, &found);
+    mt_status status = mt_reranker_score(c, model, s->query, texts, n, mt_int(limit, 0), &scores, &found);
     if (status == MT_CANCELLED)
         return status;
     if (status == MT_OK && found != n)

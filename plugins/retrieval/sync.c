@@ -19,11 +19,6 @@ typedef struct follower {
     float *vectors;
 } follower;
 
-static int64_t number(mt_slice s)
-{
-    return s.p ? strtoll(s.p, NULL, 10) : 0;
-}
-
 /* --- one index, of either kind --- */
 
 static mt_status held_version(follower *f)
@@ -104,7 +99,7 @@ static mt_status add_texts(follower *f, mt_handle page, uint32_t n)
     }
     mt_status status = add(f, n, f->held);
     if (status == MT_OK)
-        status = move_on(f, number(mt_db_value(f->c, page, n - 1, MT_SLICE("added"))));
+        status = move_on(f, mt_int(mt_db_value(f->c, page, n - 1, MT_SLICE("added")), 0));
     for (uint32_t i = 0; i < n; i++)
         free(buffers[i]);
     free(buffers);
@@ -122,7 +117,7 @@ static mt_status add_vectors(follower *f, mt_handle page, uint32_t n)
         memcpy(f->vectors + i * f->model->dimensions, vector.p, bytes);
     }
     MT_TRY(add(f, n, f->held));
-    return move_on(f, number(mt_db_value(f->c, page, n - 1, MT_SLICE("added"))));
+    return move_on(f, mt_int(mt_db_value(f->c, page, n - 1, MT_SLICE("added")), 0));
 }
 
 static mt_status remove_page(follower *f, mt_handle page, uint32_t n)
@@ -147,7 +142,7 @@ static mt_status each_page(follower *f, const char *query, uint32_t most, mt_sta
         n = mt_db_rows(c, page);
         if (n) {
             status = each(f, page, n);
-            version = mt_printf(c, "%lld", (long long)number(mt_db_value(c, page, n - 1, MT_SLICE("added"))));
+            version = mt_printf(c, "%lld", (long long)mt_int(mt_db_value(c, page, n - 1, MT_SLICE("added")), 0));
             after = mt_printf(c, "%.36s", mt_db_value(c, page, n - 1, MT_SLICE("id")).p);
         }
         mt_db_free(c, page);
@@ -185,11 +180,11 @@ mt_status retrieval_read(mt_call *c, retrieval_state *s)
     s->models = mt_alloc(c, s->n_models * sizeof *s->models);
     if (!s->models)
         return MT_NO_MEMORY;
-    s->version = number(mt_db_value(c, rows, 0, MT_SLICE("version")));
-    s->floor = number(mt_db_value(c, rows, 0, MT_SLICE("floor")));
+    s->version = mt_int(mt_db_value(c, rows, 0, MT_SLICE("version")), 0);
+    s->floor = mt_int(mt_db_value(c, rows, 0, MT_SLICE("floor")), 0);
     s->settings = mt_db_value(c, rows, 0, MT_SLICE("settings"));
     for (uint32_t i = 0; i < s->n_models; i++)
-        s->models[i] = (retrieval_model){mt_db_value(c, rows, i, MT_SLICE("model")), (uint32_t)number(mt_db_value(c, rows, i, MT_SLICE("dimensions")))};
+        s->models[i] = (retrieval_model){mt_db_value(c, rows, i, MT_SLICE("model")), (uint32_t)mt_int(mt_db_value(c, rows, i, MT_SLICE("dimensions")), 0)};
     return MT_OK;
 }
 

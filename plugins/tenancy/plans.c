@@ -28,7 +28,7 @@ static void override(mt_call *c, const char *setting, int64_t *value)
 {
     mt_slice text = mt_setting(c, mt_str(setting));
     if (text.len)
-        *value = strtoll(mt_printf(c, "%.*s", (int)text.len, text.p).p, NULL, 10);
+        *value = mt_int(text, *value);
 }
 
 mt_status plans_load(plans *p, mt_call *c)

@@ -60,7 +60,7 @@ static mt_status send(mt_call *c, mt_slice id, mt_slice text, bool *again, int64
     MT_TRY(s);
     mt_slice after = mt_http_header(c, answer, MT_SLICE("retry-after"));
     if (after.len && after.len < 4)
-        *wait_ms = strtoll(mt_printf(c, "%.*s", (int)after.len, after.p).p, NULL, 10) * 1000;
+        *wait_ms = mt_int(after, 0) * 1000;
     mt_http_close(c, answer);
     if (status >= 200 && status < 300)
         return MT_OK;
@@ -70,8 +70,7 @@ static mt_status send(mt_call *c, mt_slice id, mt_slice text, bool *again, int64
 
 static int64_t number(mt_call *c, mt_slice pointer)
 {
-    mt_slice text = mt_config(c, pointer);
-    return strtoll(mt_printf(c, "%.*s", (int)text.len, text.p).p, NULL, 10);
+    return mt_int(mt_config(c, pointer), 0);
 }
 
 /* The job. Run twice, it sends twice: the id goes along, so that the other side can tell. What fails here is tried again by the queue, except

@@ -236,7 +236,7 @@ static mt_status refuse(mt_call *c, generation *g, int status)
 {
     mt_slice part, wait = mt_http_header(c, g->http, MT_SLICE("retry-after"));
     if (status == 429 && wait.len && wait.len < 6)
-        g->counts.retry_after_ms = strtoll(mt_printf(c, "%.*s", (int)wait.len, wait.p).p, NULL, 10) * 1000;
+        g->counts.retry_after_ms = mt_int(wait, 0) * 1000;
     while (mt_http_next(c, g->http, &part) == MT_OK && hold(c, g, part) == MT_OK)
         continue;
     return end(c, g, refused(c, status, mt_bytes(g->held, g->len)));

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #ifdef __cplusplus
@@ -87,6 +88,36 @@ static inline mt_slice mt_str(const char *s)
 static inline bool mt_slice_eq(mt_slice a, mt_slice b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
+}
+
+/* The number that all of a slice is, as "60000" or "0.7"; else fallback. Slices have no NUL at their end, so strtod and its kin may not read them. */
+static inline double mt_number(mt_slice s, double fallback)
+{
+    char text[64], *end;
+    double value;
+    if (!s.len || s.len >= sizeof text)
+        return fallback;
+    memcpy(text, s.p, s.len);
+    text[s.len] = 0;
+    value = strtod(text, &end);
+    return end == text + s.len ? value : fallback;
+}
+
+/* The same for a whole number; "3.0" is one, "3.5" is none. */
+static inline int64_t mt_int(mt_slice s, int64_t fallback)
+{
+    char text[64], *end;
+    int64_t value;
+    double number;
+    if (!s.len || s.len >= sizeof text)
+        return fallback;
+    memcpy(text, s.p, s.len);
+    text[s.len] = 0;
+    value = strtoll(text, &end, 10);
+    if (end == text + s.len)
+        return value;
+    number = mt_number(s, 0.5);
+    return number >= -9e15 && number <= 9e15 && (double)(int64_t)number == number ? (int64_t)number : fallback;
 }
 
 #ifdef __cplusplus

@@ -41,6 +41,7 @@ static mt_status write_request(mt_call *c, const mt_llm_engine_in *in, mt_slice 
     mt_write_object(&w, NULL);
     mt_write_text(&w, "model", model);
     mt_write_bool(&w, "stream", true);
+    mt_write_raw(&w, "stream_options", MT_SLICE("{\"include_usage\":true}"));
     write_messages(&w, messages, in->system);
     if (in->max_tokens)
         mt_write_int(&w, "max_tokens", in->max_tokens);
@@ -70,13 +71,13 @@ static mt_status check_status(mt_call *c, int32_t status)
 
 static mt_status open(void *self, mt_call *c, const mt_llm_engine_in *in, mt_handle *out)
 {
-    mt_slice base = mt_config(c, MT_SLICE("/base_url")), key = mt_config(c, MT_SLICE("/api_key")), timeout = mt_config(c, MT_SLICE("/timeout_ms"));
+    mt_slice base = mt_config(c, MT_SLICE("/base_url")), key = mt_config(c, MT_SLICE("/api_key"));
     generation *g = mt_alloc(c, sizeof *g);
     int32_t status;
     if (!g)
         return MT_NO_MEMORY;
     g->model = in->model.len ? in->model : mt_config(c, MT_SLICE("/models/0"));
-    mt_http_exchange ask = {.size = sizeof ask, .method = MT_SLICE("POST"), .max_bytes = BODY_MAX, .timeout_ms = strtoll(timeout.p, NULL, 10)};
+    mt_http_exchange ask = {.size = sizeof ask, .method = MT_SLICE("POST"), .max_bytes = BODY_MAX, .timeout_ms = mt_int(mt_config(c, MT_SLICE("/timeout_ms")), 0)};
     ask.idle_ms = ask.timeout_ms;
     ask.url = mt_printf(c, "%.*s/chat/completions", (int)base.len, base.p);
     MT_TRY(write_request(c, in, g->model, &ask.body));

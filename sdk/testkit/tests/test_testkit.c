@@ -204,6 +204,21 @@ static void test_what_the_host_would_refuse_is_refused(void **state)
     assert_null(mt_testkit_create(&sample_plugin, "/nowhere"));
 }
 
+/* A slice ends where it ends, whatever lies behind it. */
+static void test_numbers_are_read_from_slices(void **state)
+{
+    static const char wire[] = "60000123";
+    assert_int_equal(mt_int(mt_bytes(wire, 5), -1), 60000);
+    assert_int_equal(mt_int(MT_SLICE("-9223372036854775808"), 1), INT64_MIN);
+    assert_int_equal(mt_int(MT_SLICE("3.0"), -1), 3);
+    assert_true(mt_number(mt_bytes("0.75", 3), -1) == 0.7);
+    const mt_slice none[] = {{NULL, 0}, {"", 0}, MT_SLICE("3.5"), MT_SLICE("3x"), MT_SLICE("x"), MT_SLICE("1e300"),
+                             MT_SLICE("1111111111111111111111111111111111111111111111111111111111111111")};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        assert_int_equal(mt_int(none[i], -1), -1);
+    assert_true(mt_number(MT_SLICE("3x"), -1) == -1 && mt_number((mt_slice){NULL, 0}, 2) == 2);
+}
+
 #define WITH_KIT(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -213,6 +228,6 @@ int main(void)
         WITH_KIT(test_a_stream_and_a_leaving_client), WITH_KIT(test_queries_answer_what_was_canned), WITH_KIT(test_queries_fail_as_told),
         WITH_KIT(test_exchanges_go_to_granted_hosts), WITH_KIT(test_services_are_given_by_the_test), WITH_KIT(test_only_granted_interfaces_are_given),
         WITH_KIT(test_a_job_has_its_payload), WITH_KIT(test_patches_are_checked_and_applied), WITH_KIT(test_an_emitted_hook_runs_in_order),
-        WITH_KIT(test_activation_is_the_platforms), cmocka_unit_test(test_what_the_host_would_refuse_is_refused)};
+        WITH_KIT(test_activation_is_the_platforms), cmocka_unit_test(test_numbers_are_read_from_slices), cmocka_unit_test(test_what_the_host_would_refuse_is_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

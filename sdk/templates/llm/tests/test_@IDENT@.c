@@ -61,7 +61,7 @@ static void test_what_is_asked(void **state)
 {
     ask(200, CHUNK("x") STOP);
     assert_string_equal(mt_testkit_seen(kit, MT_SEEN_HTTP, 0)->text,
-                        "{\"model\":\"small\",\"stream\":true,\"messages\":[{\"role\":\"system\",\"content\":\"Be brief.\"},{\"role\":\"user\",\"content\":\"Who?\"}]}");
+                        "{\"model\":\"small\",\"stream\":true,\"stream_options\":{\"include_usage\":true},\"messages\":[{\"role\":\"system\",\"content\":\"Be brief.\"},{\"role\":\"user\",\"content\":\"Who?\"}]}");
 }
 
 static void test_what_goes_wrong(void **state)

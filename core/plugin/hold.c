@@ -122,10 +122,23 @@ bool mti_plugins_safe_mode(const mti_plugins *p)
     return p->safe_mode;
 }
 
+static bool rests(const mti_plugins *p, const mti_manifest *m)
+{
+    return p->safe_mode && m && !m->essential && !in_safe_profile(p, m->slug);
+}
+
 bool mti_record_rests(const mti_plugin_record *r)
 {
-    const mti_plugins *p = r->host->plugins;
-    return p->safe_mode && r->manifest && !r->manifest->essential && !in_safe_profile(p, r->slug);
+    return rests(r->host->plugins, r->manifest);
+}
+
+/* To install is to run it: it is tried, migrated and made active before it replaces what serves. */
+mt_status mti_hold_refuse_safe(const mti_plugins *p, const mti_manifest *m, mti_error *e)
+{
+    if (!rests(p, m))
+        return MT_OK;
+    return mti_fail(e, MT_CONFLICT, "safe_mode", "In safe mode %s does not run, so no version of it is installed: disable it here if it keeps the server from working, start without --safe-mode, and "
+                    "install then.", m->slug);
 }
 
 bool mti_record_may_run(mti_plugin_record *r)

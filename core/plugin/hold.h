@@ -17,6 +17,8 @@ unsigned mti_record_held_count(const mti_plugin_record *r);
 void mti_record_describe_holds(const mti_plugin_record *r, mti_writer *w);
 /* MT_CONFLICT plugin_quarantined for a version that shall be installed and may not run. */
 mt_status mti_hold_refuse(const mti_plugins *p, const mti_manifest *m, mti_error *e);
+/* MT_CONFLICT safe_mode for one that would have to run to be installed. */
+mt_status mti_hold_refuse_safe(const mti_plugins *p, const mti_manifest *m, mti_error *e);
 /* Whether what lies in dir is essential and in quarantine, so that the version before it must serve. */
 bool mti_hold_falls_back(const mti_plugins *p, const char *dir);
 

@@ -262,6 +262,7 @@ static mt_status run(upgrade *x, mti_version *v)
         return mti_fail(&x->c->error, MT_UNAVAILABLE, "database_unavailable", "The database cannot be reached: plugins are changed when it is back.");
     MT_TRY(mti_manager_refuse(x->p, x->c, v->manifest, x->old));
     MT_TRY(mti_hold_refuse(x->p, v->manifest, &x->c->error));
+    MT_TRY(mti_hold_refuse_safe(x->p, v->manifest, &x->c->error));
     bool same = !x->moved && x->old && !strcmp(x->old->digest, v->digest) && atomic_load(&x->old->state) == MTI_PLUGIN_ACTIVE;
     mt_status s = same ? configure(x) : replace(x, v);
     json_decref(x->config);

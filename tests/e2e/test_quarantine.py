@@ -344,6 +344,9 @@ def test_safe_mode(own):
         assert states.pop("tenancy") == "active" and set(states.values()) == {"inactive"}, states
         assert "safe mode" in plugin(server)["reason"]
         admin.call("POST", "/faulty/calm", 404)
+        refused = server.cli("plugin", "install", servers.BUILD / "test-plugins" / "hooked", check=False)
+        assert refused.returncode == 1 and "safe mode" in refused.stdout + refused.stderr
+        admin.call("GET", "/plugins/hooked", 404)
         admin.call("POST", "/plugins/faulty/disable")
     server.args.remove("--safe-mode")
     server.restart()

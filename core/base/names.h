@@ -1,4 +1,5 @@
-/* Names as small numbers, for the life of the process: the same name gives the same number. Any thread. */
+/* Names as small numbers, for the life of the process: the same name gives the same number. Any
+ * thread. */
 #ifndef MTI_BASE_NAMES_H
 #define MTI_BASE_NAMES_H
 
@@ -12,7 +13,8 @@ typedef struct mti_names {
 } mti_names;
 
 /* static const char *list[64]; static mti_names things = MTI_NAMES(list); */
-#define MTI_NAMES(array) {.list = array, .max = sizeof array / sizeof *array, .lock = PTHREAD_MUTEX_INITIALIZER}
+#define MTI_NAMES(array) \
+    {.list = array, .max = sizeof array / sizeof *array, .lock = PTHREAD_MUTEX_INITIALIZER}
 
 /* The name's number, given when it is new; -1 when all are used up. */
 int mti_names_id(mti_names *n, const char *name);

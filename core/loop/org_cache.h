@@ -1,7 +1,8 @@
 /*
- * What one loop keeps of organizations: values that are asked of a store when an organization's first call in a while begins, and dropped when a
- * change is told. Bounded by number and bytes, the ones used last stay; of some 16,000 organizations more it is kept that they have none. A value
- * that a call holds stays until the call lets go. Loop's thread only.
+ * What one loop keeps of organizations: values that are asked of a store when an organization's
+ * first call in a while begins, and dropped when a change is told. Bounded by number and bytes,
+ * the ones used last stay; of some 16,000 organizations more it is kept that they have none. A
+ * value that a call holds stays until the call lets go. Loop's thread only.
  */
 #ifndef MTI_LOOP_ORG_CACHE_H
 #define MTI_LOOP_ORG_CACHE_H
@@ -41,9 +42,11 @@ mti_org_entry *mti_org_cache_hold(mti_org_cache *k, mti_uuid org_id);
 void mti_org_entry_release(mti_org_entry *e);
 /* What it has from now on (taken); lets the oldest entries go while there is too much. */
 void mti_org_entry_set(mti_org_entry *e, void *take);
-/* Loads what is not fresh: one fiber asks (load sets the value), the others of the organization wait for it; when it fails, each tries itself. Good
- * for ttl_us, or for this call only when a change was told meanwhile. Suspends on a miss. */
-mt_status mti_org_entry_refresh(mt_call *c, mti_org_entry *e, int64_t ttl_us, mt_status (*load)(mt_call *c, mti_org_entry *e));
+/* Loads what is not fresh: one fiber asks (load sets the value), the others of the organization
+ * wait for it; when it fails, each tries itself. Good for ttl_us, or for this call only when a
+ * change was told meanwhile. Suspends on a miss. */
+mt_status mti_org_entry_refresh(mt_call *c, mti_org_entry *e, int64_t ttl_us,
+                                mt_status (*load)(mt_call *c, mti_org_entry *e));
 /* A change was told: of one organization, or (nil) of any. */
 void mti_org_cache_expire(mti_org_cache *k, mti_uuid org_id);
 /* Entries with a value, and their bytes. */

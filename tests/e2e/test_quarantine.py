@@ -264,6 +264,7 @@ def test_the_operator_is_not_locked_out(own):
     server = own(plugins=[servers.plugin_folder("crasher")], enable=["crasher"])
     for _ in range(3):
         up(server)
+        until("it is active", lambda: plugin(server, "crasher")["state"] == "active")
         host = server.host_pid()
         with server.admin() as admin, pytest.raises(client.TransportError):
             admin.post("/crasher/null")

@@ -1,8 +1,12 @@
 """Engine workers: a model is loaded once, whatever becomes of the host; what becomes of a model's process is nobody else's matter."""
+import atexit
+import json
 import os
 import pathlib
 import re
+import shutil
 import signal
+import tempfile
 import threading
 
 import httpx
@@ -10,11 +14,25 @@ import pytest
 
 import client
 import server as servers
+import test_worker
 from server import until
 
 CHAT, VECTORS = "llm_llamacpp", "embedder_onnx"
 MODEL = "smollm2-135m-instruct-q4_1"
-SERVER = {"env": {"MORTISE_PLUGINS_UPGRADE_WATCH": "0ms"}}
+
+
+def hostile():
+    """A folder with the hostile plugin, which says that it runs models."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="mortise-hostile-"))
+    folder.chmod(0o755)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    shutil.copytree(servers.TEST_PLUGINS / "escape", folder / "escape")
+    manifest = folder / "escape" / "plugin.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"engine": True}))
+    return folder
+
+
+SERVER = {"plugins": [hostile()], "enable": ["escape"], "env": {"MORTISE_PLUGINS_UPGRADE_WATCH": "0ms"}}
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +108,7 @@ def test_a_model_is_loaded_once(server, admin, api):
     assert after < memory * 1.1 and host_after < 100 << 10
     assert f'mortise_worker_activations{{plugin="{VECTORS}"}} 1' in text
     assert int(re.search(rf'mortise_worker_resident_bytes{{plugin="{CHAT}",isolation="engine"}} (\d+)', text)[1]) > 1 << 20
-    assert engines(server) == set(before.values())
+    assert engines(server) >= set(before.values()) and len(engines(server)) == 3
 
 
 def answers(api):
@@ -178,6 +196,15 @@ def test_what_it_may(server, admin):
         links = {os.readlink(f"/proc/{pid}/fd/{fd}").split(":")[0] for fd in os.listdir(f"/proc/{pid}/fd")}
         assert all(kind in ("/dev/null", "socket", "anon_inode") or kind.startswith(str(servers.CACHE)) for kind in links), links
         assert "MORTISE_DATABASE" not in pathlib.Path(f"/proc/{pid}/environ").read_text()
+
+
+@pytest.mark.parametrize("way", [way for way in test_worker.WAYS if way not in ("start_thread", "fork_bomb")])      # a bomb of threads is one
+def test_no_way_out_but_threads(server, admin, way):
+    assert running(admin, "escape")
+    target = {"way": way, "pid": server.host_pid(), "path": str(server.data / "admin.key")}
+    tried = admin.call("POST", "/escape/attempts", json=target).data
+    assert tried["outcome"] == "refused", tried
+    assert admin.call("POST", "/escape/attempts", json=target | {"way": "start_thread"}).data["outcome"] == "succeeded"
 
 
 def test_a_stop_ends_them(server, admin):

@@ -66,11 +66,12 @@ times() { grep -cF -- "$1" serve.log || true; }
 active=$(times 'sentiment 0.1.0 is active')
 sed -i 's/mt_handle row;/mt_handle row; *(volatile int *)0 = 1;/' sentiment/sentiment.c
 for _ in $(seq 200); do [ "$(times 'sentiment 0.1.0 is active')" -gt "$active" ] && break; sleep 0.1; done
-for n in 1 2 3; do
-    follow ask >crash.log 2>&1 && fail "it did not crash: $(cat crash.log)"
-    for _ in $(seq 200); do [ "$(times 'event=plugin.crashed plugin=sentiment')" = $n ] && break; sleep 0.1; done
-    for _ in $(seq 200); do curl -s -f -o health.json "http://127.0.0.1:$port/v1/health/ready" && break; sleep 0.1; done
+for _ in $(seq 200); do
+    [ "$(times 'event=plugin.quarantined plugin=sentiment')" -gt 0 ] && break
+    follow ask >crash.log 2>&1 || true       # it crashes, or is not yet active in the host that came after
+    sleep 0.1
 done
+said 'event=plugin.crashed plugin=sentiment version=0.1.0 how=SIGSEGV'
 said 'event=plugin.quarantined plugin=sentiment'
 sed -i 's/ \*(volatile int \*)0 = 1;//' sentiment/sentiment.c
 answers 'Good morning, Ada?'

@@ -216,7 +216,7 @@ static mt_outcome walk(mti_bus_frame *f, mt_call *c, mti_bus_cursor *at, unsigne
                        void *payload)
 {
     const mti_hook_info *info = f->info;
-    bool own;
+    bool own, clean = !c->error.code[0];
     for (mti_bus_entry *e; (e = mti_bus_cursor_next(at, &own));) {
         if (!is_on(e, info, c))
             continue;
@@ -231,9 +231,10 @@ static mt_outcome walk(mti_bus_frame *f, mt_call *c, mti_bus_cursor *at, unsigne
             at->own = at->own_end;
             continue;
         }
-        if (outcome == MT_CONTINUE || info->always || (outcome == MT_ERROR && !info->fail_closed))
-            continue;
-        return outcome;
+        if (outcome != MT_CONTINUE && !info->always && (outcome != MT_ERROR || info->fail_closed))
+            return outcome;
+        if (clean && c->error.code[0])
+            memset(&c->error, 0, sizeof c->error);   /* passed over: nobody after it failed for this reason */
     }
     return MT_CONTINUE;
 }

@@ -152,6 +152,10 @@ static void errors_close_or_open(void **state)
     mt_retrieval_results in = {.size = sizeof in};
     assert_int_equal(mti_bus_emit(w->bus, &w->call, MTI_HOOK_RETRIEVAL_RESULTS, &in), MT_CONTINUE);
     assert_string_equal(n.seen, "eeb");
+    assert_string_equal(w->call.error.code, "hook_failed"); /* what the call had before stays */
+    memset(&w->call.error, 0, sizeof w->call.error);
+    assert_int_equal(mti_bus_emit(w->bus, &w->call, MTI_HOOK_RETRIEVAL_RESULTS, &in), MT_CONTINUE);
+    assert_string_equal(w->call.error.code, ""); /* what was passed over does not */
 }
 
 static void always_runs_everybody_and_actions_cannot_deny(void **state)

@@ -20,7 +20,7 @@ extern "C" {
 
 /*
  * For plugins that authenticate: looks credentials up in the core's directory and sets the call's
- * identity. Permission "auth". Since 0.1.
+ * identity. Permission "auth". Since 1.0.
  */
 typedef struct mt_auth_1 {
     uint32_t size;
@@ -48,7 +48,7 @@ static inline mt_status mt_auth_find(mt_call *c, mt_slice sha256, bool *found)
 
 /*
  * Files by content: a blob is named by the SHA-256 of its bytes, within an organization.
- * Permission "blob". Since 0.1.
+ * Permission "blob". Since 1.0.
  */
 typedef struct mt_blob_1 {
     uint32_t size;
@@ -107,7 +107,7 @@ static inline mt_status mt_blob_remove(mt_call *c, mt_slice sha256)
 
 /*
  * Bytes by key with a time to live, apart for each organization and plugin. May forget at any
- * time. Permission "cache". Since 0.1.
+ * time. Permission "cache". Since 1.0.
  */
 typedef struct mt_cache_1 {
     uint32_t size;
@@ -162,7 +162,7 @@ static inline mt_status mt_cache_remove(mt_call *c, mt_slice key)
 
 /*
  * One turn of the question and answer pipeline in the call's workspace: passages, model, tools,
- * citations checked against the passages. Nothing is kept. Permission "chat". Since 0.1.
+ * citations checked against the passages. Nothing is kept. Permission "chat". Since 1.0.
  */
 typedef struct mt_chat_in {
     uint32_t size;
@@ -274,7 +274,7 @@ static inline mt_status mt_chat_close(mt_call *c, mt_handle turn)
 /*
  * Named queries of the plugin's queries.sql, under the call's tenant context and the plugin's
  * runtime role. Arguments bind by name: first args, then path, query and body values, then the
- * host's own (:body :new_id :if_match :cursor :limit :now). Permission "db". Since 0.1.
+ * host's own (:body :new_id :if_match :cursor :limit :now). Permission "db". Since 1.0.
  */
 typedef struct mt_db_1 {
     uint32_t size;
@@ -426,7 +426,7 @@ static inline mt_status mt_db_as_org(mt_call *c, mt_slice org_id, mt_slice works
 
 /*
  * The end of a call, however it ends: for what a caller may just walk away from (a stream, a
- * counted use). Always granted. Since 0.1.
+ * counted use). Always granted. Since 1.0.
  */
 typedef struct mt_defer_1 {
     uint32_t size;
@@ -452,7 +452,7 @@ static inline mt_status mt_defer_add(mt_call *c, void (*work)(void *arg), void *
 
 /*
  * Texts to vectors of a model. The null slice for a model is the platform's default. Permission
- * "embedder". Since 0.1.
+ * "embedder". Since 1.0.
  */
 typedef struct mt_embedder_info {
     uint32_t size;
@@ -538,7 +538,7 @@ static inline uint32_t mt_embedder_count_tokens(mt_call *c, mt_slice model, mt_s
 /*
  * What runs embedding models. The provider of embedder/1 chooses among them; everybody else asks
  * embedder/1. The null slice for a model is the engine's own default. Permission
- * "embedder_engine". Since 0.1.
+ * "embedder_engine". Since 1.0.
  */
 typedef struct mt_embedder_engine_info {
     uint32_t size;
@@ -629,7 +629,7 @@ static inline uint32_t mt_embedder_engine_count_tokens(mt_call *c, mt_slice prov
 
 /*
  * Telling and asking others: emits a hook of the catalogue, and answers a filter's patch. Always
- * granted. Since 0.1.
+ * granted. Since 1.0.
  */
 typedef struct mt_hook_1 {
     uint32_t size;
@@ -706,7 +706,7 @@ static inline bool mt_hook_should_stop(mt_call *c)
 /*
  * Outbound HTTP through the host: granted hosts only, no private addresses unless configured,
  * time-outs and size caps. timeout_ms: until the answer's head; idle_ms: between two parts of its
- * body; 0: the host's own. Permission "http". Since 0.1.
+ * body; 0: the host's own. Permission "http". Since 1.0.
  */
 typedef struct mt_http_exchange {
     uint32_t size;
@@ -794,7 +794,7 @@ static inline mt_slice mt_http_header(mt_call *c, mt_handle stream, mt_slice nam
 
 /*
  * Reading JSON with the host's parser and its depth limit. Writing is mortise/json.h. Always
- * granted. Since 0.1.
+ * granted. Since 1.0.
  */
 typedef struct mt_json_1 {
     uint32_t size;
@@ -862,7 +862,7 @@ static inline mt_status mt_json_free(mt_call *c, mt_handle doc)
 
 /* --- limiter/1 --- */
 
-/* Token buckets by key. Permission "limiter". Since 0.1. */
+/* Token buckets by key. Permission "limiter". Since 1.0. */
 typedef struct mt_limiter_1 {
     uint32_t size;
     uint32_t version;
@@ -896,7 +896,7 @@ static inline mt_status mt_limiter_take(mt_call *c, mt_slice key, uint32_t cost,
 
 /* --- llm/1 --- */
 
-/* Text generation, streamed: models by name, whoever runs them. Permission "llm". Since 0.1. */
+/* Text generation, streamed: models by name, whoever runs them. Permission "llm". Since 1.0. */
 typedef struct mt_llm_in {
     uint32_t size;
     mt_slice model;
@@ -1067,7 +1067,7 @@ static inline mt_status mt_llm_describe(mt_call *c, mt_slice model, mt_llm_model
 
 /*
  * What runs models: a local engine or an upstream. The provider of llm/1 chooses among them;
- * everybody else asks llm/1. Permission "llm_engine". Since 0.1.
+ * everybody else asks llm/1. Permission "llm_engine". Since 1.0.
  */
 typedef struct mt_llm_engine_in {
     uint32_t size;
@@ -1237,7 +1237,7 @@ static inline mt_status mt_llm_engine_models(mt_call *c, mt_slice provider, uint
  * A plugin's own numbers on /v1/metrics, as mortise_SLUG_NAME. Label values are few and the
  * operator's (an outcome, a mode, a model of the platform), never an organization's: over 255
  * series a family they are counted as "other". What is only known when it is asked for is set on
- * the hook metrics.collect. Always granted. Since 0.1.
+ * the hook metrics.collect. Always granted. Since 1.0.
  */
 typedef struct mt_metrics_1 {
     uint32_t size;
@@ -1318,7 +1318,7 @@ static inline mt_status mt_metrics_observe(mt_handle family, const mt_slice *val
 
 /* --- offload/1 --- */
 
-/* CPU-heavy work on the host's pool, fair between organizations. Always granted. Since 0.1. */
+/* CPU-heavy work on the host's pool, fair between organizations. Always granted. Since 1.0. */
 typedef struct mt_offload_1 {
     uint32_t size;
     uint32_t version;
@@ -1343,7 +1343,7 @@ static inline mt_status mt_offload_run(mt_call *c, void (*work)(void *arg), void
 
 /*
  * Lua policies: what the engine says of a text, for the plugin that keeps the organizations' own.
- * Permission "policy". Since 0.1.
+ * Permission "policy". Since 1.0.
  */
 typedef struct mt_policy_1 {
     uint32_t size;
@@ -1428,7 +1428,7 @@ static inline mt_status mt_policy_changed(mt_call *c)
 /*
  * Keeps the organizations' own policies. The host asks it when an organization's first call in a
  * while begins, and keeps what it heard until told of a change. Permission "policy_store". Since
- * 0.1.
+ * 1.0.
  */
 typedef struct mt_policy_store_1 {
     uint32_t size;
@@ -1477,7 +1477,7 @@ static inline mt_status mt_policy_store_note(mt_call *c, mt_slice notes)
 /*
  * Durable jobs. put joins the call's open transaction. Consumers are handlers that the manifest
  * lists under "queues"; a consumer's call acts for the job's organization. Permission "queue".
- * Since 0.1.
+ * Since 1.0.
  */
 typedef struct mt_queue_1 {
     uint32_t size;
@@ -1583,7 +1583,7 @@ static inline mt_status mt_queue_fail(mt_call *c, mt_slice id, mt_slice reason, 
 
 /*
  * The request that the current call answers: parameters, body, answer. Outside a request every
- * function answers MT_UNSUPPORTED or the null slice. Always granted. Since 0.1.
+ * function answers MT_UNSUPPORTED or the null slice. Always granted. Since 1.0.
  */
 typedef struct mt_request_1 {
     uint32_t size;
@@ -1880,7 +1880,7 @@ static inline mt_slice mt_setting(mt_call *c, mt_slice name)
 
 /*
  * How well texts answer a question, by a model that reads both together (cross-encoder).
- * Permission "reranker". Since 0.1.
+ * Permission "reranker". Since 1.0.
  */
 typedef struct mt_reranker_1 {
     uint32_t size;
@@ -1917,7 +1917,7 @@ static inline mt_status mt_reranker_score(mt_call *c, mt_slice model, mt_slice q
 
 /* --- retrieval/1 --- */
 
-/* Passages of the call's workspace that fit a question. Permission "retrieval". Since 0.1. */
+/* Passages of the call's workspace that fit a question. Permission "retrieval". Since 1.0. */
 typedef struct mt_retrieval_1 {
     uint32_t size;
     uint32_t version;
@@ -1953,7 +1953,7 @@ static inline mt_status mt_retrieval_search(mt_call *c, mt_slice query, mt_slice
 
 /*
  * Who provides a service now: for plugins that choose among providers, or show them. Always
- * granted. Since 0.1.
+ * granted. Since 1.0.
  */
 typedef struct mt_service_1 {
     uint32_t size;
@@ -1980,7 +1980,7 @@ static inline mt_status mt_service_provider(mt_call *c, mt_slice interface, uint
 
 /*
  * A server-sent event stream as the answer of an operation that declares x-stream: sse. Always
- * granted. Since 0.1.
+ * granted. Since 1.0.
  */
 typedef struct mt_stream_1 {
     uint32_t size;
@@ -2027,7 +2027,7 @@ static inline mt_status mt_stream_end(mt_call *c)
 /*
  * Passages of a workspace by their words (BM25). Answers ids and scores only; rows decide what is
  * shown. version is the workspace's index version, advanced in the transaction that changes
- * chunks. Permission "text_index". Since 0.1.
+ * chunks. Permission "text_index". Since 1.0.
  */
 typedef struct mt_text_index_1 {
     uint32_t size;
@@ -2162,7 +2162,7 @@ static inline mt_status mt_text_index_drop(mt_call *c, mt_slice workspace_id)
 
 /*
  * For plugins with threads of their own: a thread that holds no call wakes a fiber that waits.
- * What must be let go when the call ends is for defer/1. Always granted. Since 0.1.
+ * What must be let go when the call ends is for defer/1. Always granted. Since 1.0.
  */
 typedef struct mt_thread_1 {
     uint32_t size;
@@ -2213,7 +2213,7 @@ static inline mt_status mt_thread_raise(mt_handle signal)
 /*
  * Nearest vectors of a workspace and a model: each pair is an index of its own. Answers ids and
  * scores only; rows decide what is shown. version is the workspace's index version, advanced in
- * the transaction that changes chunks. Permission "vector_index". Since 0.1.
+ * the transaction that changes chunks. Permission "vector_index". Since 1.0.
  */
 typedef struct mt_index_hits {
     uint32_t size;

@@ -9,6 +9,7 @@
 
 enum { MOST_RETIRED = 64 };                  /* versions, and MiB of their objects */
 enum { QUIET_MS = 1000 };                    /* without a change, until a fresh host is asked for */
+enum { MANY_SLOTS = MTI_MAX_PLUGINS * 5 / 8 };    /* in use: then it is not waited for */
 enum { LOOK_MS = 20, LOOK_SLOWLY_MS = 500, QUICK_LOOKS = 100 };
 
 static bool is_retired(const mti_plugin_record *r)
@@ -80,12 +81,12 @@ void mti_retire_end_all(mti_plugins *p, mt_call *c)
         }
 }
 
-/* A moment without changes comes when one upgrade has not been followed by another for a second, or after ten of those. */
+/* A moment without changes comes when one upgrade has not been followed by another for a second, or after ten of those, or when slots become few. */
 static void ask_for_reload(void *arg)
 {
     mti_plugins *p = arg;
     unsigned n = 0;
-    for (int i = 0; i < 10 && n != p->n && !p->ending; i++) {
+    for (int i = 0; i < 10 && n != p->n && p->n < MANY_SLOTS && !p->ending; i++) {
         n = p->n;
         mti_wait(&p->retiring, QUIET_MS);
     }

@@ -3,13 +3,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int find(const mti_names *n, const char *name)
+{
+    for (unsigned i = 0; i < n->count; i++)
+        if (!strcmp(n->list[i], name))
+            return (int)i;
+    return -1;
+}
+
+int mti_names_find(mti_names *n, const char *name)
+{
+    pthread_mutex_lock(&n->lock);
+    int id = find(n, name);
+    pthread_mutex_unlock(&n->lock);
+    return id;
+}
+
 int mti_names_id(mti_names *n, const char *name)
 {
-    int id = -1;
     pthread_mutex_lock(&n->lock);
-    for (unsigned i = 0; i < n->count && id < 0; i++)
-        if (!strcmp(n->list[i], name))
-            id = (int)i;
+    int id = find(n, name);
     if (id < 0 && n->count < n->max && (n->list[n->count] = strdup(name))) {
         id = (int)n->count;
         __atomic_store_n(&n->count, n->count + 1, __ATOMIC_RELEASE);

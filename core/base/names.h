@@ -18,6 +18,7 @@ typedef struct mti_names {
 
 /* The name's number, given when it is new; -1 when all are used up. */
 int mti_names_id(mti_names *n, const char *name);
+int mti_names_find(mti_names *n, const char *name);          /* -1: it has none */
 unsigned mti_names_count(const mti_names *n);
 const char *mti_names_get(const mti_names *n, int id);       /* NULL: no such number */
 /* Of one that ends before the process. */

@@ -59,6 +59,8 @@ static mt_status check(mt_call *c, const mti_plugin_record *r, const change *x)
         return mti_fail(&c->error, MT_CONFLICT, "plugin_essential", "Plugin %s is essential: it is for every call.", r->slug);
     if (!known && atomic_load(&r->instances)->n >= MOST)
         return mti_fail(&c->error, MT_CONFLICT, "instances_full", "A plugin has at most %d instances: take one away first.", MOST);
+    if (!mti_instances_room(r, x->instance))
+        return mti_fail(&c->error, MT_CONFLICT, "instances_full", "This process has no place for another instance: mortise reload frees those of deleted ones.");
     mt_status s = MT_OK;
     if (*x->instance)
         s = seal(c, r, x);

@@ -12,12 +12,31 @@ static const char text[] =
     "SELECT slug, json_agg(json_build_object('instance', instance, 'config', config, 'scope', scope, 'priority', priority) ORDER BY instance) AS rows\n"
     "FROM mt.plugin_setting WHERE org_id = '00000000-0000-0000-0000-000000000000' GROUP BY slug;\n";
 
-static uint16_t seat_of(const mti_plugin_record *r, const char *format, const char *instance)
+/* Two seats of every slot are kept for plugins and their default instances, so those never lack one; the others are for names of instances, which keep
+ * theirs until the process ends, for calls may carry its bit. */
+enum { KEPT = 2 * MTI_MAX_PLUGINS };
+
+static const char NO_ROOM[] = "this process has no place for another instance: mortise reload frees those of deleted ones";
+
+static void name_seat(char out[160], const mti_plugin_record *r, const char *instance)
+{
+    snprintf(out, 160, "%s:%s", r->slug, instance);
+}
+
+bool mti_instances_room(const mti_plugin_record *r, const char *instance)
 {
     char name[160];
-    snprintf(name, sizeof name, format, r->slug, instance);
+    mti_names *seats = &r->host->plugins->seats;
+    name_seat(name, r, instance);
+    return !*instance || mti_names_count(seats) < MTI_BUS_SEATS - KEPT || mti_names_find(seats, name) >= 0;
+}
+
+static uint16_t seat_of(const mti_plugin_record *r, const char *name)
+{
     int seat = mti_names_id(&r->host->plugins->seats, name);
-    return seat < 0 ? 0 : (uint16_t)seat;
+    if (seat <= 0)
+        abort();                             /* there was room; 0 would be everybody's */
+    return (uint16_t)seat;
 }
 
 static void bind(const mti_plugin_record *r, mti_instance *i)
@@ -31,9 +50,11 @@ static void bind(const mti_plugin_record *r, mti_instance *i)
 static void fill(const mti_plugin_record *r, mti_instance *i, const char *name, const json_t *row)
 {
     const json_t *priority = json_object_get(row, "priority"), *scope = json_object_get(row, "scope");
+    char seat[160];
+    name_seat(seat, r, name);
     i->name = strdup(name);
-    i->seats[0] = seat_of(r, "%s%s", "");
-    i->seats[1] = seat_of(r, "%s:%s", name);
+    i->seats[0] = seat_of(r, r->slug);
+    i->seats[1] = seat_of(r, seat);
     i->has_priority = json_is_integer(priority);
     i->priority = (int)json_integer_value(priority);
     i->scope = json_object_size(scope) ? json_incref((json_t *)scope) : NULL;
@@ -76,10 +97,15 @@ static struct mti_instances *make(const mti_plugin_record *r, json_t *rows)
     fill(r, &all->items[all->n++], "", own ? first : NULL);
     json_array_foreach(rows, at, row) {
         mti_instance *i = &all->items[all->n];
+        const char *name = mti_json_get_string(row, "instance", MT_SLICE("")).p;
         if (!at && own)
             continue;
-        fill(r, i, mti_json_get_string(row, "instance", MT_SLICE("")).p, row);
-        if (i->seats[1] && configure(r, i, json_object_get(row, "config")))
+        if (!mti_instances_room(r, name)) {
+            mti_log(MTI_LOG_WARN, "plugin.instance_ignored", "plugin=%s instance=%s reason=%s", r->slug, name, NO_ROOM);
+            continue;
+        }
+        fill(r, i, name, row);
+        if (configure(r, i, json_object_get(row, "config")))
             all->n++;
         else
             clear(i);

@@ -36,6 +36,8 @@ struct mti_instances {
 mt_status mti_instances_read(mti_plugins *p, mt_call *c, mti_plugin_record *also);
 /* The default one only: for a record that was just made. */
 void mti_instances_init(mti_plugin_record *r);
+/* Whether the process has a place for an instance of this name. */
+bool mti_instances_room(const mti_plugin_record *r, const char *instance);
 /* The record's services are known now. Nothing for a record of no host's (the scanner's). */
 void mti_instances_bind(mti_plugin_record *r);
 void mti_instances_dispose(mti_plugin_record *r);

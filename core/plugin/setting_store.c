@@ -208,7 +208,8 @@ static mt_status done(mt_call *c, const mti_setting_values *v)
 {
     mti_result *r;
     MT_TRY(mti_setting_run(c, MTI_SETTING_TIDY, v, &r));
-    return mti_settings_changed(c, c->who.org_id);
+    mti_settings_changed(c, c->who.org_id);
+    return MT_OK;
 }
 
 mt_status mti_setting_put(mt_call *c, const mti_setting_at *at, const json_t *body)

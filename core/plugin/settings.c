@@ -107,8 +107,11 @@ static mt_status add_layer(mt_call *c, mti_settings *s, const mti_plugin_record 
     if (status == MT_OK)
         status = mti_config_open(c, r->slug, name, stored, &l.config);
     json_decref(stored);
-    if (status != MT_OK)
-        return status;
+    if (status != MT_OK) {                   /* who asks is anybody of the organization: the reason names files and keys */
+        mti_log(MTI_LOG_ERROR, "plugin.setting_unreadable", "plugin=%s layer=%s reason=%s", r->slug, name, c->error.detail);
+        memset(&c->error, 0, sizeof c->error);
+        return mti_fail(&c->error, MT_UNAVAILABLE, "settings_unreadable", "What this organization has set of plugin %s cannot be read: the operator finds the reason in the server's log.", r->slug);
+    }
     s->layers[s->n_layers++] = l;
     s->size += 4096 + 8 * config.len;
     return MT_OK;
@@ -304,6 +307,15 @@ static void reread(void *arg)
     free(n);
 }
 
+/* When no fiber is free, later: nobody says it again. */
+static void begin_reread(void *arg)
+{
+    enum { LATER_MS = 100 };
+    news *n = arg;
+    if (mti_fiber_spawn(n->host->loops[0], reread, n) != MT_OK)
+        mti_timer_start(n->host->loops[0], LATER_MS, begin_reread, n);
+}
+
 /* The operator changed something, perhaps on another host. slug NULL: of whichever plugin. */
 static void hear_operator(const loop_settings *k, const char *slug)
 {
@@ -311,10 +323,7 @@ static void hear_operator(const loop_settings *k, const char *slug)
     if (!n)
         return;
     *n = (news){k->host, slug ? strdup(slug) : NULL};
-    if (mti_fiber_spawn(k->host->loops[0], reread, n) == MT_OK)
-        return;
-    free(n->slug);
-    free(n);
+    begin_reread(n);
 }
 
 /* From triggers: "plugin SLUG" of mt.plugin; "mt.plugin_setting ORG", whose nil organization is the operator. NULL after a reconnect. */
@@ -338,11 +347,11 @@ static mt_status expire_there(void *arg, mt_call *there)
     return MT_OK;
 }
 
-mt_status mti_settings_changed(mt_call *c, mti_uuid org_id)
+/* It is stored: a loop that cannot be told now hears of it by the notification. */
+void mti_settings_changed(mt_call *c, mti_uuid org_id)
 {
     for (unsigned i = 0; i < c->host->n_loops; i++)
-        MT_TRY(mti_across_run(c, c->host->loops[i], expire_there, &org_id));
-    return MT_OK;
+        mti_across_run(c, c->host->loops[i], expire_there, &org_id);
 }
 
 /* ---- life ---- */

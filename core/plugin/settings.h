@@ -25,7 +25,7 @@ void mti_settings_fit(mt_call *c);
 /* The organization of the call is another one: what it carries is not that one's. */
 void mti_settings_detach(mt_call *c);
 /* After it answered no loop of this host starts a call with what it kept of the organization. */
-mt_status mti_settings_changed(mt_call *c, mti_uuid org_id);
+void mti_settings_changed(mt_call *c, mti_uuid org_id);
 
 /* Whether the call's organization has the plugin (or only the instance of it) switched off. */
 bool mti_settings_off(const mt_call *c, const uint16_t seats[2]);

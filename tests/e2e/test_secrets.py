@@ -189,7 +189,8 @@ def test_organizations_and_instances_have_secrets_of_their_own(server, admin):
     def refused():                                    # neither red's nor the operator's, once the host has heard of it
         answer = blue.api.get("/hello")
         assert words["red"] not in answer.text and GREETING not in answer.text
-        return answer.status_code == 503
+        assert str(server.data) not in answer.text    # nor where keys lie: who asks is anybody of the organization
+        return answer.status_code == 503 and answer.json()["code"] == "settings_unreadable"
     until("what was copied is refused", refused)
     blue.api.call("PUT", of_blue, json={"config": {"greeting": words["blue"]}})
     assert greet(blue.api) == words["blue"]

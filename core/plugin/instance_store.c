@@ -93,11 +93,20 @@ static mt_status write(mt_call *c, const mti_plugin_record *r, const change *x)
     return mti_db_run(c, &(mti_db_role){0}, &queries[x->body ? 0 : 1], params, &result);
 }
 
+/* What people may see of an instance whose layer is stored like this. A new reference. */
+static json_t *shown(const mti_plugin_record *r, const char *instance, const json_t *stored)
+{
+    if (*instance)
+        return mti_layers_shown(r->manifest, (const json_t *const[MTI_LAYERS]){stored});
+    json_t *own = atomic_load(&r->shown);
+    return own ? json_incref(own) : json_object();      /* it was never read: the database has been down since the start */
+}
+
 /* As it is described, and which of its secrets would be others. What is stored may be unreadable: then every one is. */
 static mt_status look(mt_call *c, const mti_plugin_record *r, const change *x)
 {
     char name[MTI_LAYER_NAME];
-    json_t *plain = NULL, *before = NULL, *merged = NULL, *pointers = json_array();
+    json_t *plain = NULL, *before = NULL, *pointers = json_array();
     const json_t *stored = mti_instance_stored(r, x->instance), *scope = json_object_get(x->body, "scope"), *priority = json_object_get(x->body, "priority");
     mti_layer_name(name, (mti_uuid){{0}}, (mti_uuid){{0}}, x->instance);
     mt_status s = mti_config_open(c, r->slug, name, x->config, &plain);
@@ -105,16 +114,10 @@ static mt_status look(mt_call *c, const mti_plugin_record *r, const change *x)
         memset(&c->error, 0, sizeof c->error);
     if (s == MT_OK)
         s = mti_secrets_compare(r->manifest->config_schema, plain, before, pointers);
-    if (s == MT_OK && !*x->instance)
-        merged = atomic_load(&r->config) ? json_incref(atomic_load(&r->config)) : json_object();
-    else if (s == MT_OK)
-        s = mti_layers_merge(r->manifest, (const json_t *const[MTI_LAYERS]){plain}, &merged, &c->error);
-    if (s == MT_OK) {
-        json_t *all = json_pack("{s:s,s:o,s:o,s:o,s:O}", "instance", *x->instance ? x->instance : MTI_INSTANCE_DEFAULT, "config", merged, "scope",
-                                scope ? json_incref((json_t *)scope) : json_object(), "priority", priority ? json_incref((json_t *)priority) : json_null(), "secrets_changed", pointers);
-        *x->preview = json_pack("{s:[o]}", "items", mti_config_show(r->manifest, all, "config"));
-        json_decref(all);
-    }
+    if (s == MT_OK)
+        *x->preview = json_pack("{s:[{s:s,s:o,s:o,s:o,s:O}]}", "items", "instance", *x->instance ? x->instance : MTI_INSTANCE_DEFAULT, "config",
+                                shown(r, x->instance, x->config), "scope", scope ? json_incref((json_t *)scope) : json_object(),
+                                "priority", priority ? json_incref((json_t *)priority) : json_null(), "secrets_changed", pointers);
     json_decref(plain);
     json_decref(before);
     json_decref(pointers);
@@ -166,14 +169,8 @@ mt_status mti_plugins_delete_instance(mti_plugins *p, mt_call *c, mt_slice slug,
 
 static json_t *describe(const mti_plugin_record *r, const mti_instance *i)
 {
-    json_t *config = *i->name ? i->config : atomic_load(&r->config);
-    if (!config)
-        config = json_object();          /* it was never read: the database has been down since the start */
-    json_t *all = json_pack("{s:s,s:O,s:o,s:o}", "instance", *i->name ? i->name : MTI_INSTANCE_DEFAULT, "config", config, "scope",
-                            i->scope ? json_incref(i->scope) : json_object(), "priority", i->has_priority ? json_integer(i->priority) : json_null());
-    json_t *out = mti_config_show(r->manifest, all, "config");
-    json_decref(all);
-    return out;
+    return json_pack("{s:s,s:o,s:o,s:o}", "instance", *i->name ? i->name : MTI_INSTANCE_DEFAULT, "config", shown(r, i->name, i->stored), "scope",
+                     i->scope ? json_incref(i->scope) : json_object(), "priority", i->has_priority ? json_integer(i->priority) : json_null());
 }
 
 mt_status mti_plugins_instances(mti_plugins *p, mt_call *c, mt_slice slug, json_t **out)

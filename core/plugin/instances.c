@@ -66,6 +66,7 @@ static bool configure(const mti_plugin_record *r, mti_instance *i, const json_t 
     char name[MTI_LAYER_NAME];
     mti_error e = {0};
     mti_layer_name(name, (mti_uuid){{0}}, (mti_uuid){{0}}, i->name);
+    i->stored = stored;
     i->given = json_deep_copy(stored);
     if (mti_secrets_open(r->host->secrets, (mti_secret_place){r->slug, name}, i->given, &e) == MT_OK &&
         mti_layers_merge(r->manifest, (const json_t *const[MTI_LAYERS]){i->given}, &i->config, &e) == MT_OK)

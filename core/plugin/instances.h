@@ -18,6 +18,7 @@ typedef struct mti_instance {
     int priority;                            /* of its hook handlers, in place of the manifest's */
     /* the operator's layer, and what that comes to; NULL for the default one: the record's */
     json_t *given, *config;
+    const json_t *stored;                    /* the layer as it is stored; of the rows */
     json_t *scope;                           /* as given; NULL: every call */
     mti_provider providers[MTI_SVC_COUNT];   /* as the record's */
 } mti_instance;

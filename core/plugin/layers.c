@@ -1,4 +1,5 @@
 #include "plugin/layers.h"
+#include "secrets/secrets.h"
 
 #include <stdio.h>
 
@@ -163,6 +164,21 @@ mt_status mti_layers_merge(const mti_manifest *m, const json_t *const layers[MTI
     else
         json_decref(merged);
     return s;
+}
+
+json_t *mti_layers_shown(const mti_manifest *m, const json_t *const stored[MTI_LAYERS])
+{
+    json_t *merged = json_object();
+    for (int i = 0; i < MTI_LAYERS; i++)
+        if (stored[i]) {
+            json_t *shown = json_deep_copy(stored[i]);
+            mti_secrets_redact(m->config_schema, shown);         /* before it is laid over: a sealed value is an object */
+            merged = mti_layer_merge(merged, shown);
+            json_decref(shown);
+        }
+    if (m->config_check)
+        mti_schema_apply_defaults(m->config_check, merged);
+    return merged;
 }
 
 /* Walks down path in a layer: 1 the layer sets it, -1 it takes it away or replaces what it lies in, 0 it says nothing. */

@@ -40,6 +40,11 @@ mt_status mti_layer_check(const json_t *schema, const json_t *layer, mti_level l
 mt_status mti_layers_merge(const mti_manifest *m, const json_t *const layers[MTI_LAYERS],
                            json_t **out, mti_error *e);
 
+/* What people may see of layers as they are stored, laid over each other, with defaults: made from
+ * the sealed form, so that no secret is in it that a version's schema does not know of. Not
+ * checked. A new reference. */
+json_t *mti_layers_shown(const mti_manifest *m, const json_t *const stored[MTI_LAYERS]);
+
 /* Which layer each value of merged comes from: an object of JSON pointer → "default", "operator",
  * "organization", "workspace". New reference. */
 json_t *mti_layers_origins(const json_t *const layers[MTI_LAYERS], const json_t *merged);

@@ -132,17 +132,21 @@ static mt_status open_layer(mt_call *c, const mti_plugin_record *r, mti_uuid org
     return MT_OK;
 }
 
+static const json_t *stored_of(const subject *s, mti_uuid workspace_id)
+{
+    return json_object_get(mti_setting_row(s->rows, mt_str(s->r->slug), mt_str(s->instance->name), workspace_id), "config");
+}
+
 static mt_status layer_of(mt_call *c, const subject *s, mti_uuid workspace_id, json_t **out)
 {
-    const json_t *row = mti_setting_row(s->rows, mt_str(s->r->slug), mt_str(s->instance->name), workspace_id);
-    return open_layer(c, s->r, c->who.org_id, workspace_id, s->instance->name, json_object_get(row, "config"), out);
+    return open_layer(c, s->r, c->who.org_id, workspace_id, s->instance->name, stored_of(s, workspace_id), out);
 }
 
 /* The form that is stored of what is given; kept by the call. */
 static mt_status seal(mt_call *c, const mti_setting_at *at, const subject *s, const json_t *given, json_t **sealed)
 {
     char name[MTI_LAYER_NAME];
-    const json_t *stored = json_object_get(mti_setting_row(s->rows, at->slug, mt_str(s->instance->name), at->workspace_id), "config"), *schema = s->r->manifest->config_schema;
+    const json_t *stored = stored_of(s, at->workspace_id), *schema = s->r->manifest->config_schema;
     *sealed = given ? json_deep_copy(given) : json_object();
     mti_arena_defer(&c->arena, mti_setting_free, *sealed);
     mti_layer_name(name, c->who.org_id, at->workspace_id, s->instance->name);
@@ -314,27 +318,28 @@ mt_status mti_setting_list(mt_call *c, json_t **out)
     return s;
 }
 
-/* The operator's layer as it was given, without the defaults; kept by the call. */
-static mt_status given_by_operator(mt_call *c, const subject *s, json_t **out)
+/* The operator's layer without the defaults, as it is stored and opened; kept by the call. */
+static mt_status given_by_operator(mt_call *c, const subject *s, const json_t **stored, const json_t **opened)
 {
     bool enabled;
-    json_t *stored = NULL;
-    *out = s->instance->given;
-    if (s->instance->given)
+    json_t *row = NULL, *plain;
+    *stored = s->instance->stored;
+    *opened = s->instance->given;
+    if (*opened)
         return MT_OK;
-    mt_status status = mti_store_read(c, s->r->slug, &enabled, &stored);
-    if (status == MT_NOT_FOUND)
-        return MT_OK;
-    if (status == MT_OK)
-        status = mti_config_open(c, s->r->slug, "", stored, out);
-    json_decref(stored);
-    if (status == MT_OK)
-        mti_arena_defer(&c->arena, mti_setting_free, *out);
-    return status;
+    mt_status status = mti_store_read(c, s->r->slug, &enabled, &row);
+    if (status != MT_OK)
+        return status == MT_NOT_FOUND ? MT_OK : status;
+    *stored = row;
+    mti_arena_defer(&c->arena, mti_setting_free, row);
+    MT_TRY(mti_config_open(c, s->r->slug, "", row, &plain));
+    *opened = plain;
+    mti_arena_defer(&c->arena, mti_setting_free, plain);
+    return MT_OK;
 }
 
-/* Laid over each other; a layer that does not fit is left out, the highest first, and told. */
-static json_t *merge(const subject *s, const json_t *layers[MTI_LAYERS], json_t *ignored)
+/* The layers that count: one that does not fit is left out, the highest first, and told. */
+static void leave_out(const subject *s, const json_t *layers[MTI_LAYERS], json_t *ignored)
 {
     static const char *const levels[] = {"operator", "organization", "workspace"};
     json_t *merged = NULL;
@@ -344,26 +349,32 @@ static json_t *merge(const subject *s, const json_t *layers[MTI_LAYERS], json_t 
             json_array_append_new(ignored, json_pack("{s:s,s:s,s:s}", "level", levels[i], "pointer", e.pointer, "detail", e.detail));
             layers[i] = NULL;
         }
-    return merged ? merged : json_object();
+    json_decref(merged);
 }
 
 mt_status mti_setting_effective(mt_call *c, const mti_setting_at *at, bool organization, bool whole, json_t **out)
 {
     subject s;
-    json_t *given, *org = NULL, *workspace = NULL, *ignored;
+    json_t *org = NULL, *workspace = NULL, *ignored = json_array();
+    const json_t *layers[MTI_LAYERS] = {NULL}, *stored[MTI_LAYERS] = {NULL};
+    mti_arena_defer(&c->arena, mti_setting_free, ignored);
     MT_TRY(look_up(c, at, &s));
-    MT_TRY(given_by_operator(c, &s, &given));
+    MT_TRY(given_by_operator(c, &s, &stored[0], &layers[0]));
     if (organization)
         MT_TRY(layer_of(c, &s, (mti_uuid){{0}}, &org));
     if (organization && !mti_uuid_is_nil(at->workspace_id))
         MT_TRY(layer_of(c, &s, at->workspace_id, &workspace));
-    const json_t *layers[MTI_LAYERS] = {given, org, workspace};
-    json_t *merged = merge(&s, layers, ignored = json_array());
+    layers[1] = org;
+    layers[2] = workspace;
+    stored[1] = stored_of(&s, (mti_uuid){{0}});
+    stored[2] = stored_of(&s, at->workspace_id);
+    leave_out(&s, layers, ignored);
+    for (int i = 0; i < MTI_LAYERS; i++)
+        stored[i] = layers[i] ? stored[i] : NULL;
+    json_t *merged = mti_layers_shown(s.r->manifest, stored);
     json_t *shown = whole ? json_incref(merged) : mti_layer_visible(s.r->manifest->config_schema, merged);
-    json_t *all = json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o}", "slug", s.r->slug, "instance", s.instance->name, "organization_id", organization ? id_json(c->who.org_id) : json_null(),
-                            "workspace_id", id_json(at->workspace_id), "config", shown, "origins", mti_layers_origins(layers, shown), "ignored", ignored);
-    *out = mti_config_show(s.r->manifest, all, "config");
-    json_decref(all);
+    *out = json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:O}", "slug", s.r->slug, "instance", s.instance->name, "organization_id", organization ? id_json(c->who.org_id) : json_null(),
+                     "workspace_id", id_json(at->workspace_id), "config", shown, "origins", mti_layers_origins(layers, shown), "ignored", ignored);
     json_decref(merged);
     return MT_OK;
 }

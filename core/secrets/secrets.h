@@ -40,8 +40,8 @@ mt_status mti_secrets_seal(mti_keyring *k, mti_secret_place place, const json_t 
 mt_status mti_secrets_open(mti_keyring *k, mti_secret_place place, json_t *document, mti_error *e);
 /* Adds to pointers (an array) where a secret of the plain document a is none of b, or another (b may be NULL). */
 mt_status mti_secrets_compare(const json_t *schema, json_t *a, const json_t *b, json_t *pointers);
-/* Whatever is in a secret's place or is sealed becomes MTI_SECRET_SHOWN. For sealed and for plain
- * documents, though only the first tells of secrets that schema does not know. */
+/* Whatever is in a secret's place or is sealed becomes MTI_SECRET_SHOWN. What
+ * people see is made of sealed documents: only they tell of secrets that schema does not know. */
 void mti_secrets_redact(const json_t *schema, json_t *document);
 
 #endif

@@ -419,6 +419,29 @@ def test_secrets_of_an_organization_are_sealed_for_it(server, red, blue, tmp_pat
     server.cli("plugin", "uninstall", "conf")
 
 
+def test_going_back_to_a_version_without_the_secret_shows_none(server, admin, red, blue, tmp_path):
+    """What is stored sealed is shown as a secret, whatever the schema of the version that serves says."""
+    server.cli("plugin", "install", version_of(tmp_path, "2.0.0", token={"type": "string", "x-level": "organization"}))
+    server.cli("plugin", "install", version_of(tmp_path, "2.1.0"))
+    put(red.api, settings(red, "conf"), config={"token": "canary-red"})
+    put(red.api, in_workspace(red.workspace, "conf"), config={"word": "deep"})
+    admin.call("PUT", "/plugins/conf/config", json={"token": "canary-operator", "most": 6})
+    admin.call("PUT", "/plugins/conf/instances/eu", json={"config": {"token": "canary-eu"}})
+    server.cli("plugin", "rollback", "conf")
+    admin.call("PUT", "/plugins/conf/config", json={"token": "********", "most": 6})      # a rollback brings the configuration back, too
+    asked = [admin.call("GET", "/plugins/conf/effective-config", params=whose) for whose in
+             ({"organization_id": red.org}, {"organization_id": red.org, "workspace_id": red.workspace}, {}, {"instance": "eu"})]
+    asked += [tenant.api.call("GET", "/plugins/conf/effective-config", params=which) for tenant in (red, blue) for which in ({}, {"instance": "eu"})]
+    for answer in asked:
+        assert answer.data["config"]["token"] == "********" and "canary" not in answer.text
+    listed = admin.call("GET", "/plugins/conf/instances")
+    assert {i["instance"]: i["config"]["token"] for i in listed.data["items"]} == {"default": "********", "eu": "********"}
+    again = admin.call("PUT", "/plugins/conf/instances/eu", json={"config": {"token": "********"}}, params={"dry_run": "true"})
+    for answer in (listed, again, admin.call("GET", "/plugins/conf/config"), red.api.call("GET", settings(red, "conf"))):
+        assert "canary" not in answer.text and "********" in answer.text
+    server.cli("plugin", "uninstall", "conf")
+
+
 # --- two hosts ---
 
 def test_another_host_of_the_database_hears_within_a_second(server, admin, red):

@@ -44,14 +44,18 @@ static json_t *field_value(const mti_hook_field *f, const void *payload)
     return NULL;
 }
 
+/* What cannot be told, because it is too large, counts as one issue. */
 static size_t issues_of(const mti_schema *s, const mti_hook_field *f, const void *payload, mti_schema_issue *issues)
 {
     size_t n = 0;
     json_t *v = field_value(f, payload);
-    if (mti_schema_collect(s, v, &(mti_schema_options){.formats = true}, issues, ISSUES, &n) != MT_INVALID)
-        n = 0;               /* it holds, or is too large to tell */
+    mt_status status = mti_schema_collect(s, v, &(mti_schema_options){.formats = true}, issues, ISSUES, &n);
     json_decref(v);
-    return n;
+    if (status == MT_INVALID || status == MT_OK)
+        return status == MT_OK ? 0 : n;
+    issues[0] = (mti_schema_issue){.keyword = "size"};
+    snprintf(issues[0].detail, sizeof issues[0].detail, "is too large to be checked");
+    return 1;
 }
 
 static bool is_among(const mti_schema_issue *issue, const mti_schema_issue *list, size_t n)

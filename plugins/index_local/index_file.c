@@ -116,6 +116,7 @@ mt_status index_open(vector_index **out, const char *path, char reason[INDEX_REA
     if (regular && st.st_size >= (off_t)sizeof(file_header))
         map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     int error = errno;
+    uint64_t mark = index_mark(fd);
     close(fd);
     if (!regular || st.st_size < (off_t)sizeof(file_header))
         return fail(reason, MT_INVALID, "This is no index file.");
@@ -123,7 +124,7 @@ mt_status index_open(vector_index **out, const char *path, char reason[INDEX_REA
         return fail(reason, MT_NO_MEMORY, "%.120s: %s.", path, strerror(error));
     mt_status status = open_mapped(out, map, (size_t)st.st_size, reason);
     if (status == MT_OK)
-        (*out)->file_node = (uint64_t)st.st_ino;
+        (*out)->file_mark = mark;
     return status;
 }
 

@@ -41,6 +41,8 @@ typedef struct layout {
 } layout;
 
 /* Reads the log behind the mapped base, up to the first record that is not whole. Only memory can fail. */
+/* What tells one file of an index from another: its inode, which may be used again, and its header's checksum. 0: it cannot be read. */
+uint64_t index_mark(int fd);
 mt_status index_replay(vector_index *x, char *reason);
 
 static inline uint64_t aligned(uint64_t n, uint64_t to)

@@ -76,12 +76,19 @@ static char *pack_record(const vector_index *x, const index_change *c, size_t *l
     return p;
 }
 
+uint64_t index_mark(int fd)
+{
+    struct stat st;
+    file_header h;
+    return fstat(fd, &st) == 0 && pread(fd, &h, sizeof h, 0) == (ssize_t)sizeof h ? (uint64_t)st.st_ino ^ (uint64_t)h.header_crc << 32 : 0;
+}
+
 /* While a host takes another's place both may append. Whoever comes second has not read what the first wrote, or its file is not in place any more. */
 static bool was_changed(const vector_index *x, int fd)
 {
     struct stat st;
     file_record r;
-    if (fstat(fd, &st) != 0 || (uint64_t)st.st_ino != x->file_node || (uint64_t)st.st_size < x->file_end)
+    if (fstat(fd, &st) != 0 || index_mark(fd) != x->file_mark || (uint64_t)st.st_size < x->file_end)
         return true;
     if ((uint64_t)st.st_size <= x->file_end)
         return false;
@@ -113,11 +120,11 @@ mt_status index_append(vector_index *x, const char *path, const index_change *c,
         return fail(reason, errno == ENOENT ? MT_NOT_FOUND : MT_INTERNAL, "%.120s: %s.", path, strerror(errno));
     char *record = pack_record(x, c, &len);
     mt_status status = MT_NO_MEMORY;
-    bool locked = flock(fd, LOCK_EX) == 0, ours = locked && is_our_file(x, fd), same = ours && !was_changed(x, fd);
+    bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0, ours = locked && is_our_file(x, fd), same = ours && !was_changed(x, fd);
     if (!record)
         fail(reason, status, "Out of memory.");
-    else if (!locked)
-        status = fail(reason, MT_INTERNAL, "%.120s: %s.", path, strerror(errno));
+    else if (!locked)                        /* searches wait for this one: it does not wait for another process */
+        status = fail(reason, MT_PRECONDITION, "%.120s is being changed by another process.", path);
     else if (!ours)
         status = fail(reason, MT_CONFLICT, "%.120s is not the file of this index.", path);
     else if (!same)

@@ -22,7 +22,7 @@ struct vector_index {
     graph *graph;
     void *map;            /* the file, or NULL */
     size_t map_len;
-    uint64_t file_node;   /* its inode: another process may have put another file in its place */
+    uint64_t file_mark;   /* which file it is: another process may have put another one in its place */
     uint64_t file_end;    /* where the next log record goes; 0: never saved */
     uint64_t file_version; /* what the file holds up to there */
     uint32_t *slots;      /* id → row: 0 free, else 1 + row, the tail's rows behind the base's; built when first needed */

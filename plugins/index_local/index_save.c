@@ -1,5 +1,6 @@
 /* Writing a file anew, from rows that may change meanwhile. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -180,14 +181,20 @@ mt_status index_save(vector_index *x, const char *path, char reason[INDEX_REASON
 {
     char temporary[4096];
     struct stat st;
+    uint64_t mark = 0;
     if (!mt_file_beside(path, temporary, sizeof temporary))
         return fail(reason, MT_INVALID, "The path is too long.");
     MT_TRY(index_write(x, temporary, NULL, NULL, reason));
-    if (stat(temporary, &st) != 0)
-        return fail(reason, MT_INTERNAL, "%.120s: %s.", temporary, strerror(errno));
+    int fd = open(temporary, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) != 0 || !(mark = index_mark(fd)))
+        fail(reason, MT_INTERNAL, "%.120s: %s.", temporary, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    if (!mark)
+        return MT_INTERNAL;
     uint64_t end = (uint64_t)st.st_size;
     MT_TRY(index_publish(temporary, path, reason));
-    x->file_node = (uint64_t)st.st_ino;
+    x->file_mark = mark;
     x->file_end = end;
     x->file_version = x->meta.version;
     return MT_OK;

@@ -153,6 +153,13 @@ static mt_status replay(text_index *x, char *reason)
 
 /* --- open and close --- */
 
+uint64_t text_mark(int fd)
+{
+    struct stat st;
+    file_header h;
+    return fstat(fd, &st) == 0 && pread(fd, &h, sizeof h, 0) == (ssize_t)sizeof h ? (uint64_t)st.st_ino ^ (uint64_t)h.header_crc << 32 : 0;
+}
+
 mt_status text_open(text_index **out, const char *path, char reason[TEXT_REASON])
 {
     *out = NULL;
@@ -163,6 +170,7 @@ mt_status text_open(text_index **out, const char *path, char reason[TEXT_REASON]
     bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= (off_t)sizeof(file_header);
     void *map = regular ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
     int error = errno;
+    uint64_t mark = text_mark(fd);
     close(fd);
     if (map == MAP_FAILED)
         return regular ? text_fail(reason, MT_NO_MEMORY, "%.120s: %s.", path, strerror(error)) : text_fail(reason, MT_INVALID, "This is no text index.");
@@ -179,7 +187,7 @@ mt_status text_open(text_index **out, const char *path, char reason[TEXT_REASON]
     text_index *x = *out;
     x->map = map;
     x->map_len = (size_t)st.st_size;
-    x->file_node = (uint64_t)st.st_ino;
+    x->file_mark = mark;
     status = set_base(x, h, reason);
     if (status == MT_OK)
         status = replay(x, reason);
@@ -269,7 +277,7 @@ static bool was_changed(const text_index *x, int fd)
 {
     struct stat st;
     log_record r;
-    if (fstat(fd, &st) != 0 || (uint64_t)st.st_ino != x->file_node || (uint64_t)st.st_size < x->file_end)
+    if (fstat(fd, &st) != 0 || text_mark(fd) != x->file_mark || (uint64_t)st.st_size < x->file_end)
         return true;
     if ((uint64_t)st.st_size <= x->file_end)
         return false;
@@ -289,12 +297,12 @@ mt_status text_append(text_index *x, const char *path, const text_change *c, cha
     if (fd < 0)
         return text_fail(reason, errno == ENOENT ? MT_NOT_FOUND : MT_INTERNAL, "%.120s: %s.", path, strerror(errno));
     char *record = pack_record(c, &len);
-    bool locked = flock(fd, LOCK_EX) == 0, ours = locked && is_our_file(x, fd), same = ours && !was_changed(x, fd);
+    bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0, ours = locked && is_our_file(x, fd), same = ours && !was_changed(x, fd);
     mt_status status = MT_OK;
     if (!record)
         status = text_fail(reason, MT_NO_MEMORY, "Out of memory.");
-    else if (!locked)
-        status = text_fail(reason, MT_INTERNAL, "%.120s: %s.", path, strerror(errno));
+    else if (!locked)                        /* searches wait for this one: it does not wait for another process */
+        status = text_fail(reason, MT_PRECONDITION, "%.120s is being changed by another process.", path);
     else if (!ours)
         status = text_fail(reason, MT_CONFLICT, "%.120s is not the file of this index.", path);
     else if (!same)

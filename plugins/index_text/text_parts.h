@@ -57,7 +57,7 @@ struct text_index {
 
     void *map;               /* the file, or NULL */
     size_t map_len;
-    uint64_t file_node;      /* its inode: another process may have put another file in its place */
+    uint64_t file_mark;      /* which file it is: another process may have put another one in its place */
     uint64_t file_end;       /* where the next log record goes; 0: never saved */
     uint64_t file_version;   /* what the file holds up to there */
 
@@ -71,6 +71,8 @@ static inline bool is_live(const text_part *p, size_t row)
     return p->live[row / 64] >> row % 64 & 1;
 }
 
+/* What tells one file of an index from another: its inode, which may be used again, and its header's checksum. 0: it cannot be read. */
+uint64_t text_mark(int fd);
 /* The term in the base or NULL; its ranges lie within the index. */
 const base_term *text_find_base(const text_index *x, const char *name, size_t len);
 /* The term in the tail or NULL. */

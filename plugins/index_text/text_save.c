@@ -1,7 +1,8 @@
 /* Merges base and tail into a new base: passages that count, renumbered in their order; terms by name; their postings packed anew. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "crc32c.h"
 #include "files.h"
@@ -169,7 +170,7 @@ static void merge_passages(merge *m)
 
 enum { SECTIONS = 6 };
 
-static bool write_file(merge *m, const char *path, uint64_t *end)
+static bool write_file(merge *m, const char *path, uint64_t *end, uint32_t *crc)
 {
     static const char zeros[ALIGN + BLOCK_SLACK];
     const text_index *x = m->x;
@@ -191,15 +192,32 @@ static bool write_file(merge *m, const char *path, uint64_t *end)
     }
     h.header_crc = crc32c(0, (const char *)&h + offsetof(file_header, version), sizeof h - offsetof(file_header, version));
     *end = at;
+    *crc = h.header_crc;
     return mt_file_replace(path, parts, 1 + 2 * SECTIONS);
+}
+
+/* Of what was just put in place, unless another process has replaced it already. */
+static mt_status take_mark(text_index *x, const char *path, uint32_t crc, char *reason)
+{
+    file_header h;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool read = fd >= 0 && pread(fd, &h, sizeof h, 0) == (ssize_t)sizeof h;
+    if (read)
+        x->file_mark = text_mark(fd);
+    int error = errno;
+    if (fd >= 0)
+        close(fd);
+    if (!read)
+        return text_fail(reason, MT_INTERNAL, "%.120s: %s.", path, strerror(error));
+    return h.header_crc == crc ? MT_OK : text_fail(reason, MT_PRECONDITION, "%.120s was changed by another process.", path);
 }
 
 mt_status text_save(text_index *x, const char *path, char reason[TEXT_REASON])
 {
     merge m = {.x = x};
     uint64_t end = 0;
+    uint32_t crc = 0;
     mt_status status = MT_OK;
-    struct stat st;
     merge_passages(&m);
     if (!m.failed)
         merge_terms(&m);
@@ -207,17 +225,16 @@ mt_status text_save(text_index *x, const char *path, char reason[TEXT_REASON])
         status = text_fail(reason, MT_NO_MEMORY, "Out of memory.");
     else if (m.names.len > UINT32_MAX || m.blocks.len / sizeof(block_head) > UINT32_MAX)
         status = text_fail(reason, MT_TOO_LARGE, "The text index has too many terms.");
-    else if (!write_file(&m, path, &end))
+    else if (!write_file(&m, path, &end, &crc))
         status = text_fail(reason, MT_INTERNAL, "%.120s: %s.", path, strerror(errno));
     bytes *all[SECTIONS] = {&m.ids, &m.lengths, &m.terms, &m.blocks, &m.names, &m.data};
     for (size_t i = 0; i < SECTIONS; i++)
         free(all[i]->p);
     free(m.moved[0]);
     free(m.moved[1]);
-    if (status == MT_OK && stat(path, &st) != 0)
-        status = text_fail(reason, MT_INTERNAL, "%.120s: %s.", path, strerror(errno));
+    if (status == MT_OK)
+        status = take_mark(x, path, crc, reason);
     if (status == MT_OK) {
-        x->file_node = (uint64_t)st.st_ino;
         x->file_end = end;
         x->file_version = x->meta.version;
     }

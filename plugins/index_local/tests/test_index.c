@@ -219,6 +219,40 @@ static void reopen(vector_index **x, uint64_t version)
     assert_int_equal(index_count(*x), version);
 }
 
+/* The bytes of one file in another: as a file that was made where a deleted one's inode was free. */
+static void write_over(const char *to, const char *from)
+{
+    char bytes[1 << 16];
+    FILE *in = fopen(from, "rb"), *out = fopen(to, "wb");
+    assert_true(in && out);
+    size_t n = fread(bytes, 1, sizeof bytes, in);
+    assert_true(feof(in) && fwrite(bytes, 1, n, out) == n && fclose(out) == 0 && fclose(in) == 0);
+}
+
+static void test_an_inode_comes_again(void **state)
+{
+    vector_index *x, *y;
+    struct stat before, after;
+    char other[sizeof path + 8];
+    snprintf(other, sizeof other, "%s.other", path);
+    assert_int_equal(index_create(&x, &meta), MT_OK);
+    assert_int_equal(index_save(x, path, reason), MT_OK);
+    assert_int_equal(stat(path, &before), 0);
+    assert_int_equal(index_open(&y, path, reason), MT_OK);
+    assert_int_equal(add_one(y, 1), MT_OK);
+    assert_int_equal(index_save(y, other, reason), MT_OK);
+    write_over(path, other);
+    assert_int_equal(stat(path, &after), 0);
+    assert_true(after.st_ino == before.st_ino && after.st_size > before.st_size);
+    assert_int_equal(add_one(x, 1), MT_PRECONDITION);
+    assert_int_equal(stat(path, &before), 0);
+    assert_int_equal(before.st_size, after.st_size);
+    reopen(&x, 1);
+    index_close(x);
+    index_close(y);
+    unlink(other);
+}
+
 /* Two hosts at one file, as while one takes the other's place: nothing that one wrote is written over, and the other hears of it. */
 static void test_two_append(void **state)
 {
@@ -348,7 +382,7 @@ static void test_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_changes), cmocka_unit_test(test_append_and_open), cmocka_unit_test(test_two_append),
+        cmocka_unit_test(test_random_changes), cmocka_unit_test(test_append_and_open), cmocka_unit_test(test_two_append), cmocka_unit_test(test_an_inode_comes_again),
         cmocka_unit_test(test_only),           cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_cut_at_every_length), cmocka_unit_test(test_damage),
     };

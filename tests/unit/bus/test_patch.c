@@ -188,6 +188,34 @@ static const mti_schema *one_schema(void *arg, const mti_hook_field *f)
     return strcmp(f->name, "body") ? NULL : arg;
 }
 
+static void what_cannot_be_told_is_refused(void **state)
+{
+    world *w = *state;
+    json_t *text;
+    mti_schema *s;
+    mt_patch p;
+    mti_error e = {0};
+    mt_http_response in = {.size = sizeof in, .status = 200, .body = MT_SLICE("{}")};
+    mti_buf large;
+    mti_buf_init(&large, 1 << 20);
+    mti_buf_adds(&large, "[0");
+    for (int i = 0; i < 300000; i++)
+        mti_buf_adds(&large, ",0");
+    mti_buf_adds(&large, "]");
+    assert_int_equal(mti_json_parse(MT_SLICE("{\"properties\":{\"list\":{\"items\":{\"allOf\":[{\"minimum\":0},{\"maximum\":1},{\"minimum\":0},{\"maximum\":1},"
+                                             "{\"minimum\":0},{\"maximum\":1},{\"minimum\":0},{\"maximum\":1}]}}}}"), 0, &text, NULL), MT_OK);
+    assert_int_equal(mti_schema_compile(text, NULL, NULL, 0, &s, NULL), MT_OK);
+    mti_patch_init(&p, &w->call, info(MTI_HOOK_HTTP_RESPONSE));
+    p.rules = &(mti_patch_rules){one_schema, s};
+    assert_int_equal(set(&p, "/body/list", large.p), MT_OK);
+    assert_int_equal(mti_patch_apply(&p, &in, &e), MT_INVALID);
+    assert_non_null(strstr(e.detail, "too large to be checked"));
+    assert_text(in.body, "{}");
+    mti_buf_dispose(&large);
+    mti_schema_destroy(s);
+    json_decref(text);
+}
+
 static void who_emits_may_know_more(void **state)
 {
     world *w = *state;
@@ -274,6 +302,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(refuses_what_may_not_change), T(flat_fields),    T(below_a_json_field),
         T(whole_and_below_in_order),    T(all_or_nothing), T(bounded), T(a_trace_hides_values_unless_told),
-        T(the_catalogues_schemas_hold), T(only_what_was_patched_counts), T(who_emits_may_know_more), T(every_schema_of_the_catalogue_compiles)};
+        T(the_catalogues_schemas_hold), T(only_what_was_patched_counts), T(who_emits_may_know_more), T(what_cannot_be_told_is_refused), T(every_schema_of_the_catalogue_compiles)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

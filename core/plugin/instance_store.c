@@ -3,6 +3,7 @@
 #include "plugin/instances.h"
 #include "plugin/layers.h"
 #include "plugin/manager.h"
+#include "plugin/setting_rows.h"
 #include "secrets/secrets.h"
 
 #include <stdio.h>
@@ -42,6 +43,7 @@ static mt_status seal(mt_call *c, const mti_plugin_record *r, const change *x)
     mti_layer_name(name, (mti_uuid){{0}}, (mti_uuid){{0}}, x->instance);
     MT_TRY(mti_secrets_take(schema, x->config, mti_instance_stored(r, x->instance), &c->error));
     MT_TRY(mti_secrets_seal(c->host->secrets, place, schema, x->config, NULL, &c->error));
+    MT_TRY(mti_setting_text(c, x->config, &(mt_slice){0}));
     MT_TRY(mti_config_open(c, r->slug, name, x->config, &plain));
     mt_status s = mti_layers_merge(r->manifest, (const json_t *const[MTI_LAYERS]){plain}, &merged, &c->error);
     json_decref(plain);
@@ -72,24 +74,19 @@ static mt_status check(mt_call *c, const mti_plugin_record *r, const change *x)
     return s;
 }
 
-static mt_slice dump(mt_call *c, const json_t *v)
-{
-    mti_buf b;
-    mti_buf_init(&b, 1 << 20);
-    mt_slice out = v && mti_json_dump(v, &b) == MT_OK ? mti_arena_slice(&c->arena, mti_buf_slice(&b)) : (mt_slice){0};
-    mti_buf_dispose(&b);
-    return out;
-}
-
 static mt_status write(mt_call *c, const mti_plugin_record *r, const change *x)
 {
     mti_query *queries;
     mti_result *result;
     size_t n;
-    const json_t *scope = json_object_get(x->body, "scope"), *priority = json_object_get(x->body, "priority");
+    mt_slice config, scope, priority = {0};
+    const json_t *number = json_object_get(x->body, "priority");
+    MT_TRY(mti_setting_text(c, x->config, &config));
+    MT_TRY(mti_setting_text(c, json_object_get(x->body, "scope"), &scope));
+    if (json_is_integer(number))
+        MT_TRY(mti_setting_text(c, number, &priority));
     MT_TRY(mti_query_parse(&c->arena, "core/plugin/instance_store.c", mt_str(text), &queries, &n, &c->error));
-    mti_param params[] = {{.value = mt_str(r->slug)}, {.value = mt_str(x->instance)}, {.value = x->config ? dump(c, x->config) : MT_SLICE("{}")},
-                          {.value = scope ? dump(c, scope) : MT_SLICE("{}")}, {.value = json_is_integer(priority) ? dump(c, priority) : (mt_slice){0}}};
+    mti_param params[] = {{.value = mt_str(r->slug)}, {.value = mt_str(x->instance)}, {.value = config}, {.value = scope}, {.value = priority}};
     return mti_db_run(c, &(mti_db_role){0}, &queries[x->body ? 0 : 1], params, &result);
 }
 
@@ -132,10 +129,17 @@ static mt_status change_there(void *arg, mt_call *there)
     MT_TRY(check(there, r, x));
     if (x->preview)
         return look(there, r, x);
+    MT_TRY(write(there, r, x));
+    mti_settle(x->p, there);
+    return MT_OK;
+}
+
+/* A change has its turn before it looks: what it keeps of what is stored is still there when it is written. */
+static mt_status change_in_turn(void *arg, mt_call *there)
+{
+    change *x = arg;
     MT_TRY(mti_turn_ask(x->p, there));
-    mt_status s = write(there, r, x);
-    if (s == MT_OK)
-        mti_settle(x->p, there);
+    mt_status s = change_there(arg, there);
     mti_turn_end(x->p);
     return s;
 }
@@ -147,7 +151,7 @@ static mt_status ask(mti_plugins *p, mt_call *c, mt_slice slug, mt_slice instanc
     snprintf(name, sizeof name, "%.*s", by_default ? 0 : (int)instance.len, instance.p);
     const json_t *config = json_object_get(body, "config");
     change x = {p, slug, name, body, config ? json_deep_copy(config) : json_object(), preview};
-    mt_status s = mti_across_run(c, p->host->loops[0], change_there, &x);
+    mt_status s = mti_across_run(c, p->host->loops[0], preview ? change_there : change_in_turn, &x);
     json_decref(x.config);
     return s;
 }

@@ -1,5 +1,6 @@
 /* Configurations on their way between people, rows and plugins: what is given is checked and sealed, what is stored is opened. */
 #include "plugin/record.h"
+#include "plugin/setting_rows.h"
 
 #include "base/ident.h"
 #include "secrets/secrets.h"
@@ -33,6 +34,8 @@ mt_status mti_config_seal(mt_call *c, const mti_manifest *m, const char *layer, 
     }
     if (s == MT_OK && m)
         s = mti_secrets_seal(c->host->secrets, (mti_secret_place){m->slug, layer}, schema_of(m), sealed, NULL, &c->error);
+    if (s == MT_OK)
+        s = mti_setting_text(c, sealed, &(mt_slice){0});
     if (s == MT_OK && m)
         s = mti_config_open(c, m->slug, layer, sealed, &plain);
     if (s == MT_OK)

@@ -4,7 +4,7 @@
             "'allowed', allowed, 'enabled', enabled, 'config', config, 'scope', scope, 'changed_at', to_char(changed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'))"
 #define KEY "org_id = :org_id::uuid AND slug = :slug AND instance = :instance AND workspace_id = :workspace_id::uuid"
 
-enum { ROWS };                               /* then enum mti_setting_query */
+enum { ROWS, LOCK = MTI_SETTING_TIDY + 1 };   /* between them enum mti_setting_query */
 
 static const char text[] =
     "-- name: setting_rows :one\n"
@@ -24,7 +24,9 @@ static const char text[] =
     "INSERT INTO mt.plugin_setting (org_id, slug, allowed) VALUES (:org_id::uuid, :slug, :allowed::boolean)\n"
     "ON CONFLICT (org_id, slug, instance, workspace_id) DO UPDATE SET allowed = excluded.allowed, changed_at = now();\n"
     "-- name: setting_tidy :exec\n"
-    "DELETE FROM mt.plugin_setting WHERE org_id = :org_id::uuid AND slug = :slug AND allowed AND enabled AND config = '{}' AND scope = '{}';\n";
+    "DELETE FROM mt.plugin_setting WHERE org_id = :org_id::uuid AND slug = :slug AND allowed AND enabled AND config = '{}' AND scope = '{}';\n"
+    "-- name: setting_lock :one write\n"
+    "SELECT pg_advisory_xact_lock(hashtextextended('mt.plugin_setting ' || :org_id::text, 0));\n";
 
 /* ---- rows ---- */
 
@@ -64,6 +66,23 @@ static mt_status run(mt_call *c, int index, const mti_setting_values *v, mti_res
 mt_status mti_setting_run(mt_call *c, enum mti_setting_query which, const mti_setting_values *v, mti_result **out)
 {
     return run(c, which, v, out);
+}
+
+mt_status mti_setting_lock(mt_call *c)
+{
+    mti_result *r;
+    return run(c, LOCK, &(mti_setting_values){0}, &r);
+}
+
+mt_status mti_setting_text(mt_call *c, const json_t *v, mt_slice *out)
+{
+    mti_buf b;
+    mti_buf_init(&b, MTI_SETTINGS_BYTES);
+    mt_status s = v ? mti_json_dump(v, &b) : MT_OK;
+    *out = v && s == MT_OK ? mti_arena_slice(&c->arena, mti_buf_slice(&b)) : MT_SLICE("{}");
+    mti_buf_dispose(&b);
+    return s == MT_OK ? s : mti_fail(&c->error, MT_CONFLICT, "settings_full", "A configuration has at most %d KiB as it is stored, where secrets are a third longer: take something out of it.",
+                                     MTI_SETTINGS_BYTES >> 10);
 }
 
 void mti_setting_free(void *json)

@@ -9,7 +9,8 @@
  * operator's word stands in it, emptied if it does; the operator's word alone; rows of a plugin
  * that say nothing. */
 enum mti_setting_query {
-    MTI_SETTING_PUT = 1, MTI_SETTING_DELETE, MTI_SETTING_EMPTY, MTI_SETTING_ALLOW, MTI_SETTING_TIDY
+    MTI_SETTING_PUT = 1, MTI_SETTING_DELETE, MTI_SETTING_EMPTY, MTI_SETTING_ALLOW,
+    MTI_SETTING_TIDY
 };
 
 /* What a query is given, as far as it asks for it. */
@@ -30,6 +31,12 @@ json_t *mti_setting_row(const json_t *rows, mt_slice slug, mt_slice instance,
 /* What they say of a plugin: what the operator allows, and whether the organization has it. */
 bool mti_setting_allows(const json_t *rows, mt_slice slug);
 bool mti_setting_on(const json_t *rows, mt_slice slug);
+/* The text that is stored of a configuration or scope (NULL: {}); the call keeps it. MT_CONFLICT
+ * settings_full when it is over MTI_SETTINGS_BYTES. */
+mt_status mti_setting_text(mt_call *c, const json_t *v, mt_slice *out);
+/* In a transaction: what the call's organization has set is nobody else's to change until it ends,
+ * on no host. */
+mt_status mti_setting_lock(mt_call *c);
 /* For mti_arena_defer. */
 void mti_setting_free(void *json);
 

@@ -199,37 +199,48 @@ static mt_status check_put(mt_call *c, const mti_setting_at *at, const subject *
 
 /* ---- changes ---- */
 
-static mt_slice dump(mt_call *c, const json_t *v)
-{
-    mti_buf b;
-    mti_buf_init(&b, 1 << 20);
-    mt_slice out = v && mti_json_dump(v, &b) == MT_OK ? mti_arena_slice(&c->arena, mti_buf_slice(&b)) : MT_SLICE("{}");
-    mti_buf_dispose(&b);
-    return out;
-}
+typedef mt_status (*change_fn)(mt_call *c, mti_setting_values *v, const json_t *body);
 
-static mt_status done(mt_call *c, const mti_setting_values *v)
+static mt_status change_locked(mt_call *c, change_fn change, mti_setting_values *v, const json_t *body)
 {
     mti_result *r;
-    MT_TRY(mti_setting_run(c, MTI_SETTING_TIDY, v, &r));
-    mti_settings_changed(c, c->who.org_id);
-    return MT_OK;
+    MT_TRY(mti_setting_lock(c));
+    MT_TRY(change(c, v, body));
+    return mti_setting_run(c, MTI_SETTING_TIDY, v, &r);
 }
 
-mt_status mti_setting_put(mt_call *c, const mti_setting_at *at, const json_t *body)
+/* What is checked and what stays of it (secrets, bounds) is what is there when it is written. */
+static mt_status make_change(mt_call *c, change_fn change, mti_setting_values v, const json_t *body)
+{
+    MT_TRY(mti_db_begin(c, &(mti_db_role){0}));
+    mt_status s = change_locked(c, change, &v, body);
+    if (s == MT_OK)
+        s = mti_db_commit(c);
+    else
+        mti_db_rollback(c);
+    if (s == MT_OK)
+        mti_settings_changed(c, c->who.org_id);
+    return s;
+}
+
+static mt_status put(mt_call *c, mti_setting_values *v, const json_t *body)
 {
     subject s;
     mti_result *r;
     json_t *config;
-    MT_TRY(look_up(c, at, &s));
-    MT_TRY(check_put(c, at, &s, body));
-    MT_TRY(take_config(c, at, &s, json_object_get(body, "config"), &config));
-    mti_setting_values v = {.at = *at, .enabled = mti_json_get_bool(body, "enabled", true) ? MT_SLICE("true") : MT_SLICE("false"),
-                .config = dump(c, config), .scope = dump(c, json_object_get(body, "scope"))};
-    MT_TRY(mti_setting_run(c, MTI_SETTING_PUT, &v, &r));
-    if (!mti_result_affected(r))
-        return mti_fail(&c->error, MT_CONFLICT, "settings_full", "An organization has at most %d settings of %d KiB together: take some away first.", MTI_SETTINGS_MAX, MTI_SETTINGS_BYTES >> 10);
-    return done(c, &v);
+    MT_TRY(look_up(c, &v->at, &s));
+    MT_TRY(check_put(c, &v->at, &s, body));
+    MT_TRY(take_config(c, &v->at, &s, json_object_get(body, "config"), &config));
+    MT_TRY(mti_setting_text(c, config, &v->config));
+    MT_TRY(mti_setting_text(c, json_object_get(body, "scope"), &v->scope));
+    MT_TRY(mti_setting_run(c, MTI_SETTING_PUT, v, &r));
+    return mti_result_affected(r) ? MT_OK
+           : mti_fail(&c->error, MT_CONFLICT, "settings_full", "An organization has at most %d settings of %d KiB together: take some away first.", MTI_SETTINGS_MAX, MTI_SETTINGS_BYTES >> 10);
+}
+
+mt_status mti_setting_put(mt_call *c, const mti_setting_at *at, const json_t *body)
+{
+    return make_change(c, put, (mti_setting_values){.at = *at, .enabled = mti_json_get_bool(body, "enabled", true) ? MT_SLICE("true") : MT_SLICE("false")}, body);
 }
 
 /* Which of its secrets are others than those of the layer that is stored. */
@@ -252,6 +263,7 @@ mt_status mti_setting_preview(mt_call *c, const mti_setting_at *at, const json_t
     MT_TRY(look_up(c, at, &s));
     MT_TRY(check_put(c, at, &s, body));
     MT_TRY(take_config(c, at, &s, json_object_get(body, "config"), &config));
+    MT_TRY(mti_setting_text(c, config, &(mt_slice){0}));
     MT_TRY(compare_secrets(c, at, &s, config, pointers));
     MT_TRY(mti_setting_get(c, at, out));
     json_object_set_new(*out, "enabled", json_boolean(mti_json_get_bool(body, "enabled", true)));
@@ -262,28 +274,36 @@ mt_status mti_setting_preview(mt_call *c, const mti_setting_at *at, const json_t
     return MT_OK;
 }
 
+static mt_status take_away(mt_call *c, mti_setting_values *v, const json_t *body)
+{
+    (void)body;
+    subject s;
+    mti_result *r;
+    MT_TRY(look_up(c, &v->at, &s));
+    if (!*s.instance->name && mti_uuid_is_nil(v->at.workspace_id) && !mti_setting_on(s.rows, v->at.slug))
+        MT_TRY(may_switch_on(c, s.r));
+    MT_TRY(mti_setting_run(c, MTI_SETTING_EMPTY, v, &r));
+    return mti_setting_run(c, MTI_SETTING_DELETE, v, &r);
+}
+
 mt_status mti_setting_delete(mt_call *c, const mti_setting_at *at)
+{
+    return make_change(c, take_away, (mti_setting_values){.at = *at}, NULL);
+}
+
+static mt_status allow(mt_call *c, mti_setting_values *v, const json_t *allowed)
 {
     subject s;
     mti_result *r;
-    mti_setting_values v = {.at = *at};
-    MT_TRY(look_up(c, at, &s));
-    if (!*s.instance->name && mti_uuid_is_nil(at->workspace_id) && !mti_setting_on(s.rows, at->slug))
-        MT_TRY(may_switch_on(c, s.r));
-    MT_TRY(mti_setting_run(c, MTI_SETTING_EMPTY, &v, &r));
-    MT_TRY(mti_setting_run(c, MTI_SETTING_DELETE, &v, &r));
-    return done(c, &v);
+    MT_TRY(look_up(c, &v->at, &s));
+    MT_TRY(json_is_true(allowed) ? may_switch_on(c, s.r) : may_switch_off(c, s.r));
+    return mti_setting_run(c, MTI_SETTING_ALLOW, v, &r);
 }
 
 mt_status mti_setting_allow(mt_call *c, mt_slice slug, bool allowed)
 {
-    subject s;
-    mti_result *r;
     mti_setting_values v = {.at.slug = slug, .enabled = allowed ? MT_SLICE("true") : MT_SLICE("false")};
-    MT_TRY(look_up(c, &v.at, &s));
-    MT_TRY(allowed ? may_switch_on(c, s.r) : may_switch_off(c, s.r));
-    MT_TRY(mti_setting_run(c, MTI_SETTING_ALLOW, &v, &r));
-    return done(c, &v);
+    return make_change(c, allow, v, json_boolean(allowed));      /* true and false are nobody's to free */
 }
 
 /* ---- what people are told ---- */

@@ -1,5 +1,6 @@
 /* The operator's wishes and configurations: rows of mt.plugin, read and written as the host itself. Secrets in them are sealed (core/secrets). */
 #include "plugin/record.h"
+#include "plugin/setting_rows.h"
 
 static const char text[] =
     "-- name: plugin_read :one\n"
@@ -74,13 +75,9 @@ mt_status mti_store_forget(mt_call *c, const char *slug)
 static mt_status run_with_config(mt_call *c, unsigned index, mti_param first, mti_param second, const json_t *config)
 {
     mti_result *r;
-    mti_buf text;
-    mti_buf_init(&text, 1 << 20);
-    mt_status s = mti_json_dump(config, &text);
-    if (s == MT_OK)
-        s = run(c, index, (mti_param[]){first, second, {.value = mti_buf_slice(&text)}}, &r);
-    mti_buf_dispose(&text);
-    return s;
+    mt_slice text;
+    MT_TRY(mti_setting_text(c, config, &text));
+    return run(c, index, (mti_param[]){first, second, {.value = text}}, &r);
 }
 
 mt_status mti_store_switch(mt_call *c, const char *slug, const char *version, const json_t *config)

@@ -442,6 +442,41 @@ def test_going_back_to_a_version_without_the_secret_shows_none(server, admin, re
     server.cli("plugin", "uninstall", "conf")
 
 
+def test_what_is_too_large_once_sealed_is_refused_and_changes_nothing(server, admin, red, tmp_path):
+    server.cli("plugin", "install", version_of(tmp_path, "1.0.0"))
+    path, large = settings(red, "conf"), {"most": 8, "token": "x" * 800_000}
+    instance, operators = "/plugins/conf/instances/eu", "/plugins/conf/config"
+    put(red.api, path, config={"most": 7})
+    admin.call("PUT", instance, json={"config": {"most": 7}})
+    admin.call("PUT", operators, json={"most": 6})
+    for dry in ({}, {"dry_run": "true"}):
+        assert red.api.call("PUT", path, 409, json={"config": large}, params=dry).data["code"] == "settings_full"
+        assert admin.call("PUT", instance, 409, json={"config": large}, params=dry).data["code"] == "settings_full"
+    assert admin.call("PUT", operators, 409, json=large).data["code"] == "settings_full"
+    assert red.api.call("GET", path).data["config"] == {"most": 7}
+    assert {i["instance"]: i["config"]["most"] for i in admin.call("GET", "/plugins/conf/instances").data["items"]} == {"default": 6, "eu": 7}
+    server.cli("plugin", "uninstall", "conf")
+
+
+def test_a_secret_that_was_changed_meanwhile_does_not_come_back(server, red, tmp_path):
+    """Somebody keeps a secret while another one, here the test, gives a new one."""
+    server.cli("plugin", "install", version_of(tmp_path, "1.0.0"))
+    path, rows, row = settings(red, "conf"), server.database(), f"org_id = '{red.org}' AND slug = 'conf'"
+    put(red.api, path, config={"token": "the new one"})
+    new = rows.value(f"SELECT config FROM mt.plugin_setting WHERE {row}")
+    put(red.api, path, config={"token": "the old one"})
+    with rows.session() as run:
+        run(f"BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('mt.plugin_setting {red.org}', 0)); SELECT 1 FROM mt.plugin_setting WHERE {row} FOR UPDATE")
+        keeper = threading.Thread(target=put, args=(red.api, path), kwargs={"config": {"token": "********", "most": 2}})
+        keeper.start()
+        until("the change waits", lambda: rows.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%plugin_setting%'") == "1")
+        run(f"UPDATE mt.plugin_setting SET config = '{new}' WHERE {row}; COMMIT")
+        keeper.join(30)
+    assert red.api.call("PUT", path, json={"config": {"token": "the new one", "most": 2}}, params={"dry_run": "true"}).data["secrets_changed"] == []
+    assert red.api.call("GET", path).data["config"] == {"token": "********", "most": 2}
+    server.cli("plugin", "uninstall", "conf")
+
+
 # --- two hosts ---
 
 def test_another_host_of_the_database_hears_within_a_second(server, admin, red):

@@ -1,20 +1,14 @@
-#include "serve.h"
-#include "housekeeping.h"
+#include "process.h"
 
 #include "base/log.h"
-#include "db/migrate.h"
-#include "http/client.h"
 #include "http/server.h"
 #include "loop/watchdog.h"
-#include "plugin/across.h"
 #include "plugin/api.h"
 #include "plugin/feed.h"
 #include "plugin/grants.h"
 #include "plugin/identity.h"
 #include "plugin/manager.h"
 #include "plugin/meter.h"
-#include "plugin/org_policies.h"
-#include "plugin/settings.h"
 #include "plugin/versions.h"
 #include "request/api.h"
 #include "request/request.h"
@@ -29,28 +23,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-enum { IDLE_MS = 1000, JOBS_MS = 50 };       /* after a reload: until connections without a request are closed; looks whether jobs have ended */
-
-typedef struct process {
-    mti_host host;
-    const mti_host_setup *setup;
-    mti_http_server *http;
-    mti_http_proxies *proxies;
-    mti_timer *tls_look;         /* at the certificate's files. Loop 0 */
-    mti_contract *builtin;
-    pthread_t threads[MTI_MAX_LOOPS];
-    mti_watch *stop_watch;
-    mti_timer *again;            /* settles once more, while something is not up; NULL: none is due. Loop 0 */
-    unsigned settling;           /* fibers that bring plugins up. Loop 0 */
-    uint16_t looks[MTI_MAX_LOOPS];   /* for a loop to be empty; its own */
-    unsigned draining;           /* loops whose connections are not gone yet */
-    bool stopping;
-    bool handing_over;           /* another host serves already: nothing is hurried */
-    bool quieting, hurried;      /* jobs come to their end; or may not any longer (loop 0) */
-    bool began;                  /* to listen, where another host served first */
-    _Atomic(unsigned) listening; /* loops that listen */
-} process;
 
 static void fail(const mti_error *e)
 {
@@ -92,226 +64,6 @@ static unsigned count_offload(const mti_config *c)
 {
     int64_t n = mti_config_int(c, "offload.threads");
     return n ? (unsigned)n : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
-}
-
-/* The control fiber: everything that changes plugins starts here, on loop 0. */
-static void settle(void *arg)
-{
-    process *p = arg;
-    mt_call c;
-    char sql[4200];
-    mti_platform_call(&c, &p->host, p->host.loops[0], "host.settle");
-    if (mti_db_up(p->host.db) && !p->host.migrated) {
-        snprintf(sql, sizeof sql, "%s/sql", p->host.root);
-        mt_status s = mti_migrate_core(&c, sql);
-        atomic_store(&p->host.migrated, s == MT_OK);
-        if (s != MT_OK)
-            mti_log(MTI_LOG_ERROR, "migrate.failed", "code=%s detail=%s", c.error.code, c.error.detail);
-    }
-    if (!p->stopping && (!mti_db_up(p->host.db) || p->host.migrated))
-        mti_plugins_settle(p->host.plugins, &c);
-    mti_call_dispose(&c);
-}
-
-static void settle_again(void *arg);
-static void listen_on_loop(void *arg);
-
-static void settle_until_done(void *arg)
-{
-    process *p = arg;
-    char why[400];
-    p->settling++;
-    settle(p);
-    p->settling--;
-    const bool done = p->host.migrated && mti_plugins_readiness(p->host.plugins, why, sizeof why) != MTI_NOT_READY;
-    if (done && p->setup->overlap && !p->began) {   /* all is up that another host still serves */
-        p->began = true;
-        for (unsigned i = 0; i < p->host.n_loops; i++)
-            mti_loop_post(p->host.loops[i], listen_on_loop, p);
-    }
-    if (!p->stopping && !p->again && !done && mti_db_up(p->host.db))   /* when it comes up it says so */
-        p->again = mti_timer_start(p->host.loops[0], 1000, settle_again, p);
-}
-
-static void settle_again(void *arg)
-{
-    process *p = arg;
-    p->again = NULL;
-    if (!p->stopping && mti_fiber_spawn(p->host.loops[0], settle_until_done, p) != MT_OK)
-        p->again = mti_timer_start(p->host.loops[0], 1000, settle_again, p);
-}
-
-static void settle_on_loop(void *arg)
-{
-    process *p = arg;
-    if (p->again)
-        mti_timer_cancel(p->again);
-    settle_again(p);
-}
-
-/* The database is mostly up within milliseconds and then settles all at once, the essential plugins first: only if it stays away do the
- * plugins that can work without it start alone. */
-static void settle_soon(void *arg)
-{
-    process *p = arg;
-    if (!p->again && !p->host.migrated)
-        p->again = mti_timer_start(p->host.loops[0], 300, settle_again, p);
-}
-
-static void on_database(void *arg, bool up)
-{
-    process *p = arg;
-    mti_log(up ? MTI_LOG_INFO : MTI_LOG_ERROR, up ? "database.up" : "database.down", "url=%s", "set");
-    if (up)
-        mti_loop_post(p->host.loops[0], settle_on_loop, p);
-}
-
-static void say(const process *p, const char *byte)
-{
-    if (write(p->setup->ready_fd, byte, 1) != 1)
-        mti_log(MTI_LOG_WARN, "host.ready_unheard", "errno=%d", errno);
-}
-
-static void listen_on_loop(void *arg)
-{
-    process *p = arg;
-    mti_loop *l = mti_loop_current();
-    mti_http_listen(p->http, l, p->setup->listen_fd);
-    if (!mti_loop_index(l))
-        mti_http_listen(p->http, l, p->setup->admin_fd);
-    if (atomic_fetch_add(&p->listening, 1) + 1 == p->host.n_loops && p->setup->overlap)
-        say(p, "1");
-}
-
-static void on_stop(void *arg, unsigned ready);
-
-static void attach_loop(void *arg)
-{
-    process *p = arg;
-    mti_loop *l = mti_loop_current();
-    mti_fiber_set_limit(l, (unsigned)mti_config_int(p->host.config, "http.max_fibers"));
-    mti_db_attach(p->host.db, l);
-    mti_identities_attach(p->host.identities, l);
-    mti_feed_attach(p->host.feed, l);
-    mti_settings_start(&p->host, l);
-    mti_org_policies_start(&p->host, l);
-    unsigned outbound = (unsigned)mti_config_int(p->host.config, "outbound.connections");
-    mti_http_client_create(l, &(mti_http_client_options){.max_connections = outbound, .max_host_connections = outbound, .max_exchanges = 2 * outbound});
-    if (!p->setup->overlap)
-        listen_on_loop(p);
-    if (mti_loop_index(l))
-        return;
-    mti_housekeeping_start(&p->host);
-    p->stop_watch = mti_watch_start(l, p->setup->stop_fd, MTI_READ, on_stop, p);   /* only now: what it ends has begun */
-}
-
-enum { EMPTY_MS = 5, EMPTY_LOOKS = 1000 };
-
-/* Fibers that were asked to end may still be on their way out. */
-static void end_when_empty(void *arg)
-{
-    process *p = arg;
-    mti_loop *l = mti_loop_current();
-    if (mti_fiber_live(l) && p->looks[mti_loop_index(l)]++ < EMPTY_LOOKS)
-        mti_timer_start(l, EMPTY_MS, end_when_empty, p);
-    else
-        mti_loop_stop(l);
-}
-
-static void end_loop(void *arg)
-{
-    process *p = arg;
-    mti_loop *l = mti_loop_current();
-    mti_db_mute(p->host.db, l);              /* a notification may be on its way to what now goes */
-    mti_http_client_destroy(mti_http_client_of(l));
-    mti_feed_detach(p->host.feed, l);
-    mti_org_policies_stop(&p->host, l);
-    mti_settings_stop(&p->host, l);
-    mti_identities_detach(p->host.identities, l);
-    mti_db_detach(p->host.db, l);
-    mti_trace_dispose(l);
-    end_when_empty(p);
-}
-
-static void end_plugins(void *arg)
-{
-    process *p = arg;
-    mt_call c;
-    while (p->quieting && !p->hurried && mti_sleep(JOBS_MS) == MT_OK)
-        ;
-    while (p->settling && mti_sleep(EMPTY_MS) == MT_OK)   /* it needs what is taken down below */
-        ;
-    mti_platform_call(&c, &p->host, p->host.loops[0], "host.stop");
-    mti_plugins_stop(p->host.plugins, &c);
-    mti_call_dispose(&c);
-    for (unsigned i = 0; i < p->host.n_loops; i++)
-        mti_loop_post(p->host.loops[i], end_loop, p);
-}
-
-static void loop_drained(void *arg)
-{
-    process *p = arg;
-    if (!--p->draining)
-        mti_fiber_spawn(p->host.loops[0], end_plugins, p);
-}
-
-static void on_drained(void *arg)
-{
-    mti_loop_post(((process *)arg)->host.loops[0], loop_drained, arg);
-}
-
-static void drain_loop(void *arg)
-{
-    process *p = arg;
-    int64_t stop = mti_config_int(p->host.config, "supervisor.stop_timeout") * 8 / 10, drain = mti_config_int(p->host.config, "supervisor.drain_timeout") * 8 / 10;
-    mti_http_drain(p->http, mti_loop_current(), p->handing_over ? IDLE_MS : 0, p->handing_over && drain > stop ? drain : stop, on_drained, p);
-}
-
-static void hurry_loop(void *arg)
-{
-    process *p = arg;
-    mti_http_hurry(p->http, mti_loop_current(), mti_config_int(p->host.config, "supervisor.stop_timeout") * 8 / 10);
-}
-
-static void quiet(void *arg)
-{
-    process *p = arg;
-    mti_plugins_quiet(p->host.plugins);
-    p->quieting = false;
-}
-
-/* The supervisor's words: another host begins to start, it failed, it serves; the end of the pipe: stop. */
-static void on_stop(void *arg, unsigned ready)
-{
-    process *p = arg;
-    char word = 0;
-    if (read(p->setup->stop_fd, &word, 1) < 0 && errno == EINTR)
-        return;
-    if (word == 'p' || word == 'c') {
-        mti_plugins_freeze(p->host.plugins, word == 'p');
-        return;
-    }
-    if (!word)
-        mti_watch_stop(p->stop_watch);
-    if (p->stopping) {
-        p->hurried = true;
-        for (unsigned i = 0; i < p->host.n_loops; i++)
-            mti_loop_post(p->host.loops[i], hurry_loop, p);
-        return;
-    }
-    p->handing_over = word == 'r';
-    p->quieting = p->handing_over;           /* before the fiber runs, which may end at once */
-    if (p->quieting && mti_fiber_spawn(p->host.loops[0], quiet, p) != MT_OK)
-        p->quieting = false;
-    p->stopping = true;
-    atomic_store(&p->host.stopping, true);
-    mti_timer_cancel(p->tls_look);
-    mti_housekeeping_stop();
-    mti_feed_stop(p->host.feed);
-    mti_log(MTI_LOG_INFO, "host.stopping", "loops=%u", p->host.n_loops);
-    p->draining = p->host.n_loops;
-    for (unsigned i = 0; i < p->host.n_loops; i++)
-        mti_loop_post(p->host.loops[i], drain_loop, p);
 }
 
 static void *run_loop(void *arg)
@@ -420,15 +172,15 @@ static void look_at_tls(void *arg)
 static void run(process *p)
 {
     mti_host *h = &p->host;
-    mti_db_on_state(h->db, on_database, p);
+    mti_db_on_state(h->db, mti_process_on_database, p);
     for (unsigned i = 0; i < h->n_loops; i++)
-        mti_loop_post(h->loops[i], attach_loop, p);
-    mti_loop_post(h->loops[0], settle_soon, p);
+        mti_loop_post(h->loops[i], mti_process_attach_loop, p);
+    mti_loop_post(h->loops[0], mti_process_settle_soon, p);
     p->tls_look = mti_timer_start(h->loops[0], TLS_LOOK_MS, look_at_tls, p);
     for (unsigned i = 1; i < h->n_loops; i++)
         pthread_create(&p->threads[i], NULL, run_loop, h->loops[i]);
     if (!p->setup->overlap)
-        say(p, "1");
+        mti_process_say(p, "1");
     mti_loop_run(h->loops[0]);
     for (unsigned i = 1; i < h->n_loops; i++)
         pthread_join(p->threads[i], NULL);

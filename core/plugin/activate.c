@@ -1,4 +1,5 @@
 /* One record switched on or off: its wish and configuration, its database, its own functions. */
+#include "plugin/hold.h"
 #include "plugin/manager.h"
 #include "plugin/publish.h"
 #include "plugin/record.h"
@@ -8,13 +9,20 @@
 
 #include <stdio.h>
 
+/* Trouble that may be over by the next attempt. */
+static bool passes(mt_status s)
+{
+    return s == MT_UNAVAILABLE || s == MT_TIMEOUT || s == MT_CANCELLED || s == MT_LIMITED;
+}
+
 void mti_record_load_or_fail(mti_plugin_record *r)
 {
     mti_error e = {0};
-    if (mti_record_load(r, &e) == MT_OK)
-        mti_record_state(r, MTI_PLUGIN_LOADED, NULL);
-    else
-        mti_record_state(r, MTI_PLUGIN_FAILED, e.detail);
+    mt_status s = mti_record_load(r, &e);
+    const bool again = passes(s) && !r->entry;   /* it has no process yet */
+    if (again)
+        mti_record_outline(r);
+    mti_record_state(r, s == MT_OK ? MTI_PLUGIN_LOADED : again ? MTI_PLUGIN_WAITING : MTI_PLUGIN_FAILED, s == MT_OK ? NULL : e.detail);
 }
 
 /* Readers may hold the old one: it stays until the process ends (configurations are small and change rarely). */
@@ -86,12 +94,6 @@ mt_status mti_record_prepare(mti_plugin_record *r, const mti_plugin_record *prev
         r->migrated = true;
     }
     return r->contract->descriptions ? MT_OK : mti_contract_check(c, &r->role, r->contract);
-}
-
-/* Trouble that may be over by the next attempt. */
-static bool passes(mt_status s)
-{
-    return s == MT_UNAVAILABLE || s == MT_TIMEOUT || s == MT_CANCELLED || s == MT_LIMITED;
 }
 
 mt_status mti_record_start(mti_plugin_record *r, mt_call *c)

@@ -96,8 +96,7 @@ mt_status mti_hold_refuse(const mti_plugins *p, const mti_manifest *m, mti_error
                     mti_json_get_string(entry, "reason", MT_SLICE("")).p, m->slug);
 }
 
-/* Its paths are known, so that they can say why they do not serve. */
-static void outline(mti_plugin_record *r)
+void mti_record_outline(mti_plugin_record *r)
 {
     mti_error e = {0};
     if (r->contract || mti_contract_load(r->slug, r->manifest->dir, &r->contract, &e) != MT_OK)
@@ -152,7 +151,7 @@ bool mti_record_may_run(mti_plugin_record *r)
     }
     if (entry) {
         snprintf(reason, sizeof reason, "%s", mti_json_get_string(entry, "reason", MT_SLICE("")).p);
-        outline(r);
+        mti_record_outline(r);
         mti_record_state(r, MTI_PLUGIN_QUARANTINED, reason);
         return false;
     }

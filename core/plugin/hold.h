@@ -8,6 +8,8 @@
 void mti_holds_read(mti_plugins *p);
 /* Whether r may be loaded and activated; if not its state says why. Main thread or loop 0. */
 bool mti_record_may_run(mti_plugin_record *r);
+/* Its contract, before it is loaded: its paths are known, so that they can say why they do not serve. Loop 0, or the main thread before the loops run. */
+void mti_record_outline(mti_plugin_record *r);
 /* Safe mode keeps r out. Any thread. */
 bool mti_record_rests(const mti_plugin_record *r);
 /* Whether r does not serve the call's organization; refuse: with the problem in c->error (MT_UNAVAILABLE). Any thread. */

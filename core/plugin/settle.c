@@ -22,7 +22,7 @@ static bool advance(mti_plugins *p, mti_plugin_record *r, mt_call *c)
         return false;
     if (!r->loaded)
         mti_record_load_or_fail(r);
-    if (atomic_load(&r->state) == MTI_PLUGIN_FAILED)
+    if (!r->loaded)
         return false;
     if (atomic_load(&r->locked))
         snprintf(why, sizeof why, "%s", r->lock);

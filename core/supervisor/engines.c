@@ -73,8 +73,10 @@ static void join(mti_supervisor *s, unsigned generation, const mti_engine_messag
 {
     mti_engine_message answer = {.kind = m->kind};
     mti_engine *g = s->stopping ? NULL : find(s, m->key);
-    if (!g && !s->stopping && n)
+    if (!g && !s->stopping && n) {
         g = start(s, m, fds[0], &answer.error);
+        answer.kind = MTI_ENGINE_STARTED;
+    }
     if (g && !mti_engine_send(g->control, m, fds + 1, n - 1))
         answer.error = EPIPE;            /* it has just died: waitpid tells, and the host asks again */
     else if (g) {

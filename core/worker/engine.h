@@ -12,8 +12,8 @@
 enum { MTI_ENGINE_KEY = 256, MTI_ENGINE_FDS = 65 };
 
 /* JOIN: these are my lanes to the engine of this key, which is started when it does not run, with my own program (the first descriptor); answered. LEAVE: I need it no longer. KILL: it hangs,
- * or broke the protocol. */
-typedef enum mti_engine_kind { MTI_ENGINE_JOIN = 1, MTI_ENGINE_LEAVE, MTI_ENGINE_KILL } mti_engine_kind;
+ * or broke the protocol. STARTED: the answer to a JOIN that no engine ran for. */
+typedef enum mti_engine_kind { MTI_ENGINE_JOIN = 1, MTI_ENGINE_LEAVE, MTI_ENGINE_KILL, MTI_ENGINE_STARTED } mti_engine_kind;
 
 typedef struct mti_engine_message {
     int kind;

@@ -62,6 +62,7 @@ struct mti_worker {
     _Atomic(bool) families[MTI_WORKER_FAMILIES];     /* of metrics/1 that it declared, by handle */
     /* the process that was started last; until its lanes are open */
     int fds[MTI_WORKER_LOOPS];
+    bool own;                /* it was started for this worker, which an engine may not have been */
     mti_buf hello;
     /* loop 0's */
     mti_waitlist changed;

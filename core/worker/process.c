@@ -258,7 +258,8 @@ int mti_worker_main(int argc, char **argv, const mti_worker_tables *tables)
     if (read_start(&s, first) != MT_OK)
         return 1;
     mt_status status = set_up(&s, &e);
-    if (!say(first, status == MT_OK ? NULL : &e) || status != MT_OK)
+    bool heard = say(first, status == MT_OK ? NULL : &e);
+    if (status != MT_OK || (!heard && !mti_this.engine))     /* another host may have come to an engine meanwhile */
         return 1;
     mti_link_open(mti_this.links);
     if (mti_this.engine)

@@ -80,7 +80,7 @@ static mt_status greet(mti_worker *w, mti_error *e)
         return refused(w, &f, e);
     if (s == MT_OK && f.kind == MTI_FRAME_HELLO)
         return MT_OK;
-    return s == MT_TIMEOUT ? mti_fail(e, MT_INVALID, "worker_slow", "plugin %s: its worker did not start within 10 seconds", w->o.slug) : MT_UNAVAILABLE;
+    return s == MT_TIMEOUT ? MT_TIMEOUT : MT_UNAVAILABLE;
 }
 
 /* A process of our own. */
@@ -95,6 +95,7 @@ static mt_status start_child(mti_worker *w, const int *theirs, mti_error *e)
     if (rc != 0)
         return mti_fail(e, MT_LIMITED, "worker_not_started", "plugin %s: no process for a worker: %s", w->o.slug, strerror(rc));
     atomic_store(&w->pid, pid);
+    w->own = true;
     return MT_OK;
 }
 
@@ -105,11 +106,17 @@ static mt_status join_engine(mti_worker *w, const int *theirs, mti_error *e)
     if (!answer.pid)
         return mti_fail(e, MT_LIMITED, "worker_not_started", "plugin %s: no process for its engine: %s", w->o.slug, strerror(answer.error));
     atomic_store(&w->pid, answer.pid);
+    w->own = answer.kind == MTI_ENGINE_STARTED;
     return MT_OK;
 }
 
-static mt_status died(mti_worker *w, int how, mti_error *e)
+/* What happens to a process that was started for us is the plugin's doing; one that served others may have been ended, or hung, for their sake. */
+static mt_status unanswered(const mti_worker *w, mt_status s, int how, mti_error *e)
 {
+    if (!w->own)
+        return mti_fail(e, MT_UNAVAILABLE, "engine_lost", "plugin %s: its engine, which runs already, did not take this host: it is tried again", w->o.slug);
+    if (s == MT_TIMEOUT)
+        return mti_fail(e, MT_INVALID, "worker_slow", "plugin %s: its worker did not start within 10 seconds", w->o.slug);
     return mti_fail(e, MT_INVALID, "worker_died", "plugin %s: its worker died while it loaded the plugin%s%s", w->o.slug,
                     WIFSIGNALED(how) ? ", of SIG" : "", WIFSIGNALED(how) ? sigabbrev_np(WTERMSIG(how)) : "");
 }
@@ -134,11 +141,14 @@ mt_status mti_worker_spawn(mti_worker *w, mti_error *e)
     }
     for (unsigned i = 0; i < n; i++)
         close(w->fds[i]);
-    if (started) {
+    if (!started)
+        return s;
+    if (w->own)
         mti_worker_kill(w, "it did not start");
-        how = mti_worker_reap(w);
-    }
-    return s == MT_UNAVAILABLE ? died(w, how, e) : s;
+    else
+        mti_worker_leave(w);
+    how = mti_worker_reap(w);
+    return e->detail[0] ? s : unanswered(w, s, how, e);
 }
 
 int mti_worker_reap(mti_worker *w)

@@ -169,6 +169,16 @@ def test_one_that_hangs_is_replaced(server, admin, api):
     assert not servers.alive(pid)
 
 
+def test_one_that_hangs_while_the_hosts_change(server, admin, api):
+    """The host before ends it, which is not the plugin's fault: the next one takes another and serves only then."""
+    pid = running(admin, VECTORS)["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    server.cli("reload")
+    with server.admin() as again:
+        assert running(again, VECTORS, pid) and embed(api)
+        assert not server.events("plugin.state", plugin=VECTORS, state="failed")
+
+
 def configure(admin, **config):
     """A configuration holds from the next activation on."""
     admin.call("PUT", f"/plugins/{CHAT}/config", json=config)

@@ -7,6 +7,7 @@
 #include "plugin/layers.h"
 #include "plugin/manager.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 enum { TTL_US = 60 * 1000000, ORGANIZATIONS = 1000, BYTES = 64 << 20 };
@@ -34,6 +35,7 @@ struct mti_settings {
     limit *limits;
     unsigned n_layers, n_limits;
     mti_map *merged;             /* (the operator's document, workspace) → what it comes to */
+    pthread_mutex_t lock;        /* of merged: a call's work on the pool may ask while the loop goes on */
 };
 
 typedef struct loop_settings {
@@ -70,6 +72,7 @@ static void release(void *settings)
     while (mti_map_next(s->merged, &at, &key, &doc))
         json_decref(doc);
     mti_map_destroy(s->merged);
+    pthread_mutex_destroy(&s->lock);
     free(s->layers);
     free(s->limits);
     free(s);
@@ -159,6 +162,7 @@ static mt_status make(mt_call *c, mti_uuid org_id, const mti_result *rows, mti_s
     s->epoch = atomic_load(&c->host->plugins->epoch);       /* before anything is looked up */
     s->size = sizeof *s + n * (sizeof *s->layers + sizeof *s->limits);
     s->merged = mti_map_create();
+    pthread_mutex_init(&s->lock, NULL);
     for (unsigned i = 0; i < n && status == MT_OK; i++)
         status = add_row(c, s, rows, i);
     qsort(s->layers, s->n_layers, sizeof *s->layers, compare);
@@ -270,9 +274,11 @@ static const json_t *layered(mti_settings *s, const mti_plugin_record *r, uint16
         return base;
     merged_key at = {base, workspace ? workspace_id : (mti_uuid){{0}}};
     mt_slice key = {(const char *)&at, sizeof at};
+    pthread_mutex_lock(&s->lock);
     json_t *doc = mti_map_get(s->merged, key);
     if (!doc)
         mti_map_put(s->merged, key, doc = merge(r, s, base, org, workspace));
+    pthread_mutex_unlock(&s->lock);
     return doc;
 }
 

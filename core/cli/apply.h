@@ -55,6 +55,8 @@ json_t *mti_apply_change(const char *op, const char *pointer, const json_t *befo
 /* apply_order.c: items are {slug, removed, needs: [slug]}; answers their indices so that each comes after what it needs, and what goes before what it needed.
  * Those in a circle keep their order. Pure. order has room for all. */
 void mti_apply_order(const json_t *items, size_t *order);
+/* Adds the slugs of what a plugin, as the host describes it (NULL: none), depends on, and of those among all ({slug: plugin}) that provide what it requires. Pure. */
+void mti_apply_add_needs(json_t *to, const json_t *plugin, const json_t *all);
 
 /* Adds an empty step at the end. */
 mti_apply_step *mti_apply_add(mti_apply *a, const char *action, const char *subject, const char *name);
@@ -77,7 +79,8 @@ bool mti_apply_sends_package(const mti_apply *a, const char *slug);
 mt_status mti_apply_plan_instances(mti_apply *a, mti_error *e);
 /* apply_settings.c: name as it is told; base: /v1/organizations/ID or /v1/workspaces/ID; pointer: of wanted in the file. After the plugins' steps. */
 mt_status mti_apply_plan_settings(mti_apply *a, const char *name, const char *base, const char *pointer, const json_t *wanted, mti_error *e);
-/* apply_orgs.c */
+/* apply_orgs.c. The id of the one among all (of a list) that name, a slug or an id, means: one that reads as an id is nothing else. False: there is none. */
+bool mti_apply_find(const json_t *all, const char *name, char id[40]);
 mt_status mti_apply_plan_organizations(mti_apply *a, mti_error *e);
 /* apply_export.c: `mortise apply --export`. */
 int mti_apply_export(mti_cli *cli);

@@ -9,6 +9,41 @@ static const char *text_of(const json_t *o, const char *key)
     return text ? text : "";
 }
 
+/* What the operator has set of it; empty for the default one mostly. */
+static json_t *instance_of(const json_t *item)
+{
+    json_t *out = json_object();
+    json_object_set(out, "config", json_object_get(item, "given"));
+    if (json_object_size(json_object_get(item, "scope")))
+        json_object_set(out, "scope", json_object_get(item, "scope"));
+    if (json_is_integer(json_object_get(item, "priority")))
+        json_object_set(out, "priority", json_object_get(item, "priority"));
+    return out;
+}
+
+static mt_status export_instances(mti_apply *a, const char *slug, json_t *plugin, mti_error *e)
+{
+    char path[128];
+    size_t i;
+    json_t *one, *all, *instances = json_object();
+    snprintf(path, sizeof path, "/v1/plugins/%s/instances", slug);
+    mt_status s = mti_apply_get(a, path, &all, NULL, e);
+    if (s == MT_OK) {
+        json_array_foreach(json_object_get(all, "items"), i, one)
+        {
+            json_t *instance = instance_of(one);
+            if (json_object_size(instance))
+                json_object_set(instances, text_of(one, "instance"), instance);
+            json_decref(instance);
+        }
+        if (json_object_size(instances))
+            json_object_set(plugin, "instances", instances);
+        json_decref(all);
+    }
+    json_decref(instances);
+    return s;
+}
+
 static mt_status export_plugins(mti_apply *a, json_t *to, mti_error *e)
 {
     char path[128];
@@ -29,6 +64,7 @@ static mt_status export_plugins(mti_apply *a, json_t *to, mti_error *e)
         json_object_set(plugin, "enabled", json_object_get(one, "enabled"));
         json_object_set_new(to, text_of(one, "slug"), plugin);
         json_decref(config);
+        s = export_instances(a, text_of(one, "slug"), plugin, e);
     }
     json_decref(all);
     return s;
@@ -108,7 +144,10 @@ static mt_status export_settings(mti_apply *a, const char *id, json_t *to, mti_e
         {
             const char *workspace = json_string_value(json_object_get(row, "workspace_id"));
             json_t *setting = setting_of(row);
-            if (!*text_of(row, "instance") && json_object_size(setting))
+            if (*text_of(row, "instance"))
+                fprintf(stderr, "mortise: what %s %s has of instance %s:%s is left out: a file has no place for it\n", workspace ? "workspace" : "organization",
+                        workspace ? workspace : id, text_of(plugin, "slug"), text_of(row, "instance"));
+            else if (json_object_size(setting))
                 json_object_set(in(workspace ? in(in(to, "workspaces"), workspace) : to, "plugins"), text_of(plugin, "slug"), setting);
             json_decref(setting);
         }
@@ -118,17 +157,13 @@ static mt_status export_settings(mti_apply *a, const char *id, json_t *to, mti_e
 
 static mt_status export_organization(mti_apply *a, const json_t *all, const char *name, json_t *to, mti_error *e)
 {
-    size_t i;
-    json_t *one, *policies = json_object();
-    json_array_foreach((json_t *)all, i, one)
-        if (!strcmp(text_of(one, "slug"), name) || !strcmp(text_of(one, "id"), name)) {
-            json_t *made = json_pack("{s:o}", "policies", policies);
-            json_object_set_new(to, name, made);
-            MT_TRY(export_policies(a, text_of(one, "id"), policies, e));
-            return export_settings(a, text_of(one, "id"), made, e);
-        }
-    json_decref(policies);
-    return mti_fail(e, MT_NOT_FOUND, "organization_unknown", "There is no organization %.100s.", name);
+    char id[40];
+    if (!mti_apply_find(all, name, id))
+        return mti_fail(e, MT_NOT_FOUND, "organization_unknown", "There is no organization %.100s.", name);
+    json_t *policies = json_object(), *made = json_pack("{s:o}", "policies", policies);
+    json_object_set_new(to, name, made);
+    MT_TRY(export_policies(a, id, policies, e));
+    return export_settings(a, id, made, e);
 }
 
 int mti_apply_export(mti_cli *cli)

@@ -22,7 +22,7 @@ static mti_apply_step *add(plan *p, const char *action, const char *method)
     return s;
 }
 
-/* The present one with what is wanted in it. The default one has its configuration elsewhere. */
+/* The present one with what is wanted in it, its configuration as it was given: defaults stay defaults. The default one has its configuration elsewhere. */
 static mt_status make_body(plan *p, mti_error *e)
 {
     static const char *const members[] = {"config", "scope", "priority"};
@@ -35,7 +35,7 @@ static mt_status make_body(plan *p, mti_error *e)
         if (wanted)
             MT_TRY(mti_apply_resolve(p->a, pointer, wanted, &value, e));
         else
-            value = json_incref(json_object_get(p->present, members[i]));
+            value = json_incref(json_object_get(p->present, i ? members[i] : "given"));
         if (value)
             json_object_set_new(p->body, members[i], value);
     }

@@ -31,6 +31,20 @@ static bool is_free(const json_t *items, size_t i, const bool *placed)
     return true;
 }
 
+void mti_apply_add_needs(json_t *to, const json_t *plugin, const json_t *all)
+{
+    const char *slug;
+    size_t i, k;
+    json_t *one, *interface, *provided;
+    json_object_foreach(json_object_get(plugin, "dependencies"), slug, one)
+        json_array_append_new(to, json_string(slug));
+    json_array_foreach(json_object_get(plugin, "requires"), i, interface)
+        json_object_foreach((json_t *)all, slug, one)
+            json_array_foreach(json_object_get(one, "provides"), k, provided)
+                if (json_equal(provided, interface))
+                    json_array_append_new(to, json_string(slug));
+}
+
 void mti_apply_order(const json_t *items, size_t *order)
 {
     size_t n = json_array_size(items);

@@ -5,22 +5,21 @@
 
 #include <stdio.h>
 
-/* pointer: of what names it in the file. */
-static mt_status find(mti_apply *a, const json_t *all, const char *kind, const char *name, const char *pointer, char id[40], mti_error *e)
+bool mti_apply_find(const json_t *all, const char *name, char id[40])
 {
     size_t i;
     json_t *one;
     mti_uuid parsed;
-    if (mti_uuid_parse(mt_str(name), &parsed)) {
+    const bool by_id = mti_uuid_parse(mt_str(name), &parsed);
+    snprintf(id, 40, "%s", "");
+    if (by_id)
         mti_uuid_format(parsed, id);
-        return MT_OK;
-    }
     json_array_foreach((json_t *)all, i, one)
-        if (mt_slice_eq(mti_json_get_string(one, "slug", MT_SLICE("")), mt_str(name))) {
+        if (mt_slice_eq(mti_json_get_string(one, by_id ? "id" : "slug", MT_SLICE("")), mt_str(by_id ? id : name))) {
             snprintf(id, 40, "%s", mti_json_get_string(one, "id", MT_SLICE("")).p);
-            return MT_OK;
+            return true;
         }
-    return mti_apply_refuse(a, pointer, e, "There is no %s %.100s.", kind, name);
+    return false;
 }
 
 static void point(char out[256], const char *above, const char *member, const char *name)
@@ -49,7 +48,8 @@ static mt_status plan_workspaces(mti_apply *a, const char *org, const char *id, 
         if (s != MT_OK)
             break;
         point(at, above, "/workspaces", name);
-        s = find(a, all, "workspace", name, at, own, e);
+        if (!mti_apply_find(all, name, own))
+            s = mti_apply_refuse(a, at, e, "There is no workspace %.100s in organization %.100s.", name, org);
         point(below, at, "/plugins", NULL);
         snprintf(base, sizeof base, "/v1/workspaces/%s", own);
         snprintf(subject, sizeof subject, "%.50s/%.60s", org, name);
@@ -64,7 +64,8 @@ static mt_status plan_one(mti_apply *a, const json_t *all, const char *name, con
 {
     char at[256], below[256], id[40], base[96];
     point(at, "", "/organizations", name);
-    MT_TRY(find(a, all, "organization", name, at, id, e));
+    if (!mti_apply_find(all, name, id))
+        return mti_apply_refuse(a, at, e, "There is no organization %.100s.", name);
     point(below, at, "/plugins", NULL);
     snprintf(base, sizeof base, "/v1/organizations/%s", id);
     MT_TRY(mti_apply_plan_settings(a, name, base, below, json_object_get(wanted, "plugins"), e));

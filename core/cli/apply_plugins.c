@@ -240,36 +240,12 @@ static mt_status plan_one(plan *p, mti_error *e)
 
 /* ---- all of them ---- */
 
-static void add_names(json_t *to, const json_t *of)
-{
-    const char *slug;
-    json_t *range;
-    json_object_foreach(json_object_get(of, "dependencies"), slug, range)
-        json_array_append_new(to, json_string(slug));
-}
-
-/* Who of the plans provides what this one requires. */
-static void add_providers(json_t *to, const json_t *requires_, const plan *all, size_t n)
-{
-    size_t i, k;
-    json_t *interface, *provided;
-    json_array_foreach((json_t *)requires_, i, interface)
-        for (size_t j = 0; j < n; j++) {
-            const json_t *source = all[j].package ? all[j].package : all[j].present;
-            json_array_foreach(json_object_get(source, "provides"), k, provided)
-                if (json_equal(provided, interface))
-                    json_array_append_new(to, json_string(all[j].slug));
-        }
-}
-
 /* Before and after: both the version that is there and the one that comes need what they need. */
-static json_t *needs_of(const plan *p, const plan *all, size_t n)
+static json_t *needs_of(const plan *p, const json_t *then)
 {
     json_t *needs = json_array();
-    add_names(needs, p->present);
-    add_names(needs, p->package);
-    add_providers(needs, json_object_get(p->present, "requires"), all, n);
-    add_providers(needs, json_object_get(p->package, "requires"), all, n);
+    mti_apply_add_needs(needs, p->present, then);
+    mti_apply_add_needs(needs, p->package, then);
     return needs;
 }
 
@@ -277,13 +253,16 @@ static mt_status plan_all(plan *all, size_t n, mti_error *e)
 {
     size_t order[n ? n : 1];
     mt_status s = MT_OK;
-    json_t *items = json_array();
+    json_t *items = json_array(), *then = json_object();
     for (size_t i = 0; i < n; i++)
-        json_array_append_new(items, json_pack("{s:s,s:b,s:o}", "slug", all[i].slug, "removed", all[i].removed, "needs", needs_of(&all[i], all, n)));
+        json_object_set(then, all[i].slug, (json_t *)(all[i].package ? all[i].package : all[i].present));
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(items, json_pack("{s:s,s:b,s:o}", "slug", all[i].slug, "removed", all[i].removed, "needs", needs_of(&all[i], then)));
     mti_apply_order(items, order);
     for (size_t i = 0; i < n && s == MT_OK; i++)
         s = plan_one(&all[order[i]], e);
     json_decref(items);
+    json_decref(then);
     return s;
 }
 

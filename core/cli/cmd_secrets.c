@@ -4,6 +4,15 @@
 #include "cli/internal.h"
 #include "secrets/keyring.h"
 
+/* Takes it. */
+static int print(json_t *out)
+{
+    json_dumpf(out, stdout, JSON_COMPACT);
+    puts("");
+    json_decref(out);
+    return 0;
+}
+
 static int list(const mti_cli *cli, const char *path)
 {
     char ids[64][MTI_KEY_ID + 1];
@@ -14,14 +23,15 @@ static int list(const mti_cli *cli, const char *path)
     mti_keyring_destroy(k);
     if (s != MT_OK && s != MT_NOT_FOUND)
         return mti_cli_fail(&e);
-    if (cli->json)
-        printf("{\"file\":\"%s\",\"keys\":[", path);
-    else
-        printf("%s: %s\n", path, n ? "the first key encrypts, all decrypt" : "no key yet; the first secret makes one");
+    if (cli->json) {
+        json_t *keys = json_array();
+        for (unsigned i = 0; i < n; i++)
+            json_array_append_new(keys, json_string(ids[i]));
+        return print(json_pack("{s:s,s:o}", "file", path, "keys", keys));
+    }
+    printf("%s: %s\n", path, n ? "the first key encrypts, all decrypt" : "no key yet; the first secret makes one");
     for (unsigned i = 0; i < n; i++)
-        printf(cli->json ? "%s\"%s\"" : "%s%s\n", cli->json && i ? "," : "", ids[i]);
-    if (cli->json)
-        puts("]}");
+        puts(ids[i]);
     return 0;
 }
 
@@ -32,9 +42,8 @@ static int rotate(const mti_cli *cli, const char *path)
     if (mti_keyring_rotate(path, id, &e) != MT_OK)
         return mti_cli_fail(&e);
     if (cli->json)
-        printf("{\"file\":\"%s\",\"key\":\"%s\"}\n", path, id);
-    else
-        printf("key %s is the first in %s now\n`mortise reload` encrypts every secret with it; after that the lines below it may go\n", id, path);
+        return print(json_pack("{s:s,s:s}", "file", path, "key", id));
+    printf("key %s is the first in %s now\n`mortise reload` encrypts every secret with it; after that the lines below it may go\n", id, path);
     return 0;
 }
 

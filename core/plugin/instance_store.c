@@ -173,8 +173,11 @@ mt_status mti_plugins_delete_instance(mti_plugins *p, mt_call *c, mt_slice slug,
 
 static json_t *describe(const mti_plugin_record *r, const mti_instance *i)
 {
-    return json_pack("{s:s,s:o,s:o,s:o}", "instance", *i->name ? i->name : MTI_INSTANCE_DEFAULT, "config", shown(r, i->name, i->stored), "scope",
-                     i->scope ? json_incref(i->scope) : json_object(), "priority", i->has_priority ? json_integer(i->priority) : json_null());
+    json_t *out = json_pack("{s:s,s:o,s:o,s:o}", "instance", *i->name ? i->name : MTI_INSTANCE_DEFAULT, "config", shown(r, i->name, i->stored), "scope",
+                            i->scope ? json_incref(i->scope) : json_object(), "priority", i->has_priority ? json_integer(i->priority) : json_null());
+    if (i->stored)
+        json_object_set_new(out, "given", mti_config_shown(r->manifest, i->stored));
+    return out;
 }
 
 mt_status mti_plugins_instances(mti_plugins *p, mt_call *c, mt_slice slug, json_t **out)

@@ -60,7 +60,7 @@ mt_status mti_plugins_put_instance(mti_plugins *p, mt_call *c, mt_slice slug, mt
 mt_status mti_plugins_preview_instance(mti_plugins *p, mt_call *c, mt_slice slug, mt_slice instance,
                                        const json_t *body, json_t **out);
 mt_status mti_plugins_delete_instance(mti_plugins *p, mt_call *c, mt_slice slug, mt_slice instance);
-/* {items: [{instance, config, scope, priority}]}; *out is a new reference. Any thread. */
+/* {items: [{instance, config, given, scope, priority}]}, given but for the default one; *out is a new reference. Any thread. */
 mt_status mti_plugins_instances(mti_plugins *p, mt_call *c, mt_slice slug, json_t **out);
 
 /* The provider that "SLUG" or "SLUG:INSTANCE" names, when r is it, active, and provides the

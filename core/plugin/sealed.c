@@ -89,20 +89,21 @@ static json_t *open_before(mt_call *c, const mti_manifest *m, const json_t *stor
 mt_status mti_config_preview(mt_call *c, const mti_manifest *m, const json_t *given, const json_t *stored, bool over, json_t **out)
 {
     char etag[21];
-    json_t *sealed, *after, *shown, *changed = json_array();
+    json_t *sealed, *after = NULL, *shown, *changed = json_array();
     mt_status s = mti_config_seal(c, m, "", given, stored, over, &sealed);
     if (s == MT_OK) {
         json_t *before = open_before(c, m, stored);
         s = mti_config_open(c, m->slug, "", sealed, &after);
         if (s == MT_OK)
             s = mti_secrets_compare(schema_of(m), after, before, changed);
-        if (s == MT_OK)
-            json_decref(after);
+        json_decref(after);
         json_decref(before);
-        mti_config_etag(stored, etag);
-        shown = mti_config_shown(m, sealed);
-        mti_config_defaults(m, shown);
-        *out = json_pack("{s:o,s:O,s:s}", "config", shown, "secrets_changed", changed, "etag", etag);
+        if (s == MT_OK) {
+            mti_config_etag(stored, etag);
+            shown = mti_config_shown(m, sealed);
+            mti_config_defaults(m, shown);
+            *out = json_pack("{s:o,s:O,s:s}", "config", shown, "secrets_changed", changed, "etag", etag);
+        }
         json_decref(sealed);
     }
     json_decref(changed);

@@ -260,6 +260,85 @@ def test_organizations_and_workspaces(state, admin, acme):
     state.server.cli("plugin", "rollback", "hello")
 
 
+def test_an_id_is_one_of_the_organization_that_it_stands_under(state, server, acme):
+    """Another tenant's workspace, or an id of nobody, is refused with its line, and nothing is written."""
+    other = client.Tenant(server, "stranger")
+    greeting = {"plugins": {"hello": {"config": {"greeting": "Misplaced"}}}}
+    state.write({"organizations": {"acme": {"workspaces": {other.workspace: greeting}}}})
+    assert re.search(rf"state\.json:5:\d+: There is no workspace {other.workspace} in organization acme\.", state.run("--yes", status=2).stderr)
+    with other.workspace_client(other.workspace) as bound:
+        assert "Misplaced" not in bound.call("GET", "/hello").data["message"]
+    nobody = client.new_id()
+    state.write({"organizations": {nobody: {"plugins": {}}}})
+    assert re.search(rf"state\.json:3:\d+: There is no organization {nobody}\.", state.run("--yes", status=2).stderr)
+    state.write({"organizations": {acme.org.upper(): {"workspaces": {acme.workspace.upper(): greeting}}}})
+    assert len(state.apply()["steps"]) == 1
+    state.holds()
+    state.write({"organizations": {"acme": {"workspaces": {"main": {"plugins": {"hello": {"absent": True}}}}}}}).apply()
+
+
+def test_switches_that_depend_on_each_other(state, server):
+    red = client.Tenant(server, "switches")
+    chain = ["documents", "retrieval", "chat", "openai"]            # each needs the one before
+
+    def switch(on, slugs):
+        return state.write({"organizations": {"switches": {"plugins": {slug: {"enabled": on} for slug in slugs}}}})
+
+    def listed():
+        rows = red.api.call("GET", f"/organizations/{red.org}/plugins").data["items"]
+        return [slug for slug in chain if next(r["enabled"] for r in rows if r["slug"] == slug)]
+
+    said = switch(False, ["chat", "notes"]).run("--yes", status=2).stderr
+    assert re.search(r"state\.json:5:\d+: Plugin chat is needed by openai", said) and listed() == chain
+    switch(False, chain)
+    assert state.differs() == [(f"setting switches/{slug}", "set") for slug in reversed(chain)]
+    assert '~ /enabled true → false' in state.run("--dry-run", status=3).stdout
+    state.apply()
+    assert listed() == []
+    state.holds()
+    assert re.search(r"state\.json:5:\d+: Plugin retrieval needs documents", switch(True, ["retrieval", "notes"]).run("--yes", status=2).stderr)
+    switch(True, reversed(chain))
+    assert state.differs() == [(f"setting switches/{slug}", "set") for slug in chain]
+    state.apply()
+    assert listed() == chain
+    state.holds()
+
+
+def test_what_is_forbidden_and_absent_is_so_once(state, acme):
+    acme.api.call("PUT", f"/organizations/{acme.org}/plugins/hello", json={"config": {"greeting": "Ours"}})
+    state.write({"organizations": {"acme": {"plugins": {"hello": {"allowed": False, "absent": True}}}}})
+    assert state.differs() == [("setting acme/hello", "forbid"), ("setting acme/hello", "take away")]
+    state.apply()
+    state.holds()
+    state.write({"organizations": {"acme": {"plugins": {"hello": {"allowed": True}}}}}).apply()
+    assert acme.api.call("GET", f"/organizations/{acme.org}/plugins/hello").data["config"] == {}
+
+
+def test_instances_keep_their_defaults_and_are_exported(state, admin, acme):
+    def given():
+        return {i["instance"]: i.get("given") for i in admin.call("GET", "/plugins/hello/instances").data["items"]}
+
+    admin.call("PUT", "/plugins/hello/instances/plain", json={"priority": 3})
+    state.write({"plugins": {"hello": {"instances": {"plain": {"priority": 7}, "own": {"config": {"greeting": "Own"}, "scope": {"operations": ["hello.*"]}}}}}})
+    state.apply()
+    origins = admin.call("GET", "/plugins/hello/effective-config", params={"instance": "plain"}).data["origins"]
+    assert origins == {"/greeting": "default"} and given() == {"default": None, "plain": {}, "own": {"greeting": "Own"}}
+    state.holds()
+
+    admin.call("PUT", "/plugins/llm_openai/instances/second", json={"config": {"keys": {"mine": SECRET}}})
+    acme.api.call("PUT", f"/organizations/{acme.org}/plugins/hello", params={"instance": "own"}, json={"config": {"greeting": "Acme's"}})
+    exported = state.server.cli("apply", "--export", "--org", "acme")
+    state.said.append(exported.stdout + exported.stderr)
+    made = json.loads(exported.stdout)
+    assert made["plugins"]["hello"]["instances"] == {"plain": {"config": {}, "priority": 7}, "own": {"config": {"greeting": "Own"}, "scope": {"operations": ["hello.*"]}}}
+    assert made["plugins"]["llm_openai"]["instances"] == {"second": {"config": {"keys": {"mine": "********"}}}}
+    assert f"organization {acme.org} has of instance hello:own is left out" in exported.stderr and "instances" not in made["plugins"]["tenancy"]
+    state.file.write_text(exported.stdout)
+    state.holds()
+    for slug, name in (("hello", "plain"), ("hello", "own"), ("llm_openai", "second")):
+        admin.call("DELETE", f"/plugins/{slug}/instances/{name}", 204)
+
+
 def test_mistakes_have_their_line(state):
     for text, place, says in (
             ('{ "plugins": {\n "hello": { "on": true } } }', "2:13", "on"),

@@ -84,6 +84,16 @@ static void what_is_needed_comes_first_and_goes_last(void **state)
     assert_order("[{'slug':'a','needs':['a']}]", "a");
 }
 
+static void needs_are_dependencies_and_who_provides(void **state)
+{
+    json_t *all = parse("{'a':{'dependencies':{'t':'^1'},'requires':['x/1','y/1']},'b':{'provides':['x/1']},'c':{'provides':['z/1','x/1']}}"), *to = json_array();
+    mti_apply_add_needs(to, json_object_get(all, "a"), all);
+    mti_apply_add_needs(to, json_object_get(all, "b"), all);
+    mti_apply_add_needs(to, NULL, all);
+    assert_json(to, "['t','b','c']");
+    json_decref(all);
+}
+
 /* ---- the file ---- */
 
 static char path[] = "/tmp/apply.XXXXXX";
@@ -174,6 +184,7 @@ int main(void)
         cmocka_unit_test(a_difference_names_the_smallest_place),
         cmocka_unit_test(a_secret_differs_without_looking_different),
         cmocka_unit_test(what_is_needed_comes_first_and_goes_last),
+        cmocka_unit_test(needs_are_dependencies_and_who_provides),
         cmocka_unit_test(mistakes_have_their_line),
         cmocka_unit_test(values_come_from_elsewhere),
     };

@@ -259,6 +259,23 @@ static int stop(void **state)
     return system(command);
 }
 
+static void test_secrets_in_a_folder_of_any_name_are_json(void **state)
+{
+    char line[400], file[200];
+    json_t *answer;
+    snprintf(file, sizeof file, "%s/a\"b\\c.key", dir);
+    for (int i = 0; i < 2; i++) {
+        snprintf(line, sizeof line, "secrets %s --data %s --secrets.key_file %s --json", i ? "list" : "rotate", dir, file);
+        assert_int_equal(run(line), 0);
+        answer = json_loads(out.p, 0, NULL);
+        assert_non_null(answer);
+        assert_string_equal(json_string_value(json_object_get(answer, "file")), file);
+        assert_true(i ? json_array_size(json_object_get(answer, "keys")) == 2 : json_is_string(json_object_get(answer, "key")));
+        json_decref(answer);
+    }
+    unlink(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_models_are_listed),
         cmocka_unit_test(test_a_template_is_filled_in),
         cmocka_unit_test(test_plugin_names),
+        cmocka_unit_test(test_secrets_in_a_folder_of_any_name_are_json),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -245,6 +245,14 @@ static mt_status load_from(mti_plugin_record *r, const char *object, mti_error *
     return MT_OK;
 }
 
+/* Of a plugin that cannot be loaded nobody will need the process. */
+static void end_worker(mti_plugin_record *r)
+{
+    mti_worker_stop(r->worker);
+    r->entry = NULL;                         /* another attempt starts another */
+    r->created = false;
+}
+
 /* What runs from here on is the plugin's: constructors, create, load. */
 mt_status mti_record_load_from(mti_plugin_record *r, const char *object, mti_error *e)
 {
@@ -252,6 +260,8 @@ mt_status mti_record_load_from(mti_plugin_record *r, const char *object, mti_err
     mti_fiber_set_tag(r->slot);
     mt_status s = load_from(r, object, e);
     mti_fiber_set_tag(before);
+    if (s != MT_OK && r->worker)
+        end_worker(r);
     return s;
 }
 

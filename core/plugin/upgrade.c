@@ -224,8 +224,11 @@ static void drop(upgrade *x)
         mti_fail(&e, MT_CONFLICT, e.code[0] ? e.code : "plugin_failed", "%s", why[0] ? why : "The version could not be started.");
     if (x->started)
         mti_record_end(x->r, x->c);
-    if (!x->reused)
+    if (!x->reused) {
+        if (x->r->worker)
+            mti_worker_stop(x->r->worker);
         mti_record_state(x->r, MTI_PLUGIN_FAILED, why);
+    }
     mti_log(MTI_LOG_WARN, "plugin.upgrade_refused", "plugin=%s version=%s code=%s reason=%s", x->r->slug, x->r->manifest->version, e.code, why);
     x->c->error = e;
 }
@@ -420,6 +423,8 @@ static mt_status uninstall(mti_plugins *p, mt_call *c, mti_plugin_record *r, boo
         mti_record_deactivate(p, r, c, NULL);
     atomic_store(&r->current, false);
     atomic_store(&r->closed, true);
+    if (r->worker)
+        mti_worker_stop(r->worker);
     mti_record_state(r, MTI_PLUGIN_RETIRED, "it was uninstalled");
     if (purge) {
         r->migrated = false;                 /* should the same files come back */

@@ -269,6 +269,8 @@ void mti_worker_stop(mti_worker *w)
 {
     w->stop = true;
     mti_wake_all(&w->changed);
+    if (!mti_fiber_current())
+        return;              /* the loops do not run yet: its keeper will end it first of all */
     mti_fiber_shield(true);
     while (w->kept)
         mti_wait(&w->changed, -1);

@@ -47,7 +47,7 @@ typedef struct mti_worker_options {
  * else what the loader's checks say.
  */
 mt_status mti_worker_create(const mti_worker_options *o, mti_worker **out, const mt_plugin **entry, mti_error *e);
-/* Ends the process for good; calls in it fail. Fiber of loop 0. */
+/* Ends the process for good; calls in it fail. Fiber of loop 0, or the main thread before the loops run, which does not wait for it. */
 void mti_worker_stop(mti_worker *w);
 void mti_worker_destroy(mti_worker *w);  /* stopped, or the loops never ran */
 

@@ -1,4 +1,5 @@
 """Plugins installed, upgraded and rolled back while the server works: nobody who asks notices, and what cannot serve never gets to."""
+import contextlib
 import json
 import os
 import pathlib
@@ -231,6 +232,33 @@ def test_reloads_under_load_of_a_plugin_in_a_worker(request, maker):
         until("the hosts before are gone", lambda: len((server.data / "host.pid").read_text().splitlines()) == 1)
         until("and their workers", lambda: not servers.alive(worker))
         assert not server.events("host.killed") and not server.events("host.died") and not server.events("worker.killed")
+
+
+def processes(server, slug="evolving"):
+    """The pids of the plugin's workers: children of the host, or engines, which are the supervisor's."""
+    found = set()
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):       # it ended meanwhile
+            words, parent = (folder / "cmdline").read_bytes().split(b"\0"), int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            if words[1:3] == [b"worker", slug.encode()] and parent in (server.host_pid(), server.process.pid):
+                found.add(int(folder.name))
+    return found
+
+
+def test_no_worker_outlives_its_version(request, maker):
+    """What was refused, in its load or in its activate, and what was uninstalled leave no process behind."""
+    args = ["--plugins.isolated", "evolving"]
+    for server in harness.run_server(request, args=args):
+        for n, engine in enumerate([False, True]):
+            def make(minor, behaviour=None, files=()):
+                return maker.make(f"1.{n}.0000{minor}", behaviour, {"engine": engine}, files)
+            pid = install(server, make(0))["worker"]["pid"]
+            bad_contract = BROKEN["names a handler that it lacks"]["files"]
+            for refused in (make(1, "fail_on_activate"), make(2, "fail_on_take"), make(3, files=bad_contract)):
+                assert isinstance(install(server, refused, check=False), str)
+            until("only the one that serves is left", lambda: processes(server) == {pid}, patience=10)
+            server.cli("plugin", "uninstall", "evolving")
+            until("none is left", lambda: not processes(server), patience=10)
 
 
 # --- out of the host, and into it ---

@@ -173,8 +173,9 @@ static const int calls[] = {
     SCMP_SYS(getcwd), SCMP_SYS(exit), SCMP_SYS(exit_group)};
 
 /* What an engine may do beside: threads, and taking the lanes of a host that comes. */
-static const int engine_calls[] = {SCMP_SYS(recvmsg), SCMP_SYS(sched_setaffinity), SCMP_SYS(sched_getparam), SCMP_SYS(sched_getscheduler),
-                                   SCMP_SYS(sched_setscheduler), SCMP_SYS(getcpu), SCMP_SYS(getpriority), SCMP_SYS(statfs), SCMP_SYS(fstatfs)};
+static const int engine_calls[] = {SCMP_SYS(recvmsg), SCMP_SYS(sched_getparam), SCMP_SYS(sched_getscheduler), SCMP_SYS(getcpu), SCMP_SYS(getpriority), SCMP_SYS(statfs), SCMP_SYS(fstatfs)};
+/* Of the thread that asks (0) and no other process: an engine has the host's user, whose processes are all in reach. */
+static const int own_thread_calls[] = {SCMP_SYS(sched_setaffinity), SCMP_SYS(sched_setscheduler)};
 
 static int allow_threads(scmp_filter_ctx f)
 {
@@ -182,6 +183,8 @@ static int allow_threads(scmp_filter_ctx f)
     int rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, thread | CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID, thread));
     for (size_t i = 0; rc == 0 && i < sizeof engine_calls / sizeof *engine_calls; i++)
         rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, engine_calls[i], 0);
+    for (size_t i = 0; rc == 0 && i < sizeof own_thread_calls / sizeof *own_thread_calls; i++)
+        rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, own_thread_calls[i], 1, SCMP_A0(SCMP_CMP_EQ, 0));
     return rc ? rc : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
 }
 

@@ -260,7 +260,7 @@ def test_what_cannot_run_in_one_says_why(place):
 
 WAYS = ["constructor", "read_path", "read_passwd", "read_environ", "read_memory", "list_root", "list_proc", "create_file", "write_path", "change_files",
         "make_memory_file", "connect_inet", "open_unix", "open_netlink", "send_descriptor", "foreign_descriptor", "start_thread", "start_process",
-        "fork_bomb", "execute", "trace", "send_signal", "peek", "become_root", "leave", "make_namespace", "raise_limits", "reach_kernel", "filter_again"]
+        "fork_bomb", "execute", "trace", "send_signal", "slow_another", "peek", "become_root", "leave", "make_namespace", "raise_limits", "reach_kernel", "filter_again"]
 
 
 @in_workers

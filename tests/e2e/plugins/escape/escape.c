@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,6 +139,15 @@ static bool send_signal(const target *t)
     return kill(t->pid, 0) == 0 || kill(-1, 0) == 0 || kill(getpid(), 0) == 0 || syscall(SYS_tgkill, t->pid, t->pid, 0) == 0 ||
            syscall(SYS_pidfd_open, t->pid, 0) >= 0;
 }
+/* As it is for most: where this works nothing is changed by it. */
+static bool slow_another(const target *t)
+{
+    const struct sched_param usual = {0};
+    cpu_set_t all;
+    memset(&all, 0xff, sizeof all);
+    return sched_setscheduler(t->pid, SCHED_OTHER, &usual) == 0 || sched_setaffinity(t->pid, sizeof all, &all) == 0 ||
+           sched_setparam(t->pid, &usual) == 0 || setpriority(PRIO_PROCESS, (id_t)t->pid, 0) == 0;
+}
 static bool peek(const target *t)
 {
     char c;
@@ -167,7 +177,7 @@ static const struct { const char *name; bool (*go)(const target *t); } ways[] = 
     {"list_proc", list_proc}, {"create_file", create_file}, {"write_path", write_path}, {"create_beside", create_beside}, {"link_beside", link_beside}, {"change_files", change_files},
     {"make_memory_file", make_memory_file}, {"connect_inet", connect_inet}, {"open_unix", open_unix}, {"open_netlink", open_netlink},
     {"send_descriptor", send_descriptor}, {"foreign_descriptor", foreign_descriptor}, {"start_thread", start_thread}, {"start_process", start_process},
-    {"fork_bomb", fork_bomb}, {"execute", execute}, {"trace", trace}, {"send_signal", send_signal}, {"peek", peek}, {"become_root", become_root},
+    {"fork_bomb", fork_bomb}, {"execute", execute}, {"trace", trace}, {"send_signal", send_signal}, {"slow_another", slow_another}, {"peek", peek}, {"become_root", become_root},
     {"leave", leave}, {"make_namespace", make_namespace}, {"raise_limits", raise_limits}, {"reach_kernel", reach_kernel}, {"filter_again", filter_again}};
 
 /* What was tried when the library was loaded, before any function of it was called. */

@@ -217,6 +217,12 @@ def test_no_way_out_but_threads(server, admin, way):
     assert admin.call("POST", "/escape/attempts", json=target | {"way": "start_thread"}).data["outcome"] == "succeeded"
 
 
+def test_it_slows_no_other_engine(server, admin):
+    """The kernel would let it: the same user, and no capability more."""
+    target = {"way": "slow_another", "pid": running(admin, VECTORS)["pid"], "path": ""}
+    assert admin.call("POST", "/escape/attempts", json=target).data["outcome"] == "refused"
+
+
 def test_a_stop_ends_them(server, admin):
     pids = [running(admin, slug)["pid"] for slug in (CHAT, VECTORS)]
     server.stop()

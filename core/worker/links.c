@@ -56,6 +56,15 @@ static void lose(mti_link *l)
     mti_link_leave_run(l);
 }
 
+void mti_links_lose_others(const mti_link *but)
+{
+    for (mti_link *l = mti_this.links, *next; l; l = next) {
+        next = l->next;
+        if (l != but && l->active)
+            lose(l);
+    }
+}
+
 static void on_end(void *ctx)
 {
     if (!mti_this.engine)

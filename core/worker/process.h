@@ -23,6 +23,7 @@ typedef struct mti_run {
     size_t len;
     bool busy;               /* a fiber runs */
     bool ended;              /* END came meanwhile, or the host is gone */
+    bool inside;             /* the plugin holds it: counted in its link */
     const mti_hook_info *hook;
     int64_t hook_started_us;
     mti_waitlist answered;
@@ -41,7 +42,7 @@ typedef struct mti_lane {
 /* A host. A worker has one and ends with it; an engine goes on, and what the host asked for is cancelled. */
 typedef struct mti_link {
     mti_lane *lanes;
-    unsigned n_lanes, n_runs;
+    unsigned n_lanes, n_runs, n_inside;
     bool started;            /* it has said what it wants */
     bool active;             /* the plugin is active for it */
     bool lost;               /* gone; freed with its last run */
@@ -63,9 +64,10 @@ typedef struct mti_process {
     bool engine;
     /* of an engine: activate runs once, for all hosts that have this configuration */
     bool active, activating;
+    bool changing;           /* whoever wants in waits until the plugin is active with the next configuration */
     uint32_t activations;
     uint64_t configuration;
-    mti_waitlist activated;
+    mti_waitlist activated, left;
 } mti_process;
 
 extern mti_process mti_this;
@@ -73,6 +75,7 @@ extern mti_process mti_this;
 /* links.c: the channels to a host, whose descriptors are taken; and an engine's to those that come. */
 mti_link *mti_link_create(const int *fds, unsigned n);
 void mti_link_open(mti_link *l);
+void mti_links_lose_others(const mti_link *but);     /* their hosts join anew, and activate the plugin anew */
 void mti_link_leave_run(mti_link *l);        /* one of its runs has been freed */
 bool mti_link_start(mti_lane *l);    /* START, of a host that joins a running engine */
 void mti_links_accept(void);

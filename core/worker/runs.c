@@ -5,6 +5,8 @@
 #include "worker/process.h"
 #include "worker/serve.h"
 
+enum { EMPTY_US = 5000000 };
+
 /* --- asking the host --- */
 
 static mt_status host_gone(mti_run *r)
@@ -111,12 +113,40 @@ static void run_service(mti_run *r, mti_unpack *in, mti_buf *out)
 
 /* --- active, for whom --- */
 
-static bool active_for_another(const mti_link *me)
+static bool needed_by_another(const mti_link *me)
 {
     for (const mti_link *l = mti_this.links; l; l = l->next)
-        if (l != me && l->active)
+        if (l != me && (l->active || l->n_inside))
             return true;
     return false;
+}
+
+static bool somebody_inside(void)
+{
+    for (const mti_link *l = mti_this.links; l; l = l->next)
+        if (l->n_inside)
+            return true;
+    return false;
+}
+
+static void enter(mti_run *r)
+{
+    const uint32_t how = r->method >> 24;
+    if (r->inside || how == MTI_ENTER_ACTIVATE || how == MTI_ENTER_DEACTIVATE)
+        return;
+    mti_fiber_shield(true);
+    while (mti_this.changing)
+        mti_wait(&mti_this.activated, -1);
+    mti_fiber_shield(false);
+    r->inside = true;
+    r->lane->link->n_inside++;
+}
+
+static void leave(mti_run *r)
+{
+    if (r->inside && !--r->lane->link->n_inside)
+        mti_wake_all(&mti_this.left);
+    r->inside = false;
 }
 
 static void end_activity(mti_run *r)
@@ -126,24 +156,45 @@ static void end_activity(mti_run *r)
         mti_this.entry->deactivate(mti_this.self, &r->c);
 }
 
+/* What other hosts asked for comes to its end first, and what they ask for meanwhile waits; not for ever, for one may wait for the other. */
+static mt_status end_other_activity(mti_run *r)
+{
+    int64_t until = mti_mono_us() + EMPTY_US, left;
+    mt_status s = MT_OK;
+    mti_this.changing = true;
+    while (s == MT_OK && somebody_inside())
+        s = (left = until - mti_mono_us()) > 0 ? mti_wait(&mti_this.left, left / 1000 + 1) : MT_TIMEOUT;
+    if (s != MT_OK)
+        return mti_fail(&r->c.error, MT_UNAVAILABLE, "engine_busy", "The engine has another configuration and calls inside: it is changed when they have ended.");
+    end_activity(r);
+    return MT_OK;
+}
+
+static mt_status begin_activity(mti_run *r, uint64_t configuration)
+{
+    const mt_plugin *t = mti_this.entry;
+    mti_this.activations++;
+    mt_status s = t->activate ? t->activate(mti_this.self, &r->c) : MT_OK;
+    mti_this.active = s == MT_OK;
+    mti_this.configuration = configuration;
+    if (s != MT_OK)
+        mti_links_lose_others(r->lane->link);
+    return s;
+}
+
 /* An engine that is active so already has in memory what this host would load, and is left as it is. */
 static mt_status activate(mti_run *r, uint64_t configuration)
 {
-    const mt_plugin *t = mti_this.entry;
     mt_status s = MT_OK;
     while (mti_this.activating)
         MT_TRY(mti_wait(&mti_this.activated, -1));
     mti_this.activating = true;
-    if (!mti_this.engine || !mti_this.active || mti_this.configuration != configuration) {
-        if (mti_this.engine && mti_this.active)
-            end_activity(r);
-        mti_this.activations++;
-        s = t->activate ? t->activate(mti_this.self, &r->c) : MT_OK;
-        mti_this.active = s == MT_OK;
-        mti_this.configuration = configuration;
-    }
+    if (mti_this.engine && mti_this.active && mti_this.configuration != configuration)
+        s = end_other_activity(r);
+    if (s == MT_OK && (!mti_this.engine || !mti_this.active))
+        s = begin_activity(r, configuration);
     r->lane->link->active = s == MT_OK;
-    mti_this.activating = false;
+    mti_this.activating = mti_this.changing = false;
     mti_wake_all(&mti_this.activated);
     return s;
 }
@@ -151,7 +202,7 @@ static mt_status activate(mti_run *r, uint64_t configuration)
 static void deactivate(mti_run *r)
 {
     r->lane->link->active = false;
-    if (mti_this.active && !active_for_another(r->lane->link))
+    if (mti_this.active && !needed_by_another(r->lane->link))
         end_activity(r);
 }
 
@@ -205,6 +256,7 @@ static void run_dispose(mti_run *r)
 static void run_free(mti_run *r)
 {
     mti_link *l = r->lane->link;
+    leave(r);
     r->lane->runs[r->id % MTI_WORKER_CALLS] = NULL;
     free(r->payload);
     free(r->answer);
@@ -250,6 +302,7 @@ static void run_fiber(void *arg)
     mti_buf_init(&out, MTI_FRAME_MAX);
     r->c.fiber = mti_fiber_current();
     memset(&r->c.error, 0, sizeof r->c.error);
+    enter(r);
     if (!r->lane->link->lost)
         run_once(r, &in, &out);
     bool once = r->method >> 24 != MTI_ENTER_SERVICE;

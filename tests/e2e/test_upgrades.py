@@ -261,6 +261,27 @@ def test_no_worker_outlives_its_version(request, maker):
             until("none is left", lambda: not processes(server), patience=10)
 
 
+def test_an_engine_is_configured_anew_when_nobody_is_inside(request, maker):
+    """The fresh host has another configuration than the one whose stream is still inside: the stream ends first."""
+    for server in harness.run_server(request):
+        pid = install(server, maker.make("1.2.00000", manifest={"engine": True}))["worker"]["pid"]
+        with server.admin() as admin:
+            admin.call("PUT", "/plugins/evolving/config", json={"greeting": "Ahoy"})
+            seen = []
+
+            def read():
+                with client.Client(server.url, server.admin_key) as api, api.stream("GET", "/evolving/stream", params={"ticks": 150}) as answer:
+                    seen.extend(line for line in answer.iter_lines() if line.startswith("data: "))
+            reader = threading.Thread(target=read)
+            reader.start()
+            until("the stream has begun", lambda: seen)
+            server.cli("reload")
+            reader.join(60)
+            assert len(seen) == 150
+            assert admin.call("GET", "/evolving").data["greeting"] == "Ahoy" and plugin(admin)["worker"]["pid"] == pid
+        assert server.events("evolving.deactivated", streams=0) and not server.events("evolving.deactivated", streams=1)
+
+
 # --- out of the host, and into it ---
 
 def moved(server, verb, slug="evolving"):

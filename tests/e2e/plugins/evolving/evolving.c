@@ -44,7 +44,9 @@ static mt_status on_version(void *self, mt_call *c)
     return mt_respond(c, 200, json);
 }
 
-static mt_status on_stream(void *self, mt_call *c)
+static int streams;                          /* under way */
+
+static mt_status stream(mt_call *c)
 {
     mt_slice ticks = mt_param(c, MT_SLICE("ticks"));
     MT_TRY(mt_stream_begin(c));
@@ -53,6 +55,14 @@ static mt_status on_stream(void *self, mt_call *c)
         MT_TRY(mt_sleep(c, 20));
     }
     return mt_stream_end(c);
+}
+
+static mt_status on_stream(void *self, mt_call *c)
+{
+    streams++;
+    mt_status s = stream(c);
+    streams--;
+    return s;
 }
 
 static mt_status on_jobs(void *self, mt_call *c)
@@ -83,6 +93,11 @@ static mt_status activate(void *self, mt_call *c)
     return MT_OK;
 }
 
+static void deactivate(void *self, mt_call *c)
+{
+    mt_log(1, "evolving.deactivated", (mt_field[]){{MT_SLICE("streams"), mt_printf(c, "%d", streams)}}, 1);
+}
+
 static mt_status hand_over(void *self, mt_call *c, mt_slice *state)
 {
     *state = mt_printf(c, "1 %s", version);  /* the format's version first */
@@ -102,5 +117,5 @@ static mt_status take_over(void *self, mt_call *c, mt_slice from, mt_slice state
 static const mt_handler_entry handlers[] = {{"on_version", on_version}, {"on_stream", on_stream}, {"on_jobs", on_jobs}, {"on_work", on_work}};
 
 MT_EXPORT const mt_plugin evolving_plugin = {.abi = MT_ABI, .size = sizeof(mt_plugin), .slug = "evolving", .version = version,
-                                             .load = load, .activate = activate, .handlers = handlers, .n_handlers = 4,
+                                             .load = load, .activate = activate, .deactivate = deactivate, .handlers = handlers, .n_handlers = 4,
                                              .hand_over = hand_over, .take_over = take_over};

@@ -103,6 +103,23 @@ static bool admits_whole(const json_t *schema, mti_level outer, mti_level level)
     return true;
 }
 
+/* Whether it leaves anything where nothing is. */
+static bool sets_something(const json_t *patch)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)patch, key, value)
+        if (json_is_object(value) ? sets_something(value) : !json_is_null(value))
+            return true;
+    return false;
+}
+
+/* Whether its members are what is set, and not the object. */
+static bool is_inside(const json_t *schema, const json_t *below, const json_t *value)
+{
+    return json_is_object(value) && properties_of(schema) && (below ? json_is_object(below) : sets_something(value));
+}
+
 static mt_status not_allowed(const char *name, mti_level level, mti_error *e)
 {
     mti_fail(e, MT_INVALID, "setting_not_allowed", "%.60s is not for %s to set: see the x-level of the plugin's config_schema.", name,
@@ -110,18 +127,18 @@ static mt_status not_allowed(const char *name, mti_level level, mti_error *e)
     return MT_INVALID;
 }
 
-static mt_status check(const json_t *schema, mti_level outer, const json_t *layer, mti_level level, mti_buf *at, mti_error *e)
+static mt_status check(const json_t *schema, mti_level outer, const json_t *below, const json_t *layer, mti_level level, mti_buf *at, mti_error *e)
 {
     const char *key;
     json_t *value;
     mt_status s = MT_OK;
     json_object_foreach((json_t *)layer, key, value) {
-        const json_t *inner = json_object_get(properties_of(schema), key);
+        const json_t *inner = json_object_get(properties_of(schema), key), *there = json_object_get(below, key);
         size_t length = at->len;
         mti_json_pointer_add(at, mt_str(key));
-        bool inside = json_is_object(value) && properties_of(inner);
+        bool inside = is_inside(inner, there, value);
         if (inside)
-            s = check(inner, level_below(inner, outer), value, level, at, e);
+            s = check(inner, level_below(inner, outer), there, value, level, at, e);
         else if (inner ? !admits_whole(inner, outer, level) : outer < level)
             s = not_allowed(key, level, e);
         if (s != MT_OK && !inside)
@@ -133,11 +150,11 @@ static mt_status check(const json_t *schema, mti_level outer, const json_t *laye
     return s;
 }
 
-mt_status mti_layer_check(const json_t *schema, const json_t *layer, mti_level level, mti_error *e)
+mt_status mti_layer_check(const json_t *schema, const json_t *below, const json_t *layer, mti_level level, mti_error *e)
 {
     mti_buf at;
     mti_buf_init(&at, 64 << 10);
-    mt_status s = check(schema, MTI_LEVEL_OPERATOR, layer, level, &at, e);
+    mt_status s = check(schema, MTI_LEVEL_OPERATOR, below, layer, level, &at, e);
     mti_buf_dispose(&at);
     return s;
 }
@@ -147,10 +164,10 @@ mt_status mti_layer_check(const json_t *schema, const json_t *layer, mti_level l
 mt_status mti_layers_merge(const mti_manifest *m, const json_t *const layers[MTI_LAYERS], json_t **out, mti_error *e)
 {
     json_t *merged = layers[0] ? json_deep_copy(layers[0]) : json_object();
-    mt_status s = MT_OK;
+    mt_status s = m->config_check ? mti_schema_apply_defaults(m->config_check, merged) : MT_OK;
     for (int i = 1; i < MTI_LAYERS && s == MT_OK; i++)
         if (layers[i]) {
-            s = mti_layer_check(m->config_schema, layers[i], (mti_level)i, e);
+            s = mti_layer_check(m->config_schema, merged, layers[i], (mti_level)i, e);
             merged = mti_layer_merge(merged, layers[i]);
         }
     if (s == MT_OK && m->config_check)

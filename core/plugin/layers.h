@@ -30,9 +30,11 @@ json_t *mti_layer_merge(json_t *target, const json_t *patch);
 void mti_layer_name(char out[MTI_LAYER_NAME], mti_uuid org_id, mti_uuid workspace_id,
                     const char *instance);
 
-/* Whether one of this level may set what the layer sets. MT_INVALID setting_not_allowed, with the
- * pointer. */
-mt_status mti_layer_check(const json_t *schema, const json_t *layer, mti_level level, mti_error *e);
+/* Whether one of this level may set what the layer sets over what is below it (defaults are in
+ * that). An object that takes the place of something else, or that would stand there without
+ * setting anything, is set as a whole. MT_INVALID setting_not_allowed, with the pointer. */
+mt_status mti_layer_check(const json_t *schema, const json_t *below, const json_t *layer,
+                          mti_level level, mti_error *e);
 
 /* The layers laid over each other (NULL: none of that level), defaults filled in, valid by the
  * plugin's schema. *out is a new reference; MT_INVALID with the pointer when the result, or what a

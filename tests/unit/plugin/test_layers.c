@@ -97,7 +97,7 @@ static void a_level_sets_what_is_its_own(void **state)
             mti_error e = {0};
             json_t *layer = doc(table[i].layer);
             bool may = level == MTI_LEVEL_ORGANIZATION ? table[i].organization : table[i].workspace;
-            mt_status s = mti_layer_check(manifest()->config_schema, layer, (mti_level)level, &e);
+            mt_status s = mti_layer_check(manifest()->config_schema, NULL, layer, (mti_level)level, &e);
             if ((s == MT_OK) != may)
                 fail_msg("%s at level %d: %d", table[i].layer, level, s);
             if (!may) {
@@ -106,6 +106,30 @@ static void a_level_sets_what_is_its_own(void **state)
             }
             json_decref(layer);
         }
+}
+
+/* Over what is below, too: an object is only looked into where one is, or where it sets something. */
+static void an_object_in_the_place_of_something_else_is_set_as_a_whole(void **state)
+{
+    static const struct { const char *below, *layer; bool may; const char *pointer; } table[] = {
+        {"{}", "{\"paths\":{}}", false, "/paths"},
+        {"{}", "{\"paths\":{\"name\":null}}", false, "/paths"},
+        {"{}", "{\"paths\":{\"name\":\"n\"}}", true, ""},
+        {"{\"paths\":{}}", "{\"paths\":{}}", true, ""},                  /* changes nothing */
+        {"{\"paths\":{\"name\":\"n\"}}", "{\"paths\":{\"name\":null}}", true, ""},
+        {"{\"paths\":\"none\"}", "{\"paths\":{\"name\":\"n\"}}", false, "/paths"},
+        {"{\"paths\":null}", "{\"paths\":{\"name\":\"n\"}}", false, "/paths"},
+        {"{\"free\":1}", "{\"free\":{}}", true, ""}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        mti_error e = {0};
+        json_t *below = doc(table[i].below), *layer = doc(table[i].layer);
+        mt_status s = mti_layer_check(manifest()->config_schema, below, layer, MTI_LEVEL_ORGANIZATION, &e);
+        if ((s == MT_OK) != table[i].may)
+            fail_msg("%s over %s: %d", table[i].layer, table[i].below, s);
+        assert_string_equal(e.pointer, table[i].pointer);
+        json_decref(below);
+        json_decref(layer);
+    }
 }
 
 static void levels_stand_at_properties_only(void **state)
@@ -197,7 +221,7 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(merges_as_the_rfc_has_it), cmocka_unit_test(a_level_sets_what_is_its_own), cmocka_unit_test(levels_stand_at_properties_only),
+        cmocka_unit_test(merges_as_the_rfc_has_it), cmocka_unit_test(a_level_sets_what_is_its_own), cmocka_unit_test(an_object_in_the_place_of_something_else_is_set_as_a_whole), cmocka_unit_test(levels_stand_at_properties_only),
         cmocka_unit_test(layers_are_laid_over_each_other), cmocka_unit_test(what_comes_out_fits_the_schema), cmocka_unit_test(merging_leaves_the_layers_as_they_were)};
     return cmocka_run_group_tests(tests, NULL, tear_down);
 }

@@ -46,6 +46,8 @@ static mt_status seal(mt_call *c, const mti_plugin_record *r, const change *x)
     MT_TRY(mti_setting_text(c, x->config, &(mt_slice){0}));
     MT_TRY(mti_config_open(c, r->slug, name, x->config, &plain));
     mt_status s = mti_layers_merge(r->manifest, (const json_t *const[MTI_LAYERS]){plain}, &merged, &c->error);
+    if (s == MT_OK)
+        s = mti_settings_refuse_instance(c, r->manifest, x->instance, plain);
     json_decref(plain);
     json_decref(merged);
     return s;

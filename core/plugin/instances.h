@@ -52,7 +52,7 @@ const mti_instance *mti_instance_find(const mti_plugin_record *r, mt_slice name)
 
 /* What the operator makes of them: {config, scope, priority}. On any loop, in a fiber.
  * MT_NOT_FOUND plugin_unknown, instance_unknown; MT_INVALID with the pointer; MT_CONFLICT
- * instances_full. Taking one away takes along what organizations have set of it. */
+ * instances_full, settings_full, settings_unfit. Taking one away takes along what organizations have set of it. */
 mt_status mti_plugins_put_instance(mti_plugins *p, mt_call *c, mt_slice slug, mt_slice instance,
                                    const json_t *body);
 /* {items: [the one as it would be, and secrets_changed]}; changes nothing, fails as put does. *out

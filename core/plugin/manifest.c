@@ -90,6 +90,7 @@ static void read_members(mti_manifest *m)
     m->description = keep(m, json_object_get(j, "description"));
     m->in_process = keep(m, json_object_get(j, "in_process"));
     m->engine = mti_json_get_bool(j, "engine", false);
+    m->mandatory = mti_json_get_bool(j, "mandatory", false);
     m->essential = mti_json_get_bool(j, "essential", false);
     m->db = db != NULL;
     m->config_schema = json_object_get(j, "config_schema");

@@ -18,6 +18,7 @@ typedef struct mti_manifest {
     const char *file, *symbol;               /* of entry_point; NULL: no code */
     const char *in_process;                  /* why it cannot run in a worker; NULL: it can, as far as it knows */
     bool essential;
+    bool mandatory;                          /* an organization cannot be rid of it */
     bool engine;                             /* made to run in an engine worker */
     mti_manifest_dependency *dependencies; size_t n_dependencies;
     const char **provides; size_t n_provides;

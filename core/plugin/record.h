@@ -163,6 +163,8 @@ void mti_resolve_obstacle(mti_plugins *p, const mti_plugin_record *r, char *why,
 /* Everything that is in the way of m in the place of old (NULL: a new plugin), or of old's going (m NULL): an array of {code, detail}. The caller's. */
 json_t *mti_resolve_change(mti_plugins *p, const mti_manifest *m, const mti_plugin_record *old);
 void mti_resolve_dependents(mti_plugins *p, const mti_plugin_record *r, char *names, size_t size);
+/* Whether d is one of those. */
+bool mti_resolve_needs(mti_plugins *p, const mti_plugin_record *d, const mti_plugin_record *r);
 /* loader.c: a private copy of the object, the scanner, then what load_from does. Main thread, or a fiber of loop 0, which then suspends. */
 mt_status mti_record_load(mti_plugin_record *r, mti_error *e);
 void mti_record_log(void *record, int level, mt_slice event, const mt_field *fields, size_t n);    /* the host's log(), with the plugin's name */

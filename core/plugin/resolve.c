@@ -40,23 +40,27 @@ void mti_resolve_obstacle(mti_plugins *p, const mti_plugin_record *r, char *why,
         snprintf(why, size, "the database is down");
 }
 
+bool mti_resolve_needs(mti_plugins *p, const mti_plugin_record *d, const mti_plugin_record *r)
+{
+    if (atomic_load(&d->state) != MTI_PLUGIN_ACTIVE)
+        return false;
+    for (size_t n = 0; n < d->manifest->n_dependencies; n++)
+        if (!strcmp(d->manifest->dependencies[n].slug, r->slug))
+            return true;
+    for (size_t n = 0; n < d->manifest->n_requires; n++)
+        for (size_t m = 0; r->manifest && m < r->manifest->n_provides; m++)
+            if (!strcmp(d->manifest->requires_[n], r->manifest->provides[m]) && mti_publish_only_provider(p, r, r->manifest->provides[m]))
+                return true;
+    return false;
+}
+
 /* The active plugins that cannot stay without r, as "a, b". */
 void mti_resolve_dependents(mti_plugins *p, const mti_plugin_record *r, char *names, size_t size)
 {
     names[0] = 0;
-    for (unsigned i = 1; i < p->n; i++) {
-        const mti_plugin_record *d = p->records[i];
-        bool needs = false;
-        if (atomic_load(&d->state) != MTI_PLUGIN_ACTIVE)
-            continue;
-        for (size_t n = 0; n < d->manifest->n_dependencies; n++)
-            needs |= !strcmp(d->manifest->dependencies[n].slug, r->slug);
-        for (size_t n = 0; n < d->manifest->n_requires; n++)
-            for (size_t m = 0; r->manifest && m < r->manifest->n_provides; m++)
-                needs |= !strcmp(d->manifest->requires_[n], r->manifest->provides[m]) && mti_publish_only_provider(p, r, r->manifest->provides[m]);
-        if (needs)
-            snprintf(names + strlen(names), size - strlen(names), "%s%s", names[0] ? ", " : "", d->slug);
-    }
+    for (unsigned i = 1; i < p->n; i++)
+        if (mti_resolve_needs(p, p->records[i], r))
+            snprintf(names + strlen(names), size - strlen(names), "%s%s", names[0] ? ", " : "", p->records[i]->slug);
 }
 
 /* ---- a change that somebody asks for: everything that is in its way, before anything happens ---- */

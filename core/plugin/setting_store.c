@@ -70,6 +70,17 @@ static bool guards(const mti_plugin_record *r)
     return false;
 }
 
+/* What is only the operator's to take from an organization, or to limit. */
+static mt_status may_limit(mt_call *c, const mti_plugin_record *r)
+{
+    if (c->who.platform)
+        return MT_OK;
+    if (r->manifest->mandatory)
+        return mti_fail(&c->error, MT_CONFLICT, "plugin_mandatory", "Plugin %s keeps the operator's books: only the operator can take it from an organization, or limit what it sees.", r->slug);
+    return !guards(r) ? MT_OK
+           : mti_fail(&c->error, MT_CONFLICT, "plugin_guards", "Plugin %s guards requests: only the operator can take it from an organization, or limit what it sees.", r->slug);
+}
+
 /* Services that the host itself asks: limits, jobs and policies are not an organization's to be rid of. */
 static bool serves_host(const mti_manifest *m)
 {
@@ -85,12 +96,10 @@ static bool serves_host(const mti_manifest *m)
 static void find_needing(mt_call *c, const mti_plugin_record *r, const json_t *rows, char *names, size_t size)
 {
     mti_plugins *p = c->host->plugins;
-    char all[512], *rest = all, *name;
     names[0] = 0;
-    mti_resolve_dependents(p, r, all, sizeof all);
-    while ((name = strsep(&rest, ", ")))
-        if (*name && mti_setting_on(rows, mt_str(name)))
-            snprintf(names + strlen(names), size - strlen(names), "%s%s", names[0] ? ", " : "", name);
+    for (unsigned i = 1; i < p->n; i++)
+        if (mti_resolve_needs(p, p->records[i], r) && mti_setting_on(rows, mt_str(p->records[i]->slug)))
+            snprintf(names + strlen(names), size - strlen(names), "%s%s", names[0] ? ", " : "", p->records[i]->slug);
 }
 
 /* Off, by the operator or by the organization. */
@@ -101,8 +110,7 @@ static mt_status may_switch_off(mt_call *c, const mti_plugin_record *r)
     MT_TRY(mti_setting_rows(c, (mt_slice){0}, &rows));
     if (r->manifest->essential)
         return mti_fail(&c->error, MT_CONFLICT, "plugin_essential", "Plugin %s is essential and stays on.", r->slug);
-    if (!c->who.platform && guards(r))
-        return mti_fail(&c->error, MT_CONFLICT, "plugin_guards", "Plugin %s guards requests: only the operator can take it from an organization.", r->slug);
+    MT_TRY(may_limit(c, r));
     if (!c->who.platform && serves_host(r->manifest))
         return mti_fail(&c->error, MT_CONFLICT, "plugin_serves_host", "The host itself stands on plugin %s: only the operator can take it from an organization.", r->slug);
     find_needing(c, r, rows, names, sizeof names);
@@ -186,10 +194,11 @@ static mt_status take_config(mt_call *c, const mti_setting_at *at, const subject
 static mt_status check_put(mt_call *c, const mti_setting_at *at, const subject *s, const json_t *body)
 {
     bool on = mti_json_get_bool(body, "enabled", true), whole = !*s->instance->name && mti_uuid_is_nil(at->workspace_id);
-    if (!on && !c->who.platform && guards(s->r))
-        return may_switch_off(c, s->r);
-    if (json_object_size(json_object_get(body, "scope")) && !c->who.platform && guards(s->r))
-        return mti_fail(&c->error, MT_CONFLICT, "plugin_guards", "Plugin %s guards requests: only the operator can limit what it sees.", s->r->slug);
+    bool scoped = json_object_size(json_object_get(body, "scope"));
+    if ((!on || scoped) && s->r->manifest->essential)
+        return mti_fail(&c->error, MT_CONFLICT, "plugin_essential", "Plugin %s is essential and stays on, for every call.", s->r->slug);
+    if (!on || scoped)
+        MT_TRY(may_limit(c, s->r));
     if (whole && !on)
         MT_TRY(may_switch_off(c, s->r));
     else if (whole && !mti_setting_on(s->rows, at->slug))

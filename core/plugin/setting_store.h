@@ -24,7 +24,7 @@ typedef struct mti_setting_at {
  * without a row, what that amounts to. */
 mt_status mti_setting_get(mt_call *c, const mti_setting_at *at, json_t **out);
 /* {enabled, config, scope}. MT_INVALID with the pointer into it; MT_CONFLICT plugin_essential,
- * plugin_guards, plugin_serves_host, plugin_needed, settings_full. */
+ * plugin_mandatory, plugin_guards, plugin_serves_host, plugin_needed, settings_full. */
 mt_status mti_setting_put(mt_call *c, const mti_setting_at *at, const json_t *body);
 /* What get would answer then, and secrets_changed: pointers into config of secrets that would be
  * others. Changes nothing; fails as put does. */
@@ -42,6 +42,10 @@ mt_status mti_setting_list(mt_call *c, json_t **out);
 mt_status mti_setting_effective(mt_call *c, const mti_setting_at *at, bool organization, bool whole,
                                 json_t **out);
 
+/* MT_CONFLICT settings_unfit when rows of organizations do not fit another layer of the operator's
+ * for a named instance. */
+mt_status mti_settings_refuse_instance(mt_call *c, const mti_manifest *m, const char *instance,
+                                       const json_t *config);
 /* How many of all organizations' and instances' rows do not fit a version with this configuration
  * of the operator's, and the first of them in a sentence. */
 mt_status mti_settings_unfit(mt_call *c, const mti_manifest *m, const json_t *config, unsigned *n,

@@ -19,6 +19,7 @@ typedef struct walk {
     const mti_manifest *m;
     const json_t *config;                    /* the operator's, of the default instance */
     json_t *instances;                       /* name → the operator's layer */
+    const char *only;                        /* the instance that is looked at, whose layer is there from the start; NULL: all */
     json_t *org;                             /* the layer of the organization and instance that the walk is at */
     char org_id[37], instance[64], workspace_id[37];   /* the last row's */
     unsigned n;
@@ -54,10 +55,8 @@ static json_t *open_row(const walk *w, mt_slice text)
     return config;
 }
 
-static void look(walk *w, const mti_result *rows, unsigned i)
+static void move_to(walk *w, const mti_result *rows, unsigned i)
 {
-    mti_error e = {0};
-    json_t *config = NULL, *merged = NULL;
     mt_slice org = mti_result_get(rows, i, 0), instance = mti_result_get(rows, i, 1);
     bool same = mt_slice_eq(org, mt_str(w->org_id)) && mt_slice_eq(instance, mt_str(w->instance));
     if (!same) {
@@ -67,6 +66,15 @@ static void look(walk *w, const mti_result *rows, unsigned i)
     snprintf(w->org_id, sizeof w->org_id, "%s", org.p);
     snprintf(w->instance, sizeof w->instance, "%s", instance.p);
     snprintf(w->workspace_id, sizeof w->workspace_id, "%s", mti_result_get(rows, i, 2).p);
+}
+
+static void look(walk *w, const mti_result *rows, unsigned i)
+{
+    mti_error e = {0};
+    json_t *config = NULL, *merged = NULL;
+    move_to(w, rows, i);
+    if (w->only && (strcmp(w->instance, w->only) || !strcmp(w->org_id, NIL)))
+        return;
     config = open_row(w, mti_result_get(rows, i, 3));
     bool ours = !strcmp(w->org_id, NIL), workspace = strcmp(w->workspace_id, NIL);
     const json_t *base = w->instance[0] ? json_object_get(w->instances, w->instance) : w->config;
@@ -100,10 +108,12 @@ static mt_status walk_all(mt_call *c, walk *w)
     return MT_OK;
 }
 
-mt_status mti_settings_unfit(mt_call *c, const mti_manifest *m, const json_t *config, unsigned *n, char *first, size_t size)
+static mt_status count(mt_call *c, const mti_manifest *m, const char *instance, const json_t *config, unsigned *n, char *first, size_t size)
 {
-    walk w = {.c = c, .m = m, .config = config, .instances = json_object(), .org_id = NIL, .workspace_id = NIL, .first = first, .size = size};
+    walk w = {.c = c, .m = m, .config = config, .instances = json_object(), .only = instance, .org_id = NIL, .workspace_id = NIL, .first = first, .size = size};
     first[0] = 0;
+    if (instance)
+        json_object_set(w.instances, instance, (json_t *)config);
     mt_status s = walk_all(c, &w);
     json_decref(w.instances);
     json_decref(w.org);
@@ -111,11 +121,21 @@ mt_status mti_settings_unfit(mt_call *c, const mti_manifest *m, const json_t *co
     return s;
 }
 
+mt_status mti_settings_unfit(mt_call *c, const mti_manifest *m, const json_t *config, unsigned *n, char *first, size_t size)
+{
+    return count(c, m, NULL, config, n, first, size);
+}
+
 mt_status mti_settings_refuse(mt_call *c, const mti_manifest *m, const json_t *config)
+{
+    return mti_settings_refuse_instance(c, m, NULL, config);
+}
+
+mt_status mti_settings_refuse_instance(mt_call *c, const mti_manifest *m, const char *instance, const json_t *config)
 {
     char first[320];
     unsigned n;
-    MT_TRY(mti_settings_unfit(c, m, config, &n, first, sizeof first));
+    MT_TRY(count(c, m, instance, config, &n, first, sizeof first));
     if (!n)
         return MT_OK;
     return mti_fail(&c->error, MT_CONFLICT, "settings_unfit", "%u setting%s of plugin %s would not fit, the first of %s Change or remove %s first.", n, n == 1 ? "" : "s", m->slug, first,

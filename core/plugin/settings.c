@@ -146,7 +146,8 @@ static mt_status add_row(mt_call *c, mti_settings *s, const mti_result *rows, un
         return MT_OK;
     if (mti_result_get(rows, at, 3).p[0] == 'f' && !r->manifest->essential)
         set_off(s, i->seats[*i->name != 0]);
-    add_limit(s, i->seats[1], mti_result_get(rows, at, 5));
+    if (!r->manifest->essential)
+        add_limit(s, i->seats[1], mti_result_get(rows, at, 5));
     return MT_OK;
 }
 

@@ -119,6 +119,16 @@ def test_what_may_not_be_set_is_refused_with_its_place(admin, red):
     put(red.api, settings(red, "nothing"), 404, config={})
 
 
+def test_an_empty_object_is_no_way_around_a_level(server, admin, red, tmp_path):
+    server.cli("plugin", "install", version_of(tmp_path, "1.0.0", mode={"type": ["string", "object"], "properties": {"x": {"type": "integer", "x-level": "organization"}}},
+                                               tls={"type": "object", "properties": {"verify": {"type": "boolean", "default": False}, "name": {"type": "string", "x-level": "organization"}}}))
+    admin.call("PUT", "/plugins/conf/config", json={"mode": "strict"})
+    for config, pointer in [({"tls": {}}, "/config/tls"), ({"tls": {"name": None}}, "/config/tls"), ({"mode": {}}, "/config/mode"), ({"mode": {"x": 1}}, "/config/mode")]:
+        problem = put(red.api, settings(red, "conf"), 422, config=config)
+        assert (problem["pointer"], problem["code"]) == (pointer, "setting_not_allowed")
+    server.cli("plugin", "uninstall", "conf")
+
+
 def test_a_built_in_plugin_obeys_its_organization(admin, red, blue):
     put(red.api, settings(red, "hello"), config={"greeting": "Salve"})
     assert red.api.call("GET", "/hello").data["message"] == "Salve, world!"
@@ -240,9 +250,13 @@ def test_the_operator_says_what_an_organization_may_have(admin, red, blue):
 
 def test_what_an_organization_cannot_be_rid_of(admin, red, blue):
     admin.call("POST", "/plugins/guard/enable")
-    for slug, code in [("tenancy", "plugin_essential"), ("limiter_local", "plugin_serves_host"), ("queue_pg", "plugin_serves_host"), ("documents", "plugin_needed"), ("guard", "plugin_guards")]:
+    for slug, code in [("tenancy", "plugin_essential"), ("models", "plugin_mandatory"), ("limiter_local", "plugin_serves_host"), ("queue_pg", "plugin_serves_host"), ("documents", "plugin_needed"), ("guard", "plugin_guards")]:
         assert put(red.api, settings(red, slug), 409, enabled=False)["code"] == code, slug
-    assert put(red.api, settings(red, "guard"), 409, scope={"operations": []})["code"] == "plugin_guards"
+    for slug, code in [("tenancy", "plugin_essential"), ("models", "plugin_mandatory"), ("guard", "plugin_guards")]:
+        assert put(red.api, settings(red, slug), 409, scope={"operations": []})["code"] == code, slug
+    put(admin, settings(red, "tenancy"), 409, scope={"operations": []})
+    put(admin, settings(red, "models"), scope={"operations": ["chat.*"]})        # the operator may
+    red.api.call("DELETE", settings(red, "models"), 204)
     for slug in ("tenancy", "documents"):
         admin.call("PUT", settings(red, slug) + "/allowed", 409, json={"allowed": False})
     remove = lambda tenant: tenant.api.delete(f"/workspaces/{tenant.workspace}/notes/{client.new_id()}").status_code
@@ -258,6 +272,32 @@ def test_what_an_organization_cannot_be_rid_of(admin, red, blue):
     red.api.call("POST", f"/workspaces/{red.workspace}/chat", 404, json={"query": "Who?"})
     red.api.call("DELETE", settings(red, "chat"), 204)
     red.api.call("DELETE", settings(red, "openai"), 204)
+
+
+def test_what_an_essential_plugin_is_limited_to_counts_for_nothing(server, red):
+    """Rows that are there all the same: the use of keys is noted."""
+    rows = server.database()
+    rows.run(f"INSERT INTO mt.plugin_setting (org_id, slug, scope) VALUES ('{red.org}', 'tenancy', '{{\"operations\": []}}')")
+    key_id, key = red.make_key(red.api, f"/organizations/{red.org}/api-keys")
+    with client.Client(server.url, key) as fresh:
+        until("its use is noted", lambda: fresh.get("/hello").status_code == 200 and rows.count("tenancy.api_key_use", f"key_id = '{key_id}'") == 1)
+    red.api.call("DELETE", settings(red, "tenancy"), 204)
+
+
+def test_whatever_needs_a_plugin_keeps_it_on_however_many_do(server, red, tmp_path):
+    """The last one of them is the only one that the organization has."""
+    server.cli("plugin", "install", version_of(tmp_path, "1.0.0"))
+    needing = [f"conf_{n:02}_".ljust(32, "x") for n in range(17)]
+    for slug in needing:
+        made = version_of(tmp_path, f"1.0.0-{slug[5:7]}")
+        manifest = json.loads((made / "plugin.json").read_text())
+        (made / "plugin.json").write_text(json.dumps(manifest | {"slug": slug, "version": "1.0.0", "dependencies": {"conf": "*"}}))
+        server.cli("plugin", "install", made)
+        if slug != needing[-1]:
+            put(red.api, settings(red, slug), enabled=False)
+    assert needing[-1] in put(red.api, settings(red, "conf"), 409, enabled=False)["detail"]
+    for slug in [*needing, "conf"]:
+        server.cli("plugin", "uninstall", slug)
 
 
 def test_another_provider_or_none_serves(red, blue):
@@ -352,6 +392,23 @@ def test_instances_have_their_own_configuration_scope_and_place(admin, red, blue
     admin.call("PUT", path + "/default", 422, json={"config": {"mark": "x"}})
     admin.call("PUT", "/plugins/nothing/instances/x", 404, json={})
     admin.call("PUT", "/plugins/tenancy/instances/default", 409, json={"scope": {"operations": []}})
+
+
+def test_a_configuration_that_settings_of_an_instance_do_not_fit_is_refused(server, admin, red, tmp_path):
+    tags = {"type": "object", "maxProperties": 2, "additionalProperties": {"type": "string"}, "x-level": "organization"}
+    server.cli("plugin", "install", version_of(tmp_path, "1.0.0", tags=tags))
+    path = "/plugins/conf/instances/eu"
+    admin.call("PUT", path, json={"config": {"tags": {"a": "1"}, "token": "the operator's"}})
+    admin.call("PUT", "/plugins/conf/instances/us", json={"config": {"tags": {"a": "1"}}})
+    put(red.api, settings(red, "conf"), instance="eu", config={"tags": {"red": "1"}, "token": "red's"})
+    put(red.api, in_workspace(red.workspace, "conf"), instance="eu", config={"word": "deep"})
+    for dry in ({}, {"dry_run": "true"}):
+        refused = admin.call("PUT", path, 409, json={"config": {"tags": {"a": "1", "b": "2"}}}, params=dry).data
+        assert refused["code"] == "settings_unfit" and "1 setting " in refused["detail"] and f"{red.org}, instance eu" in refused["detail"]
+    admin.call("PUT", path, json={"config": {"tags": {"b": "2"}, "token": "********"}})
+    admin.call("PUT", "/plugins/conf/instances/us", json={"config": {"tags": {"a": "1", "b": "2"}}})
+    assert red.api.call("GET", "/plugins/conf/effective-config", params={"instance": "eu"}).data["config"]["tags"] == {"b": "2", "red": "1"}
+    server.cli("plugin", "uninstall", "conf")
 
 
 # --- versions ---

@@ -62,7 +62,7 @@ static void test_smallest(void **state)
     assert_null(m->category);
     assert_null(m->config_schema);
     assert_false(m->db);
-    assert_false(m->essential);
+    assert_false(m->essential || m->mandatory);
     assert_int_equal(m->n_hooks + m->n_queues + m->n_dependencies + m->n_provides + m->n_requires +
                          m->n_services + m->n_hosts + m->n_references,
                      0);
@@ -73,7 +73,7 @@ static void test_smallest(void **state)
 static void test_full(void **state)
 {
     static const char text[] =
-        "{" BASE ",\"category\":\"example\",\"essential\":true,\"entry_point\":\"shop.so:shop_"
+        "{" BASE ",\"category\":\"example\",\"essential\":true,\"mandatory\":true,\"entry_point\":\"shop.so:shop_"
                  "plugin\",\"dependencies\":{\"tenancy\":\"^1.2\",\"auth\":\"*\"},"
         "\"provides\":[\"llm/1\"],\"requires\":[\"cache/1\",\"vector_index/"
         "1\"],\"hooks\":[{\"name\":\"http.done\",\"handler\":\"on_done\",\"priority\":7,\"needs\":["
@@ -89,7 +89,7 @@ static void test_full(void **state)
         fail_msg("%s", e.detail);
     assert_non_null(strstr(m->file, "/shop.so"));
     assert_string_equal(m->symbol, "shop_plugin");
-    assert_true(m->essential && m->db && m->config_schema);
+    assert_true(m->essential && m->mandatory && m->db && m->config_schema);
     assert_int_equal(m->n_dependencies, 2);
     assert_string_equal(m->dependencies[0].slug, "tenancy");
     assert_string_equal(m->dependencies[0].range, "^1.2");

@@ -186,7 +186,7 @@ static void lift(mti_plugin_record *r)
 mt_status mti_manager_release(mti_plugins *p, mt_call *c, mti_plugin_record *r)
 {
     MT_TRY(mti_turn_take(p));
-    int lock = mti_quarantine_lock(data_dir(p));
+    int lock = mti_quarantine_lock(data_dir(p), 0);
     json_t *q = mti_quarantine_read(data_dir(p), NULL);   /* another host's deaths may have come to it */
     size_t n = mti_quarantine_release(q, r->slug);
     mt_status s = mti_quarantine_write(data_dir(p), q, &c->error);

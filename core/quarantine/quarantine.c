@@ -5,9 +5,10 @@
 #include <limits.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { MAX_CRASHES = 256, MAX_BYTES = 1 << 20 };
+enum { MAX_CRASHES = 256, MAX_BYTES = 1 << 20, TRY_NS = 10000000 };
 
 static json_t *list(const json_t *q, const char *name)
 {
@@ -18,13 +19,13 @@ static json_t *list(const json_t *q, const char *name)
     return json_object_get(q, name);
 }
 
-int mti_quarantine_lock(const char *dir)
+int mti_quarantine_lock(const char *dir, unsigned tries)
 {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/quarantine.lock", dir);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600), s = -1;
-    while (fd >= 0 && (s = flock(fd, LOCK_EX)) && errno == EINTR)
-        ;
+    while (fd >= 0 && (s = flock(fd, tries ? LOCK_EX | LOCK_NB : LOCK_EX)) && (errno == EINTR || (errno == EWOULDBLOCK && --tries)))
+        nanosleep(&(struct timespec){.tv_nsec = TRY_NS}, NULL);
     if (fd >= 0 && s)
         close(fd);
     return s ? -1 : fd;

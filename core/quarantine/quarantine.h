@@ -20,8 +20,9 @@ typedef struct mti_quarantine_rule {
     int64_t crashes, window_s;   /* so many within that time */
 } mti_quarantine_rule;
 
-/* Waits for the others that change it (each for a few milliseconds). -1 when there can be no lock: then go on without. */
-int mti_quarantine_lock(const char *dir);
+/* Waits for the others that change it (each for a few milliseconds); tries: as often, ten milliseconds apart, and no longer; 0: as long as it takes.
+ * -1 when there can be no lock, or somebody keeps it: then go on without. */
+int mti_quarantine_lock(const char *dir, unsigned tries);
 void mti_quarantine_unlock(int lock);
 
 /* The caller's to release. A file that is absent or cannot be read is an empty one: then why (if given) says what is wrong with it, or "". */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -62,7 +63,7 @@ static mti_engine *start(mti_supervisor *s, const mti_engine_message *m, int pro
         g->pid = 0;
         return NULL;
     }
-    memcpy(g->slug, m->slug, sizeof g->slug);
+    snprintf(g->slug, sizeof g->slug, "%s", m->slug);
     memcpy(g->key, m->key, sizeof g->key);
     g->started_us = mti_mono_us();
     mti_log(MTI_LOG_INFO, "engine.started", "plugin=%s pid=%d", g->slug, (int)g->pid);
@@ -71,7 +72,7 @@ static mti_engine *start(mti_supervisor *s, const mti_engine_message *m, int pro
 
 static void join(mti_supervisor *s, unsigned generation, const mti_engine_message *m, const int *fds, unsigned n)
 {
-    mti_engine_message answer = {.kind = m->kind};
+    mti_engine_message answer = {.kind = m->kind, .number = m->number};
     mti_engine *g = s->stopping ? NULL : find(s, m->key);
     if (!g && !s->stopping && n) {
         g = start(s, m, fds[0], &answer.error);

@@ -6,6 +6,8 @@
 #include "base/log.h"
 #include "quarantine/quarantine.h"
 
+enum { TRIES = 20 };         /* nobody who hangs keeps a host from being started again */
+
 static void add(const mti_supervisor *s, json_t *q, const mti_death *d)
 {
     const mti_quarantine_rule rule = {mti_config_int(s->config, "quarantine.crashes"), mti_config_int(s->config, "quarantine.window") / 1000};
@@ -22,7 +24,7 @@ static void add(const mti_supervisor *s, json_t *q, const mti_death *d)
 void mti_death_remember(const mti_supervisor *s, const mti_death *d)
 {
     mti_error why = {0};
-    int lock = mti_quarantine_lock(s->dir);
+    int lock = mti_quarantine_lock(s->dir, TRIES);
     json_t *q = mti_quarantine_read(s->dir, &why);
     if (why.detail[0])
         mti_log(MTI_LOG_WARN, "quarantine.unreadable", "detail=%s", why.detail);

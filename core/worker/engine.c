@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
+#include "base/ident.h"
 #include "worker/start.h"
 
 typedef union rights {
@@ -57,24 +59,37 @@ bool mti_engine_receive(int fd, mti_engine_message *m, int *fds, unsigned *n, bo
     return false;
 }
 
-mti_engine_message mti_engine_join(int broker, const char *slug, const char *key, const int *lanes, unsigned n)
+/* false: nothing came in time, or the supervisor is gone (*ended). One of another build may give no numbers. */
+static bool wait_for(int broker, uint32_t number, unsigned most_ms, mti_engine_message *answer, bool *ended)
+{
+    int none[MTI_ENGINE_FDS];
+    unsigned n_none;
+    int64_t until = mti_mono_us() + most_ms * 1000LL;
+    struct timeval most = {most_ms / 1000, most_ms % 1000 * 1000};
+    setsockopt(broker, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
+    do {
+        if (mti_engine_receive(broker, answer, none, &n_none, ended) && (!answer->number || answer->number == number))
+            return true;
+    } while (!*ended && mti_mono_us() < until);
+    return false;
+}
+
+mti_engine_message mti_engine_join(int broker, const char *slug, const char *key, const int *lanes, unsigned n, unsigned most_ms)
 {
     static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+    static uint32_t number;
     mti_engine_message m = {.kind = MTI_ENGINE_JOIN}, answer = {.error = ECONNRESET};
-    int none[MTI_ENGINE_FDS], fds[MTI_ENGINE_FDS] = {open("/proc/self/exe", O_RDONLY | O_CLOEXEC)};
-    unsigned n_none;
+    int fds[MTI_ENGINE_FDS] = {open("/proc/self/exe", O_RDONLY | O_CLOEXEC)};
     bool ended = false;
     snprintf(m.slug, sizeof m.slug, "%s", slug);
     snprintf(m.key, sizeof m.key, "%s", key);
     memcpy(fds + 1, lanes, n * sizeof *lanes);
     pthread_mutex_lock(&one_at_a_time);
-    if (mti_engine_send(broker, &m, fds, n + 1))
-        while (!mti_engine_receive(broker, &answer, none, &n_none, &ended) && !ended)
-            ;
+    m.number = ++number ? number : ++number;
+    if (mti_engine_send(broker, &m, fds, n + 1) && !wait_for(broker, m.number, most_ms, &answer, &ended))
+        answer = (mti_engine_message){.error = ended ? ECONNRESET : ETIMEDOUT};
     pthread_mutex_unlock(&one_at_a_time);
     close(fds[0]);
-    if (ended)
-        answer = (mti_engine_message){.error = ECONNRESET};
     return answer;
 }
 

@@ -102,7 +102,7 @@ static mt_status start_child(mti_worker *w, const int *theirs, mti_error *e)
 /* The supervisor's, which may serve another host already. */
 static mt_status join_engine(mti_worker *w, const int *theirs, mti_error *e)
 {
-    mti_engine_message answer = mti_engine_join(w->o.broker, w->o.slug, w->o.key, theirs, w->o.n_loops);
+    mti_engine_message answer = mti_engine_join(w->o.broker, w->o.slug, w->o.key, theirs, w->o.n_loops, MTI_ENGINE_ANSWER_MS);
     if (!answer.pid)
         return mti_fail(e, MT_LIMITED, "worker_not_started", "plugin %s: no process for its engine: %s", w->o.slug, strerror(answer.error));
     atomic_store(&w->pid, answer.pid);

@@ -151,6 +151,22 @@ static void the_file_is_kept_whole(void **state)
     rmdir(dir);
 }
 
+static void who_tries_does_not_wait_for_ever(void **state)
+{
+    char dir[32], path[64];
+    make_dir(dir);
+    int first = mti_quarantine_lock(dir, 2);
+    assert_true(first >= 0);
+    assert_int_equal(mti_quarantine_lock(dir, 2), -1);
+    mti_quarantine_unlock(first);
+    int second = mti_quarantine_lock(dir, 2);
+    assert_true(second >= 0);
+    mti_quarantine_unlock(second);
+    snprintf(path, sizeof path, "%s/quarantine.lock", dir);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 enum { WRITERS = 4, EACH = 20 };
 
 static void write_many(const char *dir, int who)
@@ -159,7 +175,7 @@ static void write_many(const char *dir, int who)
     char version[16];
     snprintf(version, sizeof version, "%d.0.0", who);
     for (int i = 0; i < EACH; i++) {
-        int lock = mti_quarantine_lock(dir);
+        int lock = mti_quarantine_lock(dir, 0);
         json_t *q = mti_quarantine_read(dir, NULL);
         const mti_crash c = {1000 + i, "p", version, "", "p.do", "SIGSEGV"};
         if (lock < 0 || mti_quarantine_crash(q, &c, &never) || mti_quarantine_write(dir, q, NULL) != MT_OK)
@@ -195,7 +211,7 @@ static void writers_take_turns(void **state)
     snprintf(path, sizeof path, "%s/quarantine.json", dir);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(rmdir(dir), 0);
-    assert_int_equal(mti_quarantine_lock("/nonexistent"), -1);
+    assert_int_equal(mti_quarantine_lock("/nonexistent", 0), -1);
 }
 
 static void a_broken_file_is_an_empty_one_and_says_so(void **state)
@@ -241,7 +257,7 @@ int main(void)
         cmocka_unit_test(history_is_bounded),
         cmocka_unit_test(release_forgets_all_of_a_plugin),
         cmocka_unit_test(the_file_is_kept_whole),
-        cmocka_unit_test(writers_take_turns),
+        cmocka_unit_test(who_tries_does_not_wait_for_ever), cmocka_unit_test(writers_take_turns),
         cmocka_unit_test(a_broken_file_is_an_empty_one_and_says_so),
         cmocka_unit_test(a_folder_that_cannot_be_written_is_an_error),
     };

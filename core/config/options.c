@@ -99,7 +99,11 @@ static const mti_option options[] = {
     {"worker.memory", MTI_OPT_SIZE, "1GiB", "64MiB..1TiB", NULL, NULL, true,
      "Address space of an isolated plugin's process."},
     {"worker.hang_timeout", MTI_OPT_DURATION, "5s", "100ms..10m", NULL, NULL, true,
-     "An isolated plugin's process that does not answer for this time is killed and started again."},
+     "An isolated plugin's process that does not answer for this time is killed and started again. Its deactivate "
+     "may take as long."},
+    {"worker.activate_timeout", MTI_OPT_DURATION, "30s", "100ms..1h", NULL, NULL, true,
+     "An isolated plugin's activate may take this long, and so may handing its state to another version; one that "
+     "runs models may take four times as long. Then the plugin has failed."},
     {"plugins.upgrade_error_budget", MTI_OPT_INT, "5", "0..100", NULL, NULL, true,
      "Percent of a new version's answers that may be 5xx (at least 10 are) before the version "
      "before comes back by itself."},

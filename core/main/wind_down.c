@@ -51,6 +51,7 @@ static void end_plugins(void *arg)
     mt_call c;
     while (p->quieting && !p->hurried && mti_sleep(JOBS_MS) == MT_OK)
         ;
+    mti_plugins_hasten(p->host.plugins);
     while (p->settling && mti_sleep(EMPTY_MS) == MT_OK)   /* it needs what is taken down below */
         ;
     mti_platform_call(&c, &p->host, p->host.loops[0], "host.stop");

@@ -99,7 +99,7 @@ static void find_obstacle(const mti_plugin_record *r, char *why, size_t size)
 
 /* --- what a process of a plugin's own may read and write --- */
 
-enum { PATHS = 32 };
+enum { PATHS = 32, ENGINE_TIMES = 4 /* a model is read from a disk */ };
 
 typedef struct engine {
     char key[256], texts[PATHS][4200];
@@ -213,10 +213,21 @@ mt_status mti_record_open_worker(mti_plugin_record *r, const char *object, mti_e
                             .log = mti_record_log, .ctx = r, .memory = (size_t)mti_config_int(h->config, as_engine ? "worker.engine_memory" : "worker.memory"),
                             .paths = en.paths, .n_paths = en.n_paths, .key = as_engine ? en.key : NULL, .broker = h->engine_fd, .threads = en.threads,
                             .configuration = as_engine ? configuration : NULL,
-                            .hang_ms = mti_config_int(h->config, "worker.hang_timeout"), .log_level = log_level()};
+                            .hang_ms = mti_config_int(h->config, "worker.hang_timeout"),
+                            .activate_ms = mti_config_int(h->config, "worker.activate_timeout") * (as_engine ? ENGINE_TIMES : 1), .log_level = log_level()};
     MT_TRY(mti_worker_create(&o, &r->worker, &r->entry, e));
     r->self = r->worker;
     return MT_OK;
+}
+
+void mti_plugins_hasten(mti_plugins *p)
+{
+    p->ending = true;
+    for (unsigned i = 1; i < p->n; i++) {
+        const mti_plugin_record *r = p->records[i];
+        if (r->worker && (r->starting || atomic_load(&r->state) == MTI_PLUGIN_STAGED))
+            mti_worker_stop(r->worker);
+    }
 }
 
 void mti_isolate_stop(mti_plugins *p)

@@ -59,6 +59,8 @@ mt_status mti_plugins_config(mti_plugins *p, mt_slice slug, mti_buf *out);
 void mti_plugins_freeze(mti_plugins *p, bool frozen);
 /* Another host serves: queues are left to it, jobs that run here come to their end. In a fiber of loop 0. */
 void mti_plugins_quiet(mti_plugins *p);
+/* The host stops: nothing more is brought up, and isolated plugins that are being activated are not waited for. In a fiber of loop 0. */
+void mti_plugins_hasten(mti_plugins *p);
 /* Deactivates all in reverse order. In a fiber of loop 0. */
 void mti_plugins_stop(mti_plugins *p, mt_call *c);
 

@@ -16,7 +16,7 @@ static bool advance(mti_plugins *p, mti_plugin_record *r, mt_call *c)
 {
     char why[384];
     int state = atomic_load(&r->state);
-    if (!r->manifest || state == MTI_PLUGIN_ACTIVE || state == MTI_PLUGIN_FAILED)
+    if (p->ending || !r->manifest || state == MTI_PLUGIN_ACTIVE || state == MTI_PLUGIN_FAILED)
         return false;
     if (!mti_record_may_run(r))
         return false;

@@ -1,7 +1,11 @@
 /* The entry table that the host sees: for each handler and hook of the worker's plugin a function that only knows its number. */
+#include <stdio.h>
+
+#include "base/ident.h"
+#include "base/log.h"
 #include "worker/impl.h"
 
-enum { HANDLERS = 256, HOOKS = 64, SERVICES = 32, START_MS = 10000 };
+enum { HANDLERS = 256, HOOKS = 64, SERVICES = 32, START_MS = 10000, COARSE_US = 10000 };
 
 /* X(00) … X(ff), by hexadecimal digits: names cannot be computed. */
 #define SIXTEEN(X, H) X(H##0) X(H##1) X(H##2) X(H##3) X(H##4) X(H##5) X(H##6) X(H##7) X(H##8) X(H##9) X(H##a) X(H##b) X(H##c) X(H##d) X(H##e) X(H##f)
@@ -28,50 +32,71 @@ FIRST_64(HOOK)
 static const mt_handler_fn handler_fns[HANDLERS] = {ALL_256(HANDLER_NAME)};
 static const mt_hook_fn hook_fns[HOOKS] = {FIRST_64(HOOK_NAME)};
 
+/* --- the plugin's life: changes of plugins wait for these calls, so none may take for ever --- */
+
+/* A process that was killed as hanging meanwhile never ended it either. */
+static mt_status call_within(mti_worker *w, mt_call *c, int64_t ms, const char *what, uint32_t method, const mti_buf *body, mt_slice *out)
+{
+    int64_t before = c->deadline_us, until = mti_mono_us() + ms * 1000;
+    c->deadline_us = before && before < until ? before : until;
+    mt_status s = mti_visit_handler(w, c, method << 24, body, out, true);
+    c->deadline_us = before;
+    if (s == MT_OK || (!w->hung && mti_mono_us() < until - COARSE_US))     /* timers may be a little early */
+        return s;
+    char code[32];
+    snprintf(code, sizeof code, "%s_timeout", what);
+    return mti_fail(&c->error, MT_INTERNAL, code, "%s() of plugin %s did not end within %lld ms%s.", what, w->o.slug, (long long)(w->hung ? w->o.hang_ms : ms),
+                    w->hung ? ", in which its process answered nothing (worker.hang_timeout)" : "");
+}
+
 mt_status mti_worker_activate(mti_worker *w, mt_call *c)
 {
     mti_buf body;
     mti_buf_init(&body, 64);
     mti_put_u64(&body, w->o.configuration ? w->o.configuration(w->o.ctx) : 0);
-    mt_status s = mti_visit_handler(w, c, MTI_ENTER_ACTIVATE << 24, &body, NULL, true);
+    mt_status s = call_within(w, c, w->o.activate_ms, "activate", MTI_ENTER_ACTIVATE, &body, NULL);
     mti_buf_dispose(&body);
-    if (s != MT_OK)
-        return s;
-    w->active = true;
-    atomic_store(&w->ready, true);
-    return MT_OK;
+    return s;
 }
 
 /* Its process may be on the way, the first one or the next. */
 static mt_status on_activate(void *self, mt_call *c)
 {
     mti_worker *w = self;
-    while (atomic_load(&w->state) != MTI_WORKER_RUNNING)
-        if (mti_wait(&w->changed, START_MS) != MT_OK || w->stop)
+    while (w->stop || atomic_load(&w->state) != MTI_WORKER_RUNNING)
+        if (w->stop || mti_wait(&w->changed, START_MS) != MT_OK)
             return mti_fail(&c->error, MT_UNAVAILABLE, "worker_starting", "The process of plugin %s is starting: try again shortly.", w->o.slug);
-    return mti_worker_activate(w, c);
+    MT_TRY(mti_worker_activate(w, c));
+    w->active = true;
+    atomic_store(&w->ready, true);
+    return MT_OK;
 }
 
 static void on_deactivate(void *self, mt_call *c)
 {
     mti_worker *w = self;
     w->active = false;
-    mti_visit_handler(self, c, MTI_ENTER_DEACTIVATE << 24, NULL, NULL, true);
+    if (atomic_load(&w->state) != MTI_WORKER_RUNNING)
+        mti_visit_lose(&w->lanes[0]);        /* a process that is only being activated: another takes its place, and stays inactive */
+    else if (call_within(w, c, w->o.key ? w->o.activate_ms : w->o.hang_ms, "deactivate", MTI_ENTER_DEACTIVATE, NULL, NULL) != MT_OK)
+        mti_log(MTI_LOG_WARN, "worker.not_deactivated", "plugin=%s code=%s detail=%s", w->o.slug, c->error.code, c->error.detail);
     atomic_store(&w->ready, false);
 }
 
 static mt_status on_hand_over(void *self, mt_call *c, mt_slice *state)
 {
-    return mti_visit_handler(self, c, MTI_ENTER_HAND_OVER << 24, NULL, state, true);
+    mti_worker *w = self;
+    return call_within(w, c, w->o.activate_ms, "hand_over", MTI_ENTER_HAND_OVER, NULL, state);
 }
 
 static mt_status on_take_over(void *self, mt_call *c, mt_slice from, mt_slice state)
 {
+    mti_worker *w = self;
     mti_buf body;
     mti_buf_init(&body, MTI_FRAME_MAX);
     mti_put_slice(&body, from);
     mti_put_slice(&body, state);
-    mt_status s = body.status == MT_OK ? mti_visit_handler(self, c, MTI_ENTER_TAKE_OVER << 24, &body, NULL, true)
+    mt_status s = body.status == MT_OK ? call_within(w, c, w->o.activate_ms, "take_over", MTI_ENTER_TAKE_OVER, &body, NULL)
                                        : mti_fail(&c->error, MT_TOO_LARGE, "too_large", "The state that is handed over does not fit in one frame to a worker.");
     mti_buf_dispose(&body);
     return s;

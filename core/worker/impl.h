@@ -25,6 +25,7 @@ typedef struct mti_visit {
     mt_status why;
     bool lost;               /* the process died, or was taken for dead */
     bool busy;               /* of a session: a function runs */
+    bool early;              /* of the plugin's life, not of a request */
     mti_grants grants;
     mti_kept *kept;
     struct mti_visit *next;  /* sessions of the lane */
@@ -67,6 +68,7 @@ struct mti_worker {
     /* loop 0's */
     mti_waitlist changed;
     bool kept, stop, ended, active;
+    bool hung;               /* the process was killed for that */
     unsigned pings;          /* not answered yet */
     int64_t pong_us;
 };
@@ -92,6 +94,7 @@ void mti_visit_lose(mti_worker_lane *l);     /* all of the lane: the process is 
 /* entries.c: the table of w->entry from what the worker said. */
 mt_status mti_worker_read_entry(mti_worker *w, mti_error *e);
 bool mti_worker_same_entry(const mti_worker *w);
-mt_status mti_worker_activate(mti_worker *w, mt_call *c);    /* the plugin's activate(), in the process that runs now */
+/* The plugin's activate(), in the process that runs now: MT_INTERNAL activate_timeout when it does not end. */
+mt_status mti_worker_activate(mti_worker *w, mt_call *c);
 
 #endif

@@ -8,7 +8,7 @@
 #include "bus/bus.h"
 #include "worker/impl.h"
 
-enum { GRACE_MS = 5000, ENGINE_GRACE_MS = 60000, HELD_MAX = 64 << 20, LINES_A_SECOND = 100, COUNTS_A_SECOND = 10000, PAUSE_MS = 100 };
+enum { GRACE_MS = 5000, EARLY_GRACE_MS = 1000, ENGINE_GRACE_MS = 60000, HELD_MAX = 64 << 20, LINES_A_SECOND = 100, COUNTS_A_SECOND = 10000, PAUSE_MS = 100 };
 
 /* --- coming and going --- */
 
@@ -31,7 +31,7 @@ static mt_status visit_begin(mti_visit *v, mti_worker *w, mt_call *c, bool early
     if (l->visits[at])
         return unavailable(c, w, "worker_busy");
     l->generation++;
-    *v = (mti_visit){.lane = l, .c = c, .id = l->generation * MTI_WORKER_VISITS + at};
+    *v = (mti_visit){.lane = l, .c = c, .early = early, .id = l->generation * MTI_WORKER_VISITS + at};
     l->visits[at] = v;
     return MT_OK;
 }
@@ -190,6 +190,12 @@ static void tell(mti_visit *v, mt_status why)
     mti_channel_send(&v->lane->ch, &f, NULL);
 }
 
+/* An engine's pool computes to the end of what it began. */
+static int64_t grace_ms(const mti_visit *v)
+{
+    return v->lane->w->o.key ? ENGINE_GRACE_MS : v->early ? EARLY_GRACE_MS : GRACE_MS;
+}
+
 static mt_status await_frame(mti_visit *v)
 {
     if (!v->frame)
@@ -197,7 +203,7 @@ static mt_status await_frame(mti_visit *v)
     while (!v->frame) {
         if (v->lost)
             return unavailable(v->c, v->lane->w, "worker_died");
-        int64_t left = v->told ? (v->lane->w->o.key ? ENGINE_GRACE_MS : GRACE_MS) : mti_call_left_ms(v->c);
+        int64_t left = v->told ? grace_ms(v) : mti_call_left_ms(v->c);
         if (v->told)
             mti_fiber_shield(true);
         mt_status s = left > 0 ? mti_wait(&v->answered, left == INT64_MAX ? -1 : left) : MT_TIMEOUT;

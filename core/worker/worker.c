@@ -102,6 +102,7 @@ static void watch(mti_worker *w)
         if (mti_wait(&w->changed, period) == MT_OK)
             continue;
         if (mti_mono_us() - w->pong_us > w->o.hang_ms * 1000) {
+            w->hung = true;
             mti_worker_kill(w, "it hangs");
             return;
         }
@@ -151,7 +152,11 @@ static mt_status activate_again(mti_worker *w)
     mti_fiber_set_tag(w->o.slot);
     mt_status s = mti_worker_activate(w, &c);
     mti_fiber_set_tag(0);
-    if (s != MT_OK)
+    if (s == MT_OK && w->active)
+        atomic_store(&w->ready, true);
+    else if (s == MT_OK)
+        s = MT_CANCELLED;    /* deactivated meanwhile, which this process was not */
+    else
         mti_log(MTI_LOG_WARN, "worker.not_activated", "plugin=%s code=%s detail=%s", w->o.slug, c.error.code, c.error.detail);
     mti_call_dispose(&c);
     return s;
@@ -188,8 +193,9 @@ static void keep(void *arg)
     bool first = true;
     do {
         int64_t since = mti_mono_us();
+        w->hung = false;
         on_every_loop(w, open_lane);
-        bool up = first || !w->active || activate_again(w) == MT_OK;
+        bool up = first || w->stop || !w->active || activate_again(w) == MT_OK;
         if (up) {
             atomic_store(&w->state, MTI_WORKER_RUNNING);
             mti_wake_all(&w->changed);
@@ -268,6 +274,7 @@ mt_status mti_worker_create(const mti_worker_options *o, mti_worker **out, const
 void mti_worker_stop(mti_worker *w)
 {
     w->stop = true;
+    mti_visit_lose(&w->lanes[0]);            /* what the keeper waits for */
     mti_wake_all(&w->changed);
     if (!mti_fiber_current())
         return;              /* the loops do not run yet: its keeper will end it first of all */

@@ -37,7 +37,8 @@ typedef struct mti_worker_options {
     int broker;
     unsigned threads;                    /* of its pool */
     uint64_t (*configuration)(void *ctx);/* names the plugin's configuration: an engine that is active with it is not activated again */
-    int64_t hang_ms;                     /* it is killed when it has not answered for so long */
+    int64_t hang_ms;                     /* it is killed when it has not answered for so long; its deactivate() may take as long */
+    int64_t activate_ms;                 /* activate(), hand_over() and take_over() may take so long */
     int log_level;
 } mti_worker_options;
 
@@ -47,7 +48,7 @@ typedef struct mti_worker_options {
  * else what the loader's checks say.
  */
 mt_status mti_worker_create(const mti_worker_options *o, mti_worker **out, const mt_plugin **entry, mti_error *e);
-/* Ends the process for good; calls in it fail. Fiber of loop 0, or the main thread before the loops run, which does not wait for it. */
+/* Ends the process for good, whatever it does; calls in it fail. Fiber of loop 0, or the main thread before the loops run, which does not wait for it. */
 void mti_worker_stop(mti_worker *w);
 void mti_worker_destroy(mti_worker *w);  /* stopped, or the loops never ran */
 

@@ -135,7 +135,7 @@ int main(int argc, char **argv)
     mti_offload *offload = mti_offload_create(1);
     b.bus = mti_bus_create(&b.loop, 1);
     mti_worker_options o = {.slot = 1, .slug = "idle", .version = "0.1.0", .dir = BENCH_IDLE, .file = BENCH_IDLE "/idle.so", .symbol = "idle_plugin",
-                            .loops = &b.loop, .n_loops = 1, .offload = offload, .interface = interface, .log = ignore, .memory = 1u << 30, .hang_ms = 10000};
+                            .loops = &b.loop, .n_loops = 1, .offload = offload, .interface = interface, .log = ignore, .memory = 1u << 30, .hang_ms = 10000, .activate_ms = 10000};
     if (mti_worker_create(&o, &b.worker, &b.entry, &e) != MT_OK) {
         fprintf(stderr, "bench_worker: %s\n", e.detail);
         return 1;

@@ -52,6 +52,7 @@ typedef struct mti_plugin_record {
     _Atomic(int64_t) ended_us;               /* when its deactivate had ended, monotonic; 0: not since it was activated */
     unsigned turn;                           /* its place in the order of activations: who came later may depend on it */
     bool starting;                           /* a fiber of loop 0 brings it up */
+    bool tried;                              /* in this settling, and did not come up: by the next one its trouble may be over */
     bool created, loaded, migrated;           /* loaded: everything of the folder; a load that failed is tried again from its start */
     mt_host table;                           /* what the plugin sees of the host; ctx is this record */
     char role_name[48];

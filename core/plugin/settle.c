@@ -33,7 +33,8 @@ static bool advance(mti_plugins *p, mti_plugin_record *r, mt_call *c)
         return false;
     }
     mti_record_activate(r, c);
-    if (atomic_load(&r->state) != MTI_PLUGIN_ACTIVE)
+    r->tried = atomic_load(&r->state) != MTI_PLUGIN_ACTIVE;
+    if (r->tried)
         return false;
     mti_publish_services(p);
     return true;
@@ -136,16 +137,18 @@ static void advance_aside(crew *w, mti_plugin_record *r, mt_call *c)
     r->starting = false;
 }
 
-/* With each that is up, those that waited for it are tried again. */
+/* With each that is up, those that waited for it are tried again; not those whose own activate failed. */
 static void advance_all(mti_plugins *p, mt_call *c, bool essential)
 {
     crew w = {.p = p};
+    for (unsigned i = 1; i < p->n; i++)
+        p->records[i]->tried = false;
     mti_fiber_shield(true);      /* the crew is on this stack */
     do {
         w.progress = false;
         for (unsigned i = 1; i < p->n; i++) {
             mti_plugin_record *r = p->records[i];
-            if (atomic_load(&r->current) && (r->manifest && r->manifest->essential) == essential && atomic_load(&r->wanted) && !r->starting)
+            if (atomic_load(&r->current) && (r->manifest && r->manifest->essential) == essential && atomic_load(&r->wanted) && !r->starting && !r->tried)
                 advance_aside(&w, r, c);
         }
         while (w.at_work && !w.progress)

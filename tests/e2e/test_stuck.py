@@ -1,6 +1,7 @@
 """Isolated plugins whose activate, deactivate or hand_over never returns: they fail, with the reason; plugins are changed, hosts start and stop as ever."""
 import os
 import signal
+import time
 
 import pytest
 
@@ -148,3 +149,17 @@ def test_a_stop_does_not_wait_for_it(own, when):
     until("it is activated", lambda: len(server.events("stuck.tried")) > tried)
     server.stop()
     assert server.process.returncode == 0 and not server.events("host.killed") and not server.events("host.died")
+
+
+def test_what_cannot_now_is_tried_again_after_a_second(own):
+    """And not each time that another plugin is up."""
+    server = own(SHORT)
+    switch(server, True)
+    configure(server, activate="refuse")
+    server.stop()
+    before, begin = len(server.events("stuck.tried")), time.monotonic()
+    server.start(ready=False)
+    tried = until("it was tried again", lambda: (n := len(server.events("stuck.tried")) - before) > 2 and n, 20)
+    assert tried <= time.monotonic() - begin + 2
+    assert told(server)["reason"] == "Another time."
+    switch(server, False)

@@ -39,6 +39,8 @@ mt_status mti_apply_read(mti_apply *a, mti_error *e);
 mt_status mti_apply_resolve(const mti_apply *a, const char *pointer, const json_t *value, json_t **out, mti_error *e);
 /* An error at that place of the file. Answers MT_INVALID. */
 mt_status mti_apply_refuse(const mti_apply *a, const char *pointer, mti_error *e, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* What the server refuses of the entry at pointer, told with its line; a server that cannot answer now is no mistake of the file's. */
+mt_status mti_apply_refused(const mti_apply *a, const char *pointer, const mti_reply *r, mt_status s, mti_error *e);
 /* A path as the file means it. */
 void mti_apply_path(const mti_apply *a, const char *path, char out[PATH_MAX]);
 

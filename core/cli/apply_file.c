@@ -23,6 +23,16 @@ mt_status mti_apply_refuse(const mti_apply *a, const char *pointer, mti_error *e
     return mti_fail(e, MT_INVALID, "file_invalid", "%.80s:%d:%d: %s", a->file, at.line, at.column, text);
 }
 
+mt_status mti_apply_refused(const mti_apply *a, const char *pointer, const mti_reply *r, mt_status s, mti_error *e)
+{
+    char at[400], why[400];
+    if (r->status == 503)
+        return s;
+    snprintf(at, sizeof at, "%.240s%.150s", pointer, mti_json_get_string(r->json, "pointer", MT_SLICE("")).p);
+    snprintf(why, sizeof why, "%.380s", e->detail);
+    return mti_apply_refuse(a, at, e, "%s", why);
+}
+
 void mti_apply_path(const mti_apply *a, const char *path, char out[PATH_MAX])
 {
     if (path[0] == '/')

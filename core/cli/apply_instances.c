@@ -44,17 +44,14 @@ static mt_status make_body(plan *p, mti_error *e)
 
 static mt_status preview(plan *p, json_t **out, mti_error *e)
 {
-    char path[200], pointer[400], why[400];
+    char path[200];
     mti_reply r;
     snprintf(path, sizeof path, "/v1/plugins/%s/instances/%s?dry_run=true", p->slug, p->name);
     mt_status s = mti_client_call_if(p->a->cli, "PUT", path, p->body, NULL, &r, e);
-    if (s == MT_OK) {
+    if (s == MT_OK)
         *out = json_incref(json_array_get(json_object_get(r.json, "items"), 0));
-    } else if (r.status != 503) {
-        snprintf(pointer, sizeof pointer, "%.240s%.150s", p->pointer, mti_json_get_string(r.json, "pointer", MT_SLICE("")).p);
-        snprintf(why, sizeof why, "%.380s", e->detail);
-        s = mti_apply_refuse(p->a, pointer, e, "%s", why);
-    }
+    else
+        s = mti_apply_refused(p->a, p->pointer, &r, s, e);
     mti_reply_dispose(&r);
     return s;
 }

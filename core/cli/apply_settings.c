@@ -110,18 +110,14 @@ static mt_status ask_but_for_switch(const plan *p, mti_reply *r, mti_error *e)
 
 static mt_status preview(plan *p, json_t **out, mti_error *e)
 {
-    char pointer[400], why[400];
     mti_reply r;
     mt_status s = ask(p, p->body, &r, e);
     if (s != MT_OK && is_resolved(p, e->code))
         s = ask_but_for_switch(p, &r, e);
-    if (s == MT_OK) {
+    if (s == MT_OK)
         *out = json_incref(r.json);
-    } else if (r.status != 503) {
-        snprintf(pointer, sizeof pointer, "%.240s%.150s", p->pointer, mti_json_get_string(r.json, "pointer", MT_SLICE("")).p);
-        snprintf(why, sizeof why, "%.380s", e->detail);
-        s = mti_apply_refuse(p->a, pointer, e, "%s", why);
-    }
+    else
+        s = mti_apply_refused(p->a, p->pointer, &r, s, e);
     mti_reply_dispose(&r);
     return s;
 }

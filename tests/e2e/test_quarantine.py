@@ -63,10 +63,11 @@ def answers(server, key, method, path):
     return answers_with(server, key, path, 200, method)
 
 
-def answers_with(server, key, path, status, method="GET"):
+def answers_with(server, key, path, status, method="GET", code=None):
     try:
         with client.Client(server.url, key, timeout=5) as api:
-            return api.request(method, path).status_code == status
+            answer = api.request(method, path)
+            return answer.status_code == status and (not code or answer.json()["code"] == code)
     except client.TransportError:
         return False
 
@@ -269,7 +270,7 @@ def test_the_operator_is_not_locked_out(own):
         with server.admin() as admin, pytest.raises(client.TransportError):
             admin.post("/crasher/null")
         until("another host is there", lambda: server.host_pid() not in (0, host))
-    until("its guard refuses", lambda: answers_with(server, server.admin_key, "/hello", 503), 30, 0.05)
+    until("its guard refuses", lambda: answers_with(server, server.admin_key, "/hello", 503, code="plugin_quarantined"), 30, 0.05)
     assert [entry["plugin"] for entry in quarantined(server)] == ["crasher"]
     assert "crasher" in server.cli("plugin", "list").stdout
     assert "is active" in server.cli("plugin", "release", "crasher").stdout

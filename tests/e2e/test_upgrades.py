@@ -17,7 +17,7 @@ from server import until
 
 SOUND = b"behaviour=sound..............."
 UPGRADES = int(os.environ.get("MORTISE_UPGRADES", 30))        # 500 for the long form
-RELOADS = max(3, UPGRADES // 100)
+RELOADS = int(os.environ.get("MORTISE_RELOADS", max(3, UPGRADES // 100)))
 SWITCHES = max(20, UPGRADES)
 EVOLVING = servers.TEST_PLUGINS / "evolving"
 SERVER = {"env": {"MORTISE_PLUGINS_UPGRADE_WATCH": "20s"}}

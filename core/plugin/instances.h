@@ -37,7 +37,8 @@ struct mti_instances {
 mt_status mti_instances_read(mti_plugins *p, mt_call *c, mti_plugin_record *also);
 /* The default one only: for a record that was just made. */
 void mti_instances_init(mti_plugin_record *r);
-/* Whether the process has a place for an instance of this name. */
+/* Whether the process has a place for an instance of this name; one that was there before keeps
+ * it. Any thread, never suspends. */
 bool mti_instances_room(const mti_plugin_record *r, const char *instance);
 /* The record's services are known now. Nothing for a record of no host's (the scanner's). */
 void mti_instances_bind(mti_plugin_record *r);
@@ -52,7 +53,8 @@ const mti_instance *mti_instance_find(const mti_plugin_record *r, mt_slice name)
 
 /* What the operator makes of them: {config, scope, priority}. On any loop, in a fiber.
  * MT_NOT_FOUND plugin_unknown, instance_unknown; MT_INVALID with the pointer; MT_CONFLICT
- * instances_full, settings_full, settings_unfit. Taking one away takes along what organizations have set of it. */
+ * instances_full, settings_full, settings_unfit. Taking one away takes along what organizations
+ * have set of it. */
 mt_status mti_plugins_put_instance(mti_plugins *p, mt_call *c, mt_slice slug, mt_slice instance,
                                    const json_t *body);
 /* {items: [the one as it would be, and secrets_changed]}; changes nothing, fails as put does. *out
@@ -60,7 +62,8 @@ mt_status mti_plugins_put_instance(mti_plugins *p, mt_call *c, mt_slice slug, mt
 mt_status mti_plugins_preview_instance(mti_plugins *p, mt_call *c, mt_slice slug, mt_slice instance,
                                        const json_t *body, json_t **out);
 mt_status mti_plugins_delete_instance(mti_plugins *p, mt_call *c, mt_slice slug, mt_slice instance);
-/* {items: [{instance, config, given, scope, priority}]}, given but for the default one; *out is a new reference. Any thread. */
+/* {items: [{instance, config, given, scope, priority}]}, given but for the default one; *out is a
+ * new reference. Any thread. */
 mt_status mti_plugins_instances(mti_plugins *p, mt_call *c, mt_slice slug, json_t **out);
 
 /* The provider that "SLUG" or "SLUG:INSTANCE" names, when r is it, active, and provides the

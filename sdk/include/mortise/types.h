@@ -90,7 +90,8 @@ static inline bool mt_slice_eq(mt_slice a, mt_slice b)
     return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
 }
 
-/* The number that all of a slice is, as "60000" or "0.7"; else fallback. Slices have no NUL at their end, so strtod and its kin may not read them. */
+/* The number that all of a slice is, as "60000" or "0.7"; else fallback. Slices have no NUL at
+ * their end, so strtod and its kin may not read them. Any thread. */
 static inline double mt_number(mt_slice s, double fallback)
 {
     char text[64], *end;
